@@ -1,0 +1,1 @@
+//! A spanned YAML tree and the reader of its fields.

@@ -1,0 +1,66 @@
+//! Exactly what was written: Kubernetes-style documents read into plain structs, each value with its place.
+//! Nothing here gives meaning; `route` does that. Every fault is collected, none ends the reading.
+
+mod decode;
+pub mod diagnostics;
+pub mod istio;
+mod read;
+pub mod umbra;
+
+pub use diagnostics::{Code, Diagnostic, Report, Severity};
+pub use read::{Resources, read};
+
+use std::{fmt, ops::Deref, sync::Arc};
+
+/// A place in a configuration source. Lines and columns count from 1.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Location {
+    /// The path as the user gave it, or a name such as `<command line>`.
+    pub file: Arc<str>,
+    pub line: u32,
+    pub column: u32,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// A value and where it was written. Two are equal when their values are, wherever they stand.
+#[derive(Clone, Debug)]
+pub struct Located<T> {
+    pub value: T,
+    pub at: Location,
+}
+
+impl<T> Deref for Located<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: PartialEq> PartialEq for Located<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+/// The part of `metadata` that has meaning here. `namespace` is `default` where none was written.
+#[derive(Clone, Debug)]
+pub struct Meta {
+    pub name: Located<String>,
+    pub namespace: String,
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// `metadata.creationTimestamp`, as written (RFC 3339 sorts as text); orders resources for the same host.
+    pub created: Option<String>,
+}
+
+impl Meta {
+    /// `namespace/name`
+    pub fn qualified(&self) -> String {
+        format!("{}/{}", self.namespace, self.name.value)
+    }
+}

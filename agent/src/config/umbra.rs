@@ -1,0 +1,147 @@
+//! `umbra.dev/v1alpha1`: what Istio's API cannot say. One AgentConfig at most; every key has a default.
+
+use std::{net::SocketAddr, time::Duration};
+
+use ipnet::IpNet;
+
+use super::{Located, Meta};
+
+/// This agent, on this machine.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    /// None for the built-in defaults.
+    pub meta: Option<Meta>,
+    pub admin: Admin,
+    pub capture: Capture,
+    pub shadow: Shadow,
+    /// Threads that carry primary traffic. 0: one per available core.
+    pub workers: usize,
+    /// How long stopping waits for open connections.
+    pub drain_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Admin {
+    pub address: SocketAddr,
+}
+
+#[derive(Clone, Debug)]
+pub struct Capture {
+    pub inbound: Vec<Inbound>,
+    /// Plain listeners in front of one app each: no eBPF, no privileges, the client's address is not kept.
+    pub direct: Vec<Direct>,
+    /// Sources whose connections are never captured.
+    pub exempt: Vec<IpNet>,
+    pub client_address: ClientAddress,
+}
+
+/// A network namespace to enrol.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    pub netns: Located<NetnsRef>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NetnsRef {
+    /// The namespace the agent was started in.
+    Host,
+    /// `/run/netns/NAME` or `/proc/PID/ns/net`.
+    Path(std::path::PathBuf),
+    /// `pid:1234`
+    Pid(u32),
+}
+
+#[derive(Clone, Debug)]
+pub struct Direct {
+    pub listen: Located<SocketAddr>,
+    pub upstream: SocketAddr,
+}
+
+/// Which source address the app sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAddress {
+    /// The client's where the namespace allows it, else a local one.
+    #[default]
+    Auto,
+    /// The client's; enrolment fails where that is impossible.
+    Keep,
+    /// A local one.
+    Local,
+}
+
+/// Limits of the shadow plane.
+#[derive(Clone, Debug)]
+pub struct Shadow {
+    /// Threads that send copies.
+    pub workers: usize,
+    /// Scheduling niceness of those threads, 0 to 19.
+    pub nice: i32,
+    /// From the end of the primary request to the end of the shadow's response.
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+    /// Connections to one endpoint from one shadow worker.
+    pub connections_per_endpoint: usize,
+    pub queue: Queue,
+    /// Marks a copy, so that it is never mirrored again. Lower case.
+    pub marker_header: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Queue {
+    /// Copies waiting or under way.
+    pub requests: usize,
+    /// Body bytes held for shadows, all copies together.
+    pub bytes: usize,
+    /// Body bytes held for one copy.
+    pub bytes_per_request: usize,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            meta: None,
+            admin: Admin::default(),
+            capture: Capture::default(),
+            shadow: Shadow::default(),
+            workers: 0,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 9977)) }
+    }
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self {
+            inbound: Vec::new(),
+            direct: Vec::new(),
+            exempt: Vec::new(),
+            client_address: ClientAddress::Auto,
+        }
+    }
+}
+
+impl Default for Shadow {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            nice: 10,
+            timeout: Duration::from_secs(15),
+            connect_timeout: Duration::from_secs(5),
+            connections_per_endpoint: 256,
+            queue: Queue::default(),
+            marker_header: "x-umbra-shadow".into(),
+        }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { requests: 4096, bytes: 64 << 20, bytes_per_request: 16 << 20 }
+    }
+}

@@ -1,0 +1,19 @@
+//! umbra mirrors live HTTP traffic to shadow services.
+//!
+//! ```text
+//! capture ─▶ relay ─▶ wire ─▶ route ─▶ shadow ─▶ upstream
+//!              the primary, verbatim      │ copies, on threads of their own
+//!                                         ▼
+//!                             record ─▶ observe
+//! ```
+//!
+//! Read [`connection`] first: it tells what happens to one connection, from accept to record.
+
+pub mod capture;
+pub mod config;
+pub mod message;
+pub mod record;
+pub mod route;
+pub mod shadow;
+pub mod upstream;
+pub mod wire;

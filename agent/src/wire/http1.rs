@@ -1,0 +1,1 @@
+//! The passive HTTP/1.x reader.

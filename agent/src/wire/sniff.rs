@@ -1,0 +1,1 @@
+//! Tells a connection's protocol from the first bytes the client sent, without ever waiting for more.

@@ -12,7 +12,9 @@
 pub mod capture;
 pub mod config;
 pub mod message;
+pub mod observe;
 pub mod record;
+pub mod relay;
 pub mod route;
 pub mod shadow;
 pub mod upstream;

@@ -40,8 +40,12 @@ pub struct ShadowOutcome {
     pub duration: Duration,
 }
 
-/// Receives both records. Called on the thread where the thing happened: it must neither wait nor fail.
+/// Receives the records. Called on the thread where the thing happened: it must neither wait nor fail.
 pub trait Observer: Send + Sync {
+    /// A connection's protocol is known, or the connection ended before it was.
+    fn connection(&self, protocol: &'static str);
+    /// A connection is relayed on without being read further.
+    fn unread(&self, reason: &'static str);
     fn exchange(&self, exchange: &Exchange);
     fn shadow(&self, outcome: &ShadowOutcome);
 }

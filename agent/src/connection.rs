@@ -1,0 +1,222 @@
+//! THE STORY: one connection, from accept to record. Read this first.
+//!
+//! A client's connection arrives from a [`capture`](crate::capture::Origin). We connect to the application it was
+//! meant for and [`relay`] bytes both ways, untouched. A passive [`Reader`] watches the bytes go by and tells us of
+//! requests; for each we ask the [`Snapshot`] which rule it matches, and offer a copy to the shadow
+//! [`Plane`] for each mirror of that rule. Whatever goes wrong from the reader on is counted and costs the copy at
+//! most; the relay does not know of it.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::Instant,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::HeaderMap;
+use tokio::net::TcpStream;
+
+use crate::{
+    capture::{ConnectError, Origin},
+    message::{RequestHead, ResponseHead, Slice},
+    record::{DropReason, Exchange, Observer, RuleKey},
+    relay::{self, Tap},
+    route::{Decision, Snapshot},
+    shadow::{Feed, Plane},
+    wire::{ExchangeId, Reader, Sink, Unread},
+};
+
+/// What every connection of this agent needs.
+pub struct Node {
+    /// The rules in force; swapped whole when the configuration changes.
+    pub snapshot: ArcSwap<Snapshot>,
+    pub plane: Arc<Plane>,
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Carries one captured connection to its end.
+pub async fn serve(client_stream: TcpStream, origin: &Origin, node: &Node) {
+    let (Ok(client), Ok(destination)) = (client_stream.peer_addr(), origin.destination(&client_stream)) else {
+        return; // The client was gone before we looked.
+    };
+    let app_stream = match origin.connect(client, destination).await {
+        Ok(stream) => stream,
+        Err(error) => return refuse(&client_stream, origin, destination, &error),
+    };
+    let mut story = Story::new(client, destination, node);
+    relay::relay(client_stream, app_stream, &mut story).await;
+    story.finish();
+}
+
+/// The app cannot be reached. The client learns it by a reset, and for a moment the kernel answers in our stead, so
+/// that probes and retries see what they would see without us.
+fn refuse(client_stream: &TcpStream, origin: &Origin, destination: SocketAddr, error: &ConnectError) {
+    if !matches!(error, ConnectError::Refused) {
+        tracing::warn!(%destination, %error, "cannot reach the app; its client is reset");
+    }
+    origin.release(destination);
+    relay::reset(client_stream);
+}
+
+/// What is known of a connection while it lasts.
+struct Story<'n> {
+    reader: Reader,
+    exchanges: Exchanges<'n>,
+    protocol_counted: bool,
+}
+
+impl<'n> Story<'n> {
+    fn new(client: SocketAddr, destination: SocketAddr, node: &'n Node) -> Self {
+        Self {
+            reader: Reader::default(),
+            exchanges: Exchanges { client, destination, node, open: Vec::new() },
+            protocol_counted: false,
+        }
+    }
+
+    /// The connection is over: what was still open saw its last byte.
+    fn finish(mut self) {
+        self.count_protocol(true);
+        for exchange in self.exchanges.open.drain(..) {
+            exchange.end(&self.exchanges.node.observer, self.exchanges.client, self.exchanges.destination);
+        }
+    }
+
+    fn count_protocol(&mut self, at_last: bool) {
+        if self.protocol_counted {
+            return;
+        }
+        let protocol = self.reader.protocol().map_or("unknown", |protocol| protocol.as_str());
+        if at_last || protocol != "unknown" {
+            self.exchanges.node.observer.connection(protocol);
+            self.protocol_counted = true;
+        }
+    }
+}
+
+impl Tap for Story<'_> {
+    fn request(&mut self, chunk: &Bytes) {
+        self.reader.request(chunk, &mut self.exchanges);
+        self.count_protocol(false);
+    }
+
+    fn response(&mut self, chunk: &Bytes) {
+        self.reader.response(chunk, &mut self.exchanges);
+        self.count_protocol(false);
+    }
+
+    fn request_end(&mut self) {
+        self.reader.request_eof(&mut self.exchanges);
+    }
+
+    fn response_end(&mut self) {
+        self.reader.response_eof(&mut self.exchanges);
+    }
+}
+
+/// The requests of a connection that are not over yet: one, unless the client pipelines.
+struct Exchanges<'n> {
+    client: SocketAddr,
+    destination: SocketAddr,
+    node: &'n Node,
+    /// In the order of their heads; bounded by the reader's limit on outstanding requests.
+    open: Vec<Open>,
+}
+
+/// One request under way, with the copies that follow it.
+struct Open {
+    id: ExchangeId,
+    started: Instant,
+    rule: Option<Arc<RuleKey>>,
+    /// A feed for each mirror whose copy was admitted; dropping one cancels its copy.
+    feeds: Vec<Feed>,
+    /// Set when the message is whole.
+    request_bytes: Option<u64>,
+    response_bytes: Option<u64>,
+    status: u16,
+}
+
+impl Exchanges<'_> {
+    fn get(&mut self, id: ExchangeId) -> Option<&mut Open> {
+        self.open.iter_mut().find(|exchange| exchange.id == id)
+    }
+
+    fn end_if_whole(&mut self, id: ExchangeId) {
+        let whole = |e: &Open| e.id == id && e.request_bytes.is_some() && e.response_bytes.is_some();
+        if let Some(at) = self.open.iter().position(whole) {
+            self.open.remove(at).end(&self.node.observer, self.client, self.destination);
+        }
+    }
+}
+
+impl Sink for Exchanges<'_> {
+    fn request_head(&mut self, id: ExchangeId, head: &RequestHead<'_>) {
+        let snapshot = self.node.snapshot.load();
+        let mut exchange = Open {
+            id,
+            started: Instant::now(),
+            rule: None,
+            feeds: Vec::new(),
+            request_bytes: None,
+            response_bytes: None,
+            status: 0,
+        };
+        if let Some(Decision::Rule(rule)) = snapshot.inbound(self.destination).map(|rules| rules.decide(head)) {
+            exchange.rule = Some(Arc::clone(&rule.key));
+            let draw = fastrand::u64(..);
+            let offer = |mirror| self.node.plane.offer(mirror, head, draw, self.client);
+            exchange.feeds.extend(rule.mirrors.iter().filter_map(offer));
+        }
+        self.open.push(exchange);
+    }
+
+    fn request_data(&mut self, id: ExchangeId, data: Slice<'_>) {
+        if let Some(exchange) = self.get(id) {
+            exchange.feeds.iter_mut().for_each(|feed| feed.data(data));
+        }
+    }
+
+    fn request_end(&mut self, id: ExchangeId, trailers: Option<HeaderMap>, wire_bytes: u64) {
+        if let Some(exchange) = self.get(id) {
+            exchange.request_bytes = Some(wire_bytes);
+            exchange.feeds.drain(..).for_each(|feed| feed.end(trailers.clone()));
+        }
+        self.end_if_whole(id);
+    }
+
+    fn response_head(&mut self, id: ExchangeId, head: &ResponseHead<'_>) {
+        if let Some(exchange) = self.get(id) {
+            exchange.status = head.status;
+        }
+    }
+
+    fn response_end(&mut self, id: ExchangeId, wire_bytes: u64) {
+        if let Some(exchange) = self.get(id) {
+            exchange.response_bytes = Some(wire_bytes);
+        }
+        self.end_if_whole(id);
+    }
+
+    fn unread(&mut self, reason: Unread) {
+        self.node.observer.unread(reason.as_str());
+        for mut exchange in self.open.drain(..) {
+            exchange.feeds.drain(..).for_each(|feed| feed.abandon(DropReason::Unread));
+            exchange.end(&self.node.observer, self.client, self.destination);
+        }
+    }
+}
+
+impl Open {
+    fn end(self, observer: &Arc<dyn Observer>, client: SocketAddr, destination: SocketAddr) {
+        observer.exchange(&Exchange {
+            client,
+            destination,
+            rule: self.rule,
+            status: self.status,
+            request_bytes: self.request_bytes.unwrap_or(0),
+            response_bytes: self.response_bytes.unwrap_or(0),
+            duration: self.started.elapsed(),
+        });
+    }
+}

@@ -1,0 +1,160 @@
+//! Values that other parts keep, read when somebody scrapes: the books of the mirrors, and plain readings.
+
+use std::{fmt, sync::Arc};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, MetricEncoder},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+};
+
+use crate::record::{Account, Accounts, Balance, DropReason, FailReason};
+
+/// One metric whose values another part keeps.
+pub struct Reading {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub kind: Kind,
+    /// Called on each scrape, off the request path: every series with its labels.
+    pub read: Box<dyn Fn() -> Vec<Sample> + Send + Sync>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// One series: label names with values, and the value.
+pub type Sample = (Vec<(&'static str, String)>, u64);
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Collector for Reading {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+        };
+        let mut metric = encoder.encode_descriptor(self.name, self.help, None, kind)?;
+        for (labels, value) in (self.read)() {
+            encode(&mut metric, self.kind, &labels, value)?;
+        }
+        Ok(())
+    }
+}
+
+/// The accounts of all mirrors. Each scrape takes one [`Balance`] per mirror, so that within it
+/// offered = completed + failed + dropped + sampled_out + in_flight.
+#[derive(Debug)]
+pub(super) struct Books(pub(super) Arc<Accounts>);
+
+impl Collector for Books {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let books: Vec<_> = self.0.all().into_iter().map(|account| (account.read(), account)).collect();
+
+        let help = "Requests that matched a mirror's rule";
+        let mut metric =
+            encoder.encode_descriptor("umbra_shadow_offered", help, None, MetricType::Counter)?;
+        for (balance, account) in &books {
+            encode(&mut metric, Kind::Counter, &labels(account), balance.offered)?;
+        }
+        let help = "Copies by their end; with in_flight they add up to offered";
+        let mut metric =
+            encoder.encode_descriptor("umbra_shadow_outcomes", help, None, MetricType::Counter)?;
+        for (balance, account) in &books {
+            for (outcome, reason, count) in outcomes(balance) {
+                let mut labels = labels(account);
+                labels.extend([("outcome", outcome.to_owned()), ("reason", reason.to_owned())]);
+                encode(&mut metric, Kind::Counter, &labels, count)?;
+            }
+        }
+        let help = "Copies whose end is not known yet";
+        let mut metric =
+            encoder.encode_descriptor("umbra_shadow_in_flight", help, None, MetricType::Gauge)?;
+        for (balance, account) in &books {
+            encode(&mut metric, Kind::Gauge, &labels(account), balance.in_flight())?;
+        }
+        Ok(())
+    }
+}
+
+/// Completed and sampled out always; failures and drops once they happened.
+fn outcomes(balance: &Balance) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+    let failed =
+        FailReason::ALL.iter().zip(balance.failed).map(|(reason, count)| ("failed", reason.as_str(), count));
+    let dropped = DropReason::ALL
+        .iter()
+        .zip(balance.dropped)
+        .map(|(reason, count)| ("dropped", reason.as_str(), count));
+    [("completed", "", balance.completed), ("sampled_out", "", balance.sampled_out)]
+        .into_iter()
+        .chain(failed.chain(dropped).filter(|(_, _, count)| *count > 0))
+}
+
+fn labels(account: &Account) -> Vec<(&'static str, String)> {
+    let key = &account.key;
+    vec![
+        ("virtual_service", key.rule.virtual_service.clone()),
+        ("rule", key.rule.rule.clone()),
+        ("mirror", key.mirror.clone()),
+    ]
+}
+
+fn encode(
+    metric: &mut MetricEncoder<'_>,
+    kind: Kind,
+    labels: &impl EncodeLabelSet,
+    value: u64,
+) -> fmt::Result {
+    let family = metric.encode_family(labels)?;
+    match kind {
+        Kind::Counter => ConstCounter::new(value).encode(family),
+        // Gauges are signed in OpenMetrics' model of this library; no gauge here comes near the limit.
+        Kind::Gauge => ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(family),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        observe::{Metrics, Recorder},
+        record::{MirrorKey, Outcome, RuleKey},
+    };
+
+    #[test]
+    fn a_scrape_shows_books_that_add_up() {
+        let accounts = Arc::new(Accounts::default());
+        let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() };
+        let account = accounts.account(&MirrorKey { rule, mirror: "my-app:80/v2".into() });
+        account.offer().settle(Outcome::Completed { status: 200 });
+        account.offer().settle(Outcome::Failed(FailReason::Timeout));
+        account.offer().sampled_out();
+        let _open = account.offer();
+        let reading = Reading {
+            name: "umbra_capture_verdicts",
+            help: "Verdicts of the program",
+            kind: Kind::Counter,
+            read: Box::new(|| vec![(vec![("verdict", "assigned".into())], 7)]),
+        };
+
+        let text = Metrics::new(&Recorder::default(), accounts, vec![reading]).render();
+
+        let mirror = r#"virtual_service="default/my-app",rule="all",mirror="my-app:80/v2""#;
+        for line in [
+            format!("umbra_shadow_offered_total{{{mirror}}} 4"),
+            format!("umbra_shadow_outcomes_total{{{mirror},outcome=\"completed\",reason=\"\"}} 1"),
+            format!("umbra_shadow_outcomes_total{{{mirror},outcome=\"sampled_out\",reason=\"\"}} 1"),
+            format!("umbra_shadow_outcomes_total{{{mirror},outcome=\"failed\",reason=\"timeout\"}} 1"),
+            format!("umbra_shadow_in_flight{{{mirror}}} 1"),
+            "umbra_capture_verdicts_total{verdict=\"assigned\"} 7".to_owned(),
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! One direction of a relayed connection: a small state machine that reads only when everything read before was
+//! written, so a slow reader slows its writer exactly as it would have without us.
+
+use std::{
+    io::{self, ErrorKind},
+    net::Shutdown,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::buffer;
+
+/// Where a direction stands after a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Waits for the source to say more.
+    WaitsToRead,
+    /// Waits for the sink to take what was read.
+    WaitsToWrite,
+    /// The source ended in order and the sink was told.
+    Ended,
+    /// The source reset the connection.
+    SourceReset,
+    /// The sink takes nothing more; the source is no longer read.
+    SinkGone,
+}
+
+pub(super) struct Direction<'s> {
+    source: &'s TcpStream,
+    sink: &'s TcpStream,
+    /// Read, not yet written. Empty while the direction waits to read.
+    pending: Bytes,
+    /// Set once the direction is over for good.
+    over: Option<Progress>,
+    end_reported: bool,
+}
+
+impl<'s> Direction<'s> {
+    pub(super) fn new(source: &'s TcpStream, sink: &'s TcpStream) -> Self {
+        Self { source, sink, pending: Bytes::new(), over: None, end_reported: false }
+    }
+
+    /// True once, after the source ended in order.
+    pub(super) fn just_ended(&mut self) -> bool {
+        let ended = self.over == Some(Progress::Ended) && !self.end_reported;
+        self.end_reported |= ended;
+        ended
+    }
+
+    /// Moves what can be moved; `written` sees each piece the sink took.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut written: impl FnMut(&Bytes)) -> Progress {
+        if let Some(over) = self.over {
+            return over;
+        }
+        loop {
+            match self.poll_write(cx, &mut written) {
+                Poll::Pending => return Progress::WaitsToWrite,
+                Poll::Ready(Err(_)) => return self.end_as(Progress::SinkGone),
+                Poll::Ready(Ok(())) => {}
+            }
+            match self.poll_read(cx) {
+                Poll::Pending => return Progress::WaitsToRead,
+                Poll::Ready(Err(_)) => return self.end_as(Progress::SourceReset),
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => {
+                    // Refused only when the sink is already gone, which its own direction will find out.
+                    let _ = SockRef::from(self.sink).shutdown(Shutdown::Write);
+                    return self.end_as(Progress::Ended);
+                }
+            }
+        }
+    }
+
+    fn end_as(&mut self, progress: Progress) -> Progress {
+        self.pending = Bytes::new();
+        self.over = Some(progress);
+        progress
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, written: &mut impl FnMut(&Bytes)) -> Poll<io::Result<()>> {
+        while !self.pending.is_empty() {
+            match self.sink.try_write(&self.pending) {
+                Ok(count) if count == self.pending.len() => written(&std::mem::take(&mut self.pending)),
+                Ok(count) => written(&self.pending.split_to(count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.sink.poll_write_ready(cx))?
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// True when bytes were read, false at the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            ready!(self.source.poll_read_ready(cx))?;
+            match buffer::read(self.source) {
+                Ok(chunk) => {
+                    self.pending = chunk;
+                    return Poll::Ready(Ok(!self.pending.is_empty()));
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}

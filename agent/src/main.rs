@@ -1,3 +1,7 @@
 //! The `umbra` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    umbra::cli::main()
+}

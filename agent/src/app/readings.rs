@@ -1,0 +1,43 @@
+//! Metrics whose values the parts keep themselves: the kernel's verdicts and the load of the shadow plane.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::heart::Enrolled;
+use crate::{
+    observe::{Kind, Reading, Sample},
+    shadow::{Load, Plane},
+};
+
+pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>) -> Vec<Reading> {
+    let enrolled = enrolled.clone();
+    vec![
+        Reading {
+            name: "umbra_capture_verdicts",
+            help: "What the kernel program said of new connections, summed over CPUs and namespaces",
+            kind: Kind::Counter,
+            read: Box::new(move || verdicts(&enrolled)),
+        },
+        load("umbra_shadow_queue_requests", "Copies waiting for a shadow worker", plane, |load| load.waiting),
+        load("umbra_shadow_queue_bytes", "Body bytes held for shadows", plane, |load| load.bytes),
+    ]
+}
+
+fn load(name: &'static str, help: &'static str, plane: &Arc<Plane>, value: fn(Load) -> usize) -> Reading {
+    let plane = Arc::clone(plane);
+    Reading { name, help, kind: Kind::Gauge, read: Box::new(move || vec![(Vec::new(), value(plane.load()) as u64)]) }
+}
+
+fn verdicts(enrolled: &Enrolled) -> Vec<Sample> {
+    let mut sums = BTreeMap::new();
+    for enrolment in enrolled.all() {
+        match enrolment.verdicts() {
+            Ok(verdicts) => {
+                for (verdict, count) in verdicts {
+                    *sums.entry(verdict.as_str()).or_insert(0) += count;
+                }
+            }
+            Err(error) => tracing::warn!(netns = enrolment.name(), %error, "the verdict counters cannot be read"),
+        }
+    }
+    sums.into_iter().map(|(verdict, count)| (vec![("verdict", verdict.to_owned())], count)).collect()
+}

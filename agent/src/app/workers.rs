@@ -1,0 +1,176 @@
+//! The data threads: each owns a runtime, its listeners and the connections it accepted. A connection never changes
+//! thread, so nothing on its path is shared but what is read-only.
+
+use std::{
+    io,
+    net::TcpListener as StdListener,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    task::LocalSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    capture::Origin,
+    connection::{self, Node},
+};
+
+/// How often a worker shows that it is alive.
+pub const TICK: Duration = Duration::from_millis(100);
+/// A burst of enrolments may wait here; enrolling waits for room, connections never do.
+const LISTENERS_WAITING: usize = 64;
+
+/// All data threads.
+pub struct Workers {
+    threads: Vec<Worker>,
+    accepting: CancellationToken,
+    stop: CancellationToken,
+    connections: TaskTracker,
+    started: Instant,
+}
+
+struct Worker {
+    /// app --listeners of an enrolled namespace--> worker.
+    listeners: mpsc::Sender<(StdListener, Arc<Origin>)>,
+    /// Milliseconds after `started` of the last tick.
+    last_tick: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl Workers {
+    /// # Errors
+    /// When a thread or its runtime cannot be made.
+    pub fn start(count: usize, node: &Arc<Node>) -> anyhow::Result<Self> {
+        let mut workers = Self {
+            threads: Vec::with_capacity(count),
+            accepting: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            connections: TaskTracker::new(),
+            started: Instant::now(),
+        };
+        for index in 0..count {
+            let worker = workers.start_one(index, node).with_context(|| format!("start data thread {index}"))?;
+            workers.threads.push(worker);
+        }
+        Ok(workers)
+    }
+
+    fn start_one(&self, index: usize, node: &Arc<Node>) -> io::Result<Worker> {
+        let (listeners, mut arriving) = mpsc::channel(LISTENERS_WAITING);
+        let last_tick = Arc::new(AtomicU64::new(0));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let context = Context {
+            node: Arc::clone(node),
+            accepting: self.accepting.clone(),
+            connections: self.connections.clone(),
+        };
+        let (stop, started, ticks) = (self.stop.clone(), self.started, Arc::clone(&last_tick));
+        let thread = std::thread::Builder::new().name(format!("umbra-data-{index}")).spawn(move || {
+            LocalSet::new().block_on(&runtime, async move {
+                let mut tick = interval(TICK);
+                tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        _ = tick.tick() => ticks.store(milliseconds(started), Ordering::Relaxed),
+                        Some((listener, origin)) = arriving.recv() => context.accept_on(listener, origin),
+                    }
+                }
+            });
+        })?;
+        Ok(Worker { listeners, last_tick, thread })
+    }
+
+    /// Gives worker `n` the `n`th group of listeners.
+    ///
+    /// # Errors
+    /// When a worker is gone.
+    pub async fn listen(&self, groups: Vec<Vec<StdListener>>, origin: &Arc<Origin>) -> anyhow::Result<()> {
+        for (worker, group) in self.threads.iter().zip(groups) {
+            for listener in group {
+                worker.listeners.send((listener, Arc::clone(origin))).await.context("a data thread has ended")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The age of the oldest last tick: how long the slowest worker has been silent.
+    pub fn silence(&self) -> impl Fn() -> Duration + Send + use<> {
+        let ticks: Vec<_> = self.threads.iter().map(|worker| Arc::clone(&worker.last_tick)).collect();
+        let started = self.started;
+        move || {
+            let oldest = ticks.iter().map(|tick| tick.load(Ordering::Relaxed)).min().unwrap_or(0);
+            Duration::from_millis(milliseconds(started).saturating_sub(oldest))
+        }
+    }
+
+    /// Accepts no more, waits for the open connections up to the deadline, then cuts them. Returns how many were cut.
+    pub async fn drain(self, deadline: Duration) -> usize {
+        self.accepting.cancel();
+        self.connections.close();
+        let _ = tokio::time::timeout(deadline, self.connections.wait()).await;
+        let cut = self.connections.len();
+        self.stop.cancel();
+        for worker in self.threads {
+            if worker.thread.join().is_err() {
+                tracing::error!("a data thread panicked");
+            }
+        }
+        cut
+    }
+}
+
+struct Context {
+    node: Arc<Node>,
+    accepting: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Context {
+    fn accept_on(&self, listener: StdListener, origin: Arc<Origin>) {
+        let listener = match listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "a listener could not be used; its connections go to the app directly");
+                return;
+            }
+        };
+        let (node, connections) = (Arc::clone(&self.node), self.connections.clone());
+        let accepting = self.accepting.clone();
+        tokio::task::spawn_local(async move {
+            loop {
+                let accepted = tokio::select! {
+                    biased; // After the word to stop nothing more is accepted.
+                    () = accepting.cancelled() => return,
+                    accepted = listener.accept() => accepted,
+                };
+                match accepted {
+                    Ok((stream, _)) => {
+                        let (node, origin) = (Arc::clone(&node), Arc::clone(&origin));
+                        let serve = async move { connection::serve(stream, &origin, &node).await };
+                        tokio::task::spawn_local(connections.track_future(serve));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection; likely out of file descriptors or memory");
+                        sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,49 @@
+//! `umbra check`: every fault of a configuration, before it runs.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, ValueEnum};
+
+use crate::{app::Source, config::Severity, record::Accounts};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Files and directories, read together as `run` would read them; - is standard input.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Exit with 1 on warnings too.
+    #[arg(long)]
+    strict: bool,
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+impl Arguments {
+    #[allow(clippy::print_stdout, reason = "the findings are the command's output")]
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let (_, snapshot, report, sources) = Source::Files(self.paths).compile(&Accounts::default());
+        match self.output {
+            Output::Text => {
+                print!("{}", report.render(&sources));
+                let count = |severity| {
+                    report.diagnostics.iter().filter(|d| d.code.severity() == severity).count()
+                };
+                println!(
+                    "{} errors, {} warnings; {} ports would be captured",
+                    count(Severity::Error),
+                    count(Severity::Warning),
+                    snapshot.captured_ports().len()
+                );
+            }
+            Output::Json => println!("{}", report.to_json()),
+        }
+        let found = report.has_errors() || self.strict && !report.diagnostics.is_empty();
+        Ok(ExitCode::from(u8::from(found)))
+    }
+}

@@ -1,0 +1,61 @@
+//! The command line: one file per command. Exit codes: 0 fine, 1 findings or failure, 2 wrong usage.
+
+mod check;
+mod doctor;
+mod quick;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Mirrors live HTTP traffic to shadow services, following Istio's rules. No sidecars, no change to applications.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// What to log, on standard error: error, warn, info, debug, or targets such as umbra=debug.
+    #[arg(long, global = true, env = "UMBRA_LOG", default_value = "info", value_name = "LEVEL")]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Mirror traffic until told to stop (SIGTERM or Ctrl-C drain, SIGHUP reloads).
+    Run(run::Arguments),
+    /// Find every fault in configuration files, without running anything.
+    Check(check::Arguments),
+    /// Tell whether this machine can capture traffic, and what to do where it cannot.
+    Doctor(doctor::Arguments),
+}
+
+/// Runs the command that was asked for.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Err(error) = log(&arguments.log) {
+        eprintln_error(&error);
+        return ExitCode::from(2);
+    }
+    let done = match arguments.command {
+        Command::Run(run) => run.execute(),
+        Command::Check(check) => check.execute(),
+        Command::Doctor(doctor) => doctor.execute(),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln_error(&error);
+        ExitCode::FAILURE
+    })
+}
+
+fn log(filter: &str) -> anyhow::Result<()> {
+    use anyhow::Context as _;
+    let filter: tracing_subscriber::EnvFilter = filter.parse().context("--log is not a level or a filter")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    Ok(())
+}
+
+#[allow(clippy::print_stderr, reason = "the last word of a command goes to standard error")]
+fn eprintln_error(error: &anyhow::Error) {
+    eprintln!("umbra: {error:#}");
+}

@@ -1,0 +1,34 @@
+//! `umbra run`: from files, or from three flags.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::quick;
+use crate::app::{self, Source};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  umbra run --config rules.yaml
+  umbra run --port 8080 --mirror http://127.0.0.1:9090 --percent 10")]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// A file of Kubernetes-style YAML, or a directory of them; may be repeated. Changes take effect at once.
+    #[arg(long, value_name = "PATH", required_unless_present = "port")]
+    config: Vec<PathBuf>,
+    #[command(flatten)]
+    quick: Option<quick::Arguments>,
+}
+
+impl Arguments {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let source = match self.quick {
+            Some(quick) => Source::CommandLine(quick.to_yaml()?),
+            None => Source::Files(self.config),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start")?;
+        runtime.block_on(app::run(source))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -48,7 +48,9 @@ fn legal_requests_are_read() {
         with(&"X: y\r\n".repeat(HEADERS_MAX - 1)),
         chunked("1;a=b;c\r\nx\r\n0000000000000001\r\ny\r\n00;last\r\nA: b\r\nA: c\r\n\r\n"),
         chunked(&format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(CHUNK_LINE_MAX - 2))),
+        chunked(&(format!("1;{}\r\nx\r\n", "e".repeat(600)).repeat(3) + "0\r\n\r\n")),
         format!("{GET}\r\n{GET}\r\n"),
+        GET.repeat(PIPELINE_MAX),
     ];
     for request in legal {
         let events = read(&[client(&request), Step::ClientEof]);

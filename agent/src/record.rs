@@ -95,6 +95,7 @@ macro_rules! reasons {
         }
     };
 }
+pub(crate) use reasons;
 
 reasons! {
     /// Why a copy that was sent, or should have been, brought no response.

@@ -2,11 +2,21 @@
 //! they carry. They never write, never wait and never guess: what a strict server could read in two ways ends the
 //! reading of that connection, with a reason, while the relay goes on.
 
-pub mod http1;
-pub mod sniff;
+mod http1;
+mod reader;
+mod sniff;
+mod unread;
+
+#[cfg(test)]
+mod tests;
 
 use http::HeaderMap;
 
+pub use self::{
+    reader::Reader,
+    sniff::{Protocol, SNIFF_MAX, sniff},
+    unread::Unread,
+};
 use crate::message::{RequestHead, ResponseHead, Slice};
 
 /// One request and its response on a connection: counts from 0 on HTTP/1, the stream's number on HTTP/2.
@@ -16,20 +26,15 @@ pub type ExchangeId = u64;
 pub trait Sink {
     /// A request's head is whole.
     fn request_head(&mut self, id: ExchangeId, head: &RequestHead<'_>);
-    /// A piece of its body, framing removed.
+    /// A piece of its body, framing removed. Never empty.
     fn request_data(&mut self, id: ExchangeId, data: Slice<'_>);
-    /// The request is whole. `wire_bytes` counts head, framing and body.
+    /// The request is whole. `wire_bytes` counts head, framing, body and trailers. It may come after the end of the
+    /// response, when the server answered early.
     fn request_end(&mut self, id: ExchangeId, trailers: Option<HeaderMap>, wire_bytes: u64);
     /// The final response's head is whole (101 counts as final).
     fn response_head(&mut self, id: ExchangeId, head: &ResponseHead<'_>);
-    /// The response is whole.
+    /// The response is whole. `wire_bytes` counts its interim (1xx) responses too.
     fn response_end(&mut self, id: ExchangeId, wire_bytes: u64);
     /// Reading ends here; exchanges still open will see nothing more. Told at most once.
     fn unread(&mut self, reason: Unread);
-}
-
-/// Why the reading of a connection ended before the connection did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unread {
-    Placeholder,
 }

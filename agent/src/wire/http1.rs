@@ -1,1 +1,0 @@
-//! The passive HTTP/1.x reader.

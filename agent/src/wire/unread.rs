@@ -1,0 +1,101 @@
+//! The closed list of reasons for which a connection goes on unread. Each is a label value of a metric and names one
+//! thing two implementations could read differently, or one limit.
+
+use crate::record::reasons;
+
+reasons! {
+    /// Why the reading of a connection ended before the connection did.
+    Unread {
+        /// The client speaks HTTP/2 (RFC 9113 §3.4).
+        Http2 = "http2",
+        /// The client speaks TLS.
+        Tls = "tls",
+        /// Neither HTTP nor TLS, or the server spoke first.
+        Opaque = "opaque",
+        /// The protocol was changed: 101, or 2xx to CONNECT.
+        Upgraded = "upgraded",
+
+        /// Bytes followed a request to change the protocol before its answer was known.
+        PipelinedAfterUpgrade = "pipelined_after_upgrade",
+        /// A 101 nobody asked for.
+        UnrequestedUpgrade = "unrequested_upgrade",
+        /// Bytes followed a message that closes the connection (RFC 9112 §9.6).
+        AfterClose = "after_close",
+        /// Bytes followed an `Expect: 100-continue` that was answered with a final response: a body, or a request?
+        AfterRefusal = "after_refusal",
+        /// More requests than allowed wait for their responses.
+        PipelineTooDeep = "pipeline_too_deep",
+        /// The server sent bytes that answer no request.
+        UnsolicitedResponse = "unsolicited_response",
+        /// One side ended its stream within a message.
+        Truncated = "truncated",
+
+        /// A head is longer than allowed.
+        HeadTooLong = "head_too_long",
+        /// A head or trailer section has more fields than allowed.
+        TooManyHeaders = "too_many_headers",
+        /// More than one empty line came before a request.
+        EmptyLine = "empty_line",
+        /// A line ends in LF without CR.
+        BareLf = "bare_lf",
+        /// A CR without LF.
+        BareCr = "bare_cr",
+        /// A control character in a head or trailer section.
+        ControlByte = "control_byte",
+        /// A header line begins with white space (RFC 9112 §5.2).
+        ObsFold = "obs_fold",
+        /// A header's name is empty, not a token, or not followed by its colon at once.
+        HeaderName = "header_name",
+        /// A header's value has characters that are not allowed.
+        HeaderValue = "header_value",
+        /// A request line that is not method, space, target, space, version; or HEAD or CONNECT in lower case.
+        RequestLine = "request_line",
+        /// What should be a response does not begin as HTTP.
+        NotHttp = "not_http",
+        /// A status line that is not version, space, status of three digits from 100, reason.
+        StatusLine = "status_line",
+        /// A version other than HTTP/1.0 and HTTP/1.1.
+        Version = "version",
+
+        /// HTTP/1.1 without `Host`.
+        HostMissing = "host_missing",
+        /// More than one `Host`.
+        HostRepeated = "host_repeated",
+        /// A `Host` that is not one host with an optional port.
+        HostInvalid = "host_invalid",
+        /// `Host` and an absolute target name different authorities.
+        HostMismatch = "host_mismatch",
+        /// A request target of none of the four forms (RFC 9112 §3.2), or of one its method does not have.
+        Target = "target",
+        /// A target with user information.
+        Userinfo = "userinfo",
+        /// A target with a fragment.
+        Fragment = "fragment",
+
+        /// Several `Content-Length`, or one that is not a plain number of 64 bits.
+        ContentLength = "content_length",
+        /// A `Transfer-Encoding` other than exactly one `chunked`.
+        TransferEncoding = "transfer_encoding",
+        /// Both `Content-Length` and `Transfer-Encoding`.
+        LengthAndEncoding = "length_and_encoding",
+        /// A `Transfer-Encoding` in HTTP/1.0.
+        EncodingInHttp10 = "encoding_in_http10",
+        /// A CONNECT request that announces a body.
+        ConnectBody = "connect_body",
+        /// A 1xx or 204 response that announces a body.
+        BodyForbidden = "body_forbidden",
+
+        /// A chunk size that is not 1 to 16 hexadecimal digits.
+        ChunkSize = "chunk_size",
+        /// A chunk extension with characters that are not allowed.
+        ChunkExtension = "chunk_extension",
+        /// A chunk's size line is longer than allowed.
+        ChunkLineTooLong = "chunk_line_too_long",
+        /// A chunk's data is not followed by CR LF.
+        ChunkEnd = "chunk_end",
+        /// A trailer field that frames or routes a message.
+        TrailerField = "trailer_field",
+        /// A trailer section is longer than allowed.
+        TrailersTooLong = "trailers_too_long",
+    }
+}

@@ -37,11 +37,11 @@ use std::{
 pub use agent::{Agent, AgentBuilder, agent};
 pub use client::{Client, Connection, Reply, chunked};
 pub use config::Config;
-pub use load::{Load, LoadReport};
+pub use load::{Failure, Load, LoadReport};
 pub use metrics::{Metrics, Sample};
 pub use netns::{Link, Netns, Subnet};
 pub use node::{Node, Pod, Refusing};
-pub use upstream::{Received, Recorder, Upstream, UpstreamBuilder, upstream};
+pub use upstream::{Body, Received, Recorder, Upstream, UpstreamBuilder, upstream};
 
 /// How long anything may take before the test is failed.
 pub const PATIENCE: Duration = Duration::from_secs(15);

@@ -1,6 +1,7 @@
 //! Parallel clients that keep asking, and what became of each request.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -11,7 +12,7 @@ use std::{
 
 use http::Method;
 
-use crate::{Pod, Upstream, client::Client, eventually};
+use crate::{Netns, client::Client, eventually};
 
 /// Clients under way, each sending one request after the other.
 #[derive(Debug)]
@@ -37,14 +38,14 @@ pub struct LoadReport {
 }
 
 impl Load {
-    /// `clients` parallel clients of this pod, each with one kept connection. One that fails opens a new one.
-    pub fn start(pod: &Arc<Pod>, server: &Upstream, clients: usize) -> Self {
+    /// `clients` parallel clients in this namespace, each with one kept connection. One that fails opens a new one.
+    pub fn start(netns: &Netns, server: SocketAddr, clients: usize) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let answered = Arc::<AtomicU64>::default();
         let client = |_| {
-            let (pod, server) = (Arc::clone(pod), server.address());
+            let netns = netns.clone();
             let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            thread::spawn(move || ask_on(&mut pod.client(server), &stop, &answered))
+            thread::spawn(move || ask_on(&mut Client::new(&netns, server), &stop, &answered))
         };
         let clients = (0..clients).map(client).collect();
         Self { stop, answered, clients }
@@ -52,10 +53,13 @@ impl Load {
 
     /// Waits until this many more requests have been answered.
     pub fn eventually_answers(&self, more: u64) {
-        let goal = self.answered.load(Ordering::Relaxed) + more;
-        eventually(&format!("{more} more answers"), || {
-            (self.answered.load(Ordering::Relaxed) >= goal).then_some(())
-        });
+        let goal = self.answered() + more;
+        eventually(&format!("{more} more answers"), || (self.answered() >= goal).then_some(()));
+    }
+
+    /// How many requests have been answered so far.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Lets each client finish its request, and reports.
@@ -97,9 +101,9 @@ mod tests {
     #[test]
     fn a_server_that_dies_fails_every_later_request() {
         let node = Node::new();
-        let (app, client) = (node.pod("app"), Arc::new(node.pod("client")));
+        let (app, client) = (node.pod("app"), node.pod("client"));
         let app = upstream(&app).replies("ok").start();
-        let load = Load::start(&client, &app, 4);
+        let load = Load::start(client.netns(), app.address(), 4);
         load.eventually_answers(20);
         drop(app);
         let died = Instant::now();

@@ -123,6 +123,19 @@ impl Drop for Own {
 pub struct Subnet(pub u8);
 
 impl Subnet {
+    /// One to which this machine has no route yet.
+    pub fn free_on_host() -> Self {
+        let unrouted = |subnet: &Self| {
+            let network = format!("{}/24", subnet.v4(0));
+            let routes = Command::new("ip").args(["route", "show", "to", "root", &network]).output();
+            routes.is_ok_and(|routes| routes.stdout.is_empty())
+        };
+        (3..=250)
+            .map(Self)
+            .find(unrouted)
+            .expect("a test range wholly in use would be somebody's own network")
+    }
+
     pub fn v4(self, host: u8) -> IpAddr {
         Ipv4Addr::new(10, 98, self.0, host).into()
     }

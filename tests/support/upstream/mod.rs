@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
+pub use received::{Body, Received, Recorder};
 use received::{Ledger, Transcripts};
-pub use received::{Received, Recorder};
 use serve::Behaviour;
 use tokio::runtime::{self, Runtime};
 

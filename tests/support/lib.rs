@@ -1,1 +1,63 @@
-//! support
+//! What the suites are built from: a [`Node`] with [`Pod`]s, [`Upstream`]s and [`Client`]s in them, and the real
+//! [`Agent`]. Everything is blocking, lives in network namespaces of its own, takes itself down when dropped, and
+//! fails the test on the spot, with evidence, when it cannot do what was asked.
+//!
+//! ```no_run
+//! use support::{Node, agent, upstream};
+//!
+//! let node = Node::new();
+//! let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
+//! let primary = upstream(&app).replies("ok").start();
+//! let copies = upstream(&shadow).never_answers().start();
+//! let agent = agent(&node).mirror_all(&primary, &copies).start();
+//!
+//! let reply = client.get(primary.address(), "/cart");
+//!
+//! assert_eq!(reply.text(), "ok");
+//! agent.eventually("umbra_shadow_offered_total", 1);
+//! agent.accounting_is_exact();
+//! ```
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test's parts fail the test where they stand")]
+
+mod agent;
+mod client;
+mod config;
+mod load;
+mod metrics;
+mod netns;
+mod node;
+mod upstream;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use agent::{Agent, AgentBuilder, agent};
+pub use client::{Client, Connection, Reply, chunked};
+pub use config::Config;
+pub use load::{Failure, Load, LoadReport};
+pub use metrics::{Metrics, Sample};
+pub use netns::{Link, Netns, Subnet};
+pub use node::{Node, Pod, Refusing};
+pub use upstream::{Body, Received, Recorder, Upstream, UpstreamBuilder, upstream};
+
+/// How long anything may take before the test is failed.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Asks again and again until there is an answer; fails with `what` when none comes in time.
+pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    in_time(ask).unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}"))
+}
+
+fn in_time<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask();
+        if answer.is_some() || Instant::now() > deadline {
+            return answer;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}

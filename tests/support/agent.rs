@@ -1,0 +1,214 @@
+//! The real agent, `umbra run`, as a program of its own.
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Child, ExitStatus, Stdio},
+};
+
+use http::Method;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+
+use crate::{Config, Metrics, Netns, Node, Upstream, client::Client, eventually, in_time};
+
+/// An agent on this node.
+pub fn agent(node: &Node) -> AgentBuilder<'_> {
+    AgentBuilder::new(node.netns())
+}
+
+#[derive(Debug)]
+#[must_use = "not running before `start`"]
+pub struct AgentBuilder<'a> {
+    netns: &'a Netns,
+    admin: SocketAddr,
+    configuration: String,
+    log_filter: String,
+}
+
+impl<'a> AgentBuilder<'a> {
+    /// An agent in a namespace, with a free port there for its admin window.
+    pub fn new(netns: &'a Netns) -> Self {
+        let free = netns.listen((Ipv4Addr::LOCALHOST, 0).into());
+        let admin = free.local_addr().unwrap();
+        Self { netns, admin, configuration: String::new(), log_filter: "info".to_owned() }
+    }
+
+    /// The address to name in a configuration of one's own.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Mirrors every request of one server to the other.
+    pub fn mirror_all(self, primary: &Upstream, shadow: &Upstream) -> Self {
+        let config =
+            Config::capture(&primary.netns().path(), primary.address()).mirror(shadow.address(), 100.0);
+        self.config(&config)
+    }
+
+    pub fn config(mut self, config: &Config) -> Self {
+        self.configuration = config.to_yaml(self.admin);
+        self
+    }
+
+    /// Configuration as it stands in a file; it must name [`AgentBuilder::admin`].
+    pub fn yaml(mut self, yaml: &str) -> Self {
+        yaml.clone_into(&mut self.configuration);
+        self
+    }
+
+    /// What it logs, as `RUST_LOG` says it.
+    pub fn logs(mut self, filter: &str) -> Self {
+        filter.clone_into(&mut self.log_filter);
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub fn start(self) -> Agent {
+        let mut agent = self.spawn();
+        eventually("the agent to be ready", || {
+            assert!(agent.exit_status().is_none(), "the agent ended before it was ready:\n{}", agent.log());
+            agent.is_ready().then_some(())
+        });
+        agent
+    }
+
+    /// Starts it and does not wait: for configurations it must refuse.
+    pub fn spawn(self) -> Agent {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("umbra.yaml");
+        fs::write(&config, &self.configuration).unwrap();
+        let log = fs::File::create(dir.path().join("log")).unwrap();
+        let binary = binary();
+        let child = self
+            .netns
+            .command(&binary)
+            .args(["run", "--config"])
+            .arg(&config)
+            .env("RUST_LOG", &self.log_filter)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            // Ctrl-C is for the test or the demo, which then stops it.
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("cannot start {}: {error}; run by `cargo xtask test`", binary.display())
+            });
+        Agent { netns: self.netns.clone(), admin: self.admin, child, dir, ended: None }
+    }
+}
+
+/// A running agent; killed when dropped.
+#[derive(Debug)]
+pub struct Agent {
+    netns: Netns,
+    admin: SocketAddr,
+    child: Child,
+    dir: TempDir,
+    ended: Option<ExitStatus>,
+}
+
+impl Agent {
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything it wrote.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Its configuration file, to be edited by the test.
+    pub fn config_path(&self) -> PathBuf {
+        self.dir.path().join("umbra.yaml")
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.ask("/readyz").is_ok_and(|reply| reply.status == 200)
+    }
+
+    /// GET at the admin window.
+    pub fn ask(&self, path: &str) -> anyhow::Result<crate::Reply> {
+        Client::new(&self.netns, self.admin).send(Method::GET, path, b"")
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        let reply =
+            self.ask("/metrics").unwrap_or_else(|error| panic!("no metrics: {error:#}\n{}", self.log()));
+        Metrics::parse(&reply.text())
+    }
+
+    /// Waits until the series the selector fits add up to this.
+    pub fn eventually(&self, selector: &str, value: u32) {
+        let mut last = Metrics::default();
+        let found = in_time(|| {
+            last = self.metrics();
+            ((last.sum(selector) - f64::from(value)).abs() < 0.5).then_some(())
+        });
+        let evidence = || format!("{}\n{}", last.shadow_lines(), self.log());
+        assert!(found.is_some(), "{selector} is {}, not {value}\n{}", last.sum(selector), evidence());
+    }
+
+    /// Promise 5, once nothing is in flight and again now: every copy offered has ended in exactly one way.
+    pub fn accounting_is_exact(&self) {
+        self.metrics().assert_accounts_balance();
+        self.eventually("umbra_shadow_in_flight", 0);
+        self.metrics().assert_accounts_balance();
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        kill(Pid::from_raw(pid), signal).unwrap();
+    }
+
+    /// Asks it to drain (SIGTERM) and waits for its end.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        eventually("the agent to end after SIGTERM", || self.exit_status())
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        self.ended = self.child.wait().ok();
+    }
+
+    /// How it ended, if it did.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().unwrap();
+        }
+        self.ended
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if self.exit_status().is_none() {
+            self.kill();
+        }
+    }
+}
+
+/// `umbra` of the same build as this program: `target/PROFILE/umbra`, beside us or one folder up from a test.
+fn binary() -> PathBuf {
+    if let Some(path) = env::var_os("UMBRA_BINARY") {
+        return path.into();
+    }
+    let exe = env::current_exe().unwrap();
+    let dirs = exe.ancestors().skip(1).take(2);
+    let found = dirs.map(|dir| dir.join("umbra")).find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        panic!("there is no `umbra` near {}: run by `cargo xtask test`, which builds it", exe.display())
+    })
+}

@@ -1,0 +1,69 @@
+//! Configuration for the agent under test, as text: what a user would write.
+
+use std::{fmt::Write as _, net::SocketAddr};
+
+/// One service that is mirrored to others, each with its own share.
+#[derive(Clone, Debug)]
+pub struct Config {
+    agent: String,
+    app: SocketAddr,
+    mirrors: Vec<(SocketAddr, f64)>,
+}
+
+impl Config {
+    /// Captures connections to `app` in the namespace of this path.
+    pub fn capture(netns: &str, app: SocketAddr) -> Self {
+        let agent = format!("  capture:\n    inbound:\n    - netns: {netns}\n");
+        Self { agent, app, mirrors: Vec::new() }
+    }
+
+    /// Copies this percentage of all requests there.
+    #[must_use]
+    pub fn mirror(mut self, shadow: SocketAddr, percent: f64) -> Self {
+        self.mirrors.push((shadow, percent));
+        self
+    }
+
+    /// Adds lines to the AgentConfig's `spec`, such as `  shadow: {timeout: 1s}`.
+    #[must_use]
+    pub fn agent(mut self, yaml: &str) -> Self {
+        self.agent.push_str(yaml.trim_end());
+        self.agent.push('\n');
+        self
+    }
+
+    /// The documents, with the admin address the agent is to use.
+    pub fn to_yaml(&self, admin: SocketAddr) -> String {
+        let mut yaml = format!(
+            "apiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {{name: test}}\nspec:\n  \
+             admin: {{address: '{admin}'}}\n{}",
+            self.agent
+        );
+        yaml.push_str(&service("app", self.app));
+        let mut mirrors = String::new();
+        for (index, (shadow, percent)) in self.mirrors.iter().enumerate() {
+            yaml.push_str(&service(&format!("shadow-{index}"), *shadow));
+            let host = format!("shadow-{index}.test");
+            let _ = writeln!(
+                mirrors,
+                "    - destination: {{host: {host}}}\n      percentage: {{value: {percent}}}"
+            );
+        }
+        let _ = write!(
+            yaml,
+            "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: app, namespace: default}}\n\
+             spec:\n  hosts: [app.test]\n  http:\n  - name: all\n    route: [{{destination: {{host: app.test}}}}]\n    \
+             mirrors:\n{mirrors}"
+        );
+        yaml
+    }
+}
+
+fn service(name: &str, endpoint: SocketAddr) -> String {
+    let (address, port) = (endpoint.ip(), endpoint.port());
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: default}}\n\
+         spec:\n  hosts: [{name}.test]\n  location: MESH_INTERNAL\n  resolution: STATIC\n  \
+         ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {port}}}]\n  endpoints:\n  - {{address: '{address}'}}\n"
+    )
+}

@@ -1,0 +1,48 @@
+//! Installs what building and testing need and this machine lacks. Each step is printed with its command; where
+//! nothing is missing, one line says so.
+
+mod apt;
+mod bpf;
+
+use anyhow::Result;
+pub(crate) use bpf::Toolchain;
+
+use crate::shell;
+
+/// What the machine is set up for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// Build everything and use network namespaces.
+    Demo,
+    /// The same, and the real programs that the tests run beside umbra.
+    Tests,
+}
+
+/// Programs and the Debian packages that bring them.
+const DEMO_PROGRAMS: &[(&str, &str)] = &[("ip", "iproute2")];
+const TEST_PROGRAMS: &[(&str, &str)] = &[("nginx", "nginx-light"), ("curl", "curl"), ("python3", "python3")];
+
+/// Sets the machine up and tells who compiles the eBPF programs.
+pub(crate) fn run(purpose: For) -> Result<Toolchain> {
+    let test_programs = if purpose == For::Tests { TEST_PROGRAMS } else { &[] };
+    let wanted = DEMO_PROGRAMS.iter().chain(test_programs);
+    let missing: Vec<_> = wanted.filter(|(program, _)| !shell::exists(program)).collect();
+    if missing.is_empty()
+        && let Some(toolchain) = bpf::ready()
+    {
+        println!("setup: nothing to install, eBPF is built by {toolchain}");
+        return Ok(toolchain);
+    }
+
+    if !missing.is_empty() {
+        let programs: Vec<_> = missing.iter().map(|(program, _)| *program).collect();
+        let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+        apt::install(&format!("{} missing", programs.join(", ")), &packages)?;
+    }
+    let toolchain = match bpf::ready() {
+        Some(toolchain) => toolchain,
+        None => bpf::install()?,
+    };
+    println!("setup: done, eBPF is built by {toolchain}");
+    Ok(toolchain)
+}

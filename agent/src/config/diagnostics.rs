@@ -46,7 +46,7 @@ codes! {
     UnknownField = ("UMB0105", Error),
     /// A number outside its range, such as a percentage of 130.
     OutOfRange = ("UMB0106", Error),
-    /// Two documents of one kind share namespace and name.
+    /// Two documents of one kind share namespace and name, or a virtual service lists a host twice.
     Duplicate = ("UMB0107", Error),
     /// Fields that exclude each other, such as `mirror` and `mirrors`.
     Conflict = ("UMB0108", Error),
@@ -68,12 +68,16 @@ codes! {
     NoEndpoints = ("UMB0203", Warning),
     /// A rule that no request can reach.
     Unreachable = ("UMB0204", Warning),
-    /// A percentage that rounds to nothing, or a share of zero.
+    /// A mirror that never gets a copy: a percentage that rounds to nothing, or a rule that answers by itself.
     MirrorsNothing = ("UMB0205", Warning),
     /// A VirtualService that loses to another one of the same host.
     Shadowed = ("UMB0206", Warning),
     /// Nothing in the configuration mirrors anything.
     NothingMirrored = ("UMB0207", Warning),
+    /// A rule that mirrors, but whose own destination (host, subset or port) is unknown.
+    UnknownPrimary = ("UMB0208", Warning),
+    /// A VirtualService's host that is in no ServiceEntry.
+    UnmatchedHost = ("UMB0209", Warning),
 }
 
 /// One fault.

@@ -1,29 +1,60 @@
 //! From what was written to what it means: an immutable [`Snapshot`], compiled off the request path. Pure: no
 //! runtime, no clock.
+//!
+//! ```text
+//! ServiceEntry ─▶ services ─┐                     ┌─▶ clusters (mirror destinations)
+//! DestinationRule ─▶ subsets ┼─▶ compile ─▶ rules ┤
+//! VirtualService ─▶ precedence┘                   └─▶ conditions ─▶ matcher, table ─▶ ports ─▶ Snapshot
+//! ```
+
+mod clusters;
+mod compile;
+mod conditions;
+mod exports;
+mod findings;
+mod hosts;
+mod idle;
+mod matcher;
+mod ports;
+mod precedence;
+mod re2;
+mod rules;
+mod services;
+mod share;
+mod subsets;
+mod table;
+mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::{
+    collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
+pub use ports::{Owner, PortRules};
+pub use share::Share;
+
 use crate::{
     config::{Report, Resources},
-    message::RequestHead,
     record::{Account, Accounts, RuleKey},
 };
 
 /// Everything the request path asks about, compiled once.
 #[derive(Debug, Default)]
-pub struct Snapshot {}
-
-/// The rules of one captured address and port.
-#[derive(Debug)]
-pub struct PortRules {}
+pub struct Snapshot {
+    /// Every endpoint some rule mirrors, and its neighbours that would otherwise fall to `any`.
+    exact: HashMap<(IpAddr, u16), Arc<PortRules>>,
+    /// Endpoints at `0.0.0.0` or `::`, which stand for every local address.
+    any: HashMap<u16, Arc<PortRules>>,
+}
 
 /// One rule of the winning VirtualService.
 #[derive(Debug)]
 pub struct Rule {
     pub key: Arc<RuleKey>,
+    /// `mirror` first, then `mirrors` in order; those of a share of zero left out.
     pub mirrors: Vec<Arc<Mirror>>,
 }
 
@@ -32,18 +63,8 @@ pub struct Rule {
 pub struct Mirror {
     pub account: Arc<Account>,
     pub share: Share,
+    /// The same one for the same destination, throughout a snapshot.
     pub cluster: Arc<Cluster>,
-}
-
-/// A share of requests, per million (Envoy's `FractionalPercent` with denominator MILLION).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share(pub u32);
-
-impl Share {
-    /// One draw per request serves all its mirrors, so a request within a smaller share is within every larger one.
-    pub fn admits(self, draw: u64) -> bool {
-        draw % 1_000_000 < u64::from(self.0)
-    }
 }
 
 /// The endpoints a destination (host, subset, port) resolves to.
@@ -61,7 +82,7 @@ pub enum Decision<'a> {
     Rule(&'a Arc<Rule>),
     /// No rule matched: Envoy would answer 404; nothing is mirrored.
     NoRule,
-    /// Several services own the endpoint and none has this authority.
+    /// Several services own the endpoint and this authority names none of them, or more than one.
     NoHost,
 }
 
@@ -74,26 +95,35 @@ pub struct CapturedPort {
 
 impl Snapshot {
     /// Compiles resources. With errors in the report the snapshot must not be put in force.
+    ///
+    /// An account is opened for each mirror in force; a caller that discards the snapshot calls
+    /// [`Accounts::forget_unused`].
     pub fn compile(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Self {
-        let _ = (resources, accounts, report);
-        Self {}
+        compile::compile(resources, accounts, report)
     }
 
     /// The rules of a dialled address; None when nothing there is mirrored.
     pub fn inbound(&self, destination: SocketAddr) -> Option<&Arc<PortRules>> {
-        let _ = destination;
-        None
+        self.exact
+            .get(&(destination.ip().to_canonical(), destination.port()))
+            .or_else(|| self.any.get(&destination.port()))
+            .filter(|rules| rules.mirrors())
     }
 
-    /// Every address and port for which some rule mirrors.
+    /// Every address and port for which some rule mirrors, in order.
     pub fn captured_ports(&self) -> Vec<CapturedPort> {
-        Vec::new()
+        let mut ports: Vec<_> = self.ports().map(|(port, _)| port).collect();
+        ports.sort_unstable();
+        ports
     }
-}
 
-impl PortRules {
-    pub fn decide(&self, head: &RequestHead<'_>) -> Decision<'_> {
-        let _ = head;
-        Decision::NoRule
+    /// Every captured port with its rules, in no order.
+    pub fn ports(&self) -> impl Iterator<Item = (CapturedPort, &Arc<PortRules>)> {
+        let exact = self
+            .exact
+            .iter()
+            .map(|(&(address, port), rules)| (CapturedPort { address: Some(address), port }, rules));
+        let any = self.any.iter().map(|(&port, rules)| (CapturedPort { address: None, port }, rules));
+        exact.chain(any).filter(|(_, rules)| rules.mirrors())
     }
 }

@@ -1,0 +1,145 @@
+//! One compiled match block and its verdict on a request. As in Envoy, method, scheme, authority and headers are all
+//! conditions on header fields; path and query parameters stand beside them.
+
+use std::borrow::Cow;
+
+use regex::bytes::Regex;
+
+use crate::message::RequestHead;
+
+/// Every condition must hold.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) path: Text,
+    pub(super) fields: Vec<FieldCondition>,
+    pub(super) query: Vec<(Box<str>, Text)>,
+}
+
+/// What a value is compared with.
+#[derive(Debug)]
+pub(super) enum Text {
+    Exact(Box<[u8]>),
+    Prefix(Box<[u8]>),
+    /// Without regard to ASCII case.
+    ExactAnyCase(Box<[u8]>),
+    PrefixAnyCase(Box<[u8]>),
+    Regex(Regex),
+    /// Any value, but a value.
+    Present,
+}
+
+#[derive(Debug)]
+pub(super) struct FieldCondition {
+    pub(super) field: Field,
+    pub(super) text: Text,
+    /// `withoutHeaders`: the condition must not hold.
+    pub(super) without: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Field {
+    Method,
+    Scheme,
+    Authority,
+    Path,
+    Header(Box<str>),
+}
+
+impl Block {
+    /// A rule without any match block.
+    pub(super) fn any() -> Self {
+        Self { path: Text::Prefix(Box::from(*b"/")), fields: Vec::new(), query: Vec::new() }
+    }
+
+    /// Istio generates nothing after a block like this (`IsCatchAllRoute`).
+    pub(super) fn is_catch_all(&self) -> bool {
+        let path = match &self.path {
+            Text::Prefix(prefix) | Text::PrefixAnyCase(prefix) => **prefix == *b"/",
+            Text::Regex(regex) => regex.as_str() == "^(?:.*)$",
+            Text::Exact(_) | Text::ExactAnyCase(_) | Text::Present => false,
+        };
+        path && self.fields.is_empty() && self.query.is_empty()
+    }
+
+    pub(super) fn matches(&self, head: &RequestHead<'_>) -> bool {
+        let (path, query) = path_and_query(head);
+        self.path.holds(path.as_bytes())
+            && self.fields.iter().all(|condition| condition.holds(head))
+            && self.query.iter().all(|(name, text)| {
+                first_parameter(query, name).is_some_and(|value| text.holds(value.as_bytes()))
+            })
+    }
+}
+
+impl Text {
+    fn holds(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Exact(text) => **text == *value,
+            Self::Prefix(text) => value.starts_with(text),
+            Self::ExactAnyCase(text) => text.eq_ignore_ascii_case(value),
+            Self::PrefixAnyCase(text) => {
+                value.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text))
+            }
+            Self::Regex(regex) => regex.is_match(value),
+            Self::Present => true,
+        }
+    }
+}
+
+impl FieldCondition {
+    fn holds(&self, head: &RequestHead<'_>) -> bool {
+        let holds = match (self.field.read(head), &self.text) {
+            (Some(value), text) => text.holds(&value),
+            (None, Text::Present) => false,
+            // Envoy's `treat_missing_header_as_empty`, which Istio sets for `withoutHeaders` alone.
+            (None, text) => self.without && text.holds(b""),
+        };
+        holds != self.without
+    }
+}
+
+impl Field {
+    /// Several values of one header are one, joined by commas; only then is anything allocated.
+    fn read<'a>(&self, head: &RequestHead<'a>) -> Option<Cow<'a, [u8]>> {
+        let name = match self {
+            Self::Method => return Some(Cow::Borrowed(head.method.as_bytes())),
+            Self::Scheme => return Some(Cow::Borrowed(scheme(head).as_bytes())),
+            Self::Authority => return head.authority().map(|a| Cow::Borrowed(a.as_bytes())),
+            Self::Path => return Some(Cow::Borrowed(head.path_and_query().as_bytes())),
+            Self::Header(name) => name,
+        };
+        let mut values =
+            head.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value.trim_ascii());
+        let mut value = Cow::Borrowed(values.next()?);
+        for next in values {
+            let joined = value.to_mut();
+            joined.push(b',');
+            joined.extend_from_slice(next);
+        }
+        Some(value)
+    }
+}
+
+/// Of an absolute target, in lower case as Envoy makes it; else what a captured plain connection speaks.
+fn scheme<'a>(head: &RequestHead<'a>) -> &'a str {
+    match head.target.split_once("://") {
+        Some((scheme, _)) if !scheme.contains('/') => {
+            ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known)).unwrap_or(scheme)
+        }
+        _ => "http",
+    }
+}
+
+/// The path that rules compare, and the query, both without the fragment.
+fn path_and_query<'a>(head: &RequestHead<'a>) -> (&'a str, &'a str) {
+    let target = head.path_and_query();
+    let target = target.split_once('#').map_or(target, |(before, _)| before);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    (if path.is_empty() { "/" } else { path }, query)
+}
+
+/// As Envoy reads it: nothing is decoded, and a parameter without `=` has an empty value.
+fn first_parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}

@@ -1,0 +1,86 @@
+//! Which VirtualServices speak for a service in the mesh, in order. They are never merged there.
+
+use super::{
+    exports::{self, Reach},
+    findings::{Findings, Site},
+    hosts::{self, HostIndex},
+};
+use crate::config::{Code, istio::VirtualService};
+
+/// One host of a virtual service, by their indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Claim {
+    pub(super) virtual_service: usize,
+    pub(super) host: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Precedence<'a> {
+    virtual_services: &'a [VirtualService],
+    claims: HostIndex<Vec<Claim>>,
+}
+
+/// True when a virtual service is for the mesh. Nothing written means `mesh`.
+pub(super) fn for_mesh(virtual_service: &VirtualService) -> bool {
+    virtual_service.gateways.is_empty() || virtual_service.gateways.iter().any(|g| g.value == "mesh")
+}
+
+pub(super) fn site(virtual_service: &VirtualService) -> Site {
+    Site { object: format!("VirtualService {}", virtual_service.meta.qualified()), path: "spec".into() }
+}
+
+impl<'a> Precedence<'a> {
+    pub(super) fn new(virtual_services: &'a [VirtualService], findings: &mut Findings<'_>) -> Self {
+        let mut claims = HostIndex::<Vec<Claim>>::default();
+        for (index, virtual_service) in virtual_services.iter().enumerate() {
+            let site = site(virtual_service);
+            if !for_mesh(virtual_service) {
+                let what = "names no `mesh`: this is for gateways, whose traffic is not captured";
+                let at = &virtual_service.gateways[0].at;
+                findings.add(Code::NotHonoured, at, &site.field("gateways"), what, None);
+                continue;
+            }
+            if virtual_service.hosts.is_empty() {
+                let what = "are none: this is for delegates, which are not honoured yet";
+                findings.add(
+                    Code::NotHonoured,
+                    &virtual_service.meta.name.at,
+                    &site.field("hosts"),
+                    what,
+                    None,
+                );
+            }
+            for (host, written) in virtual_service.hosts.iter().enumerate() {
+                let site = site.field(format_args!("hosts[{host}]"));
+                if written.value == "*" {
+                    findings.add(Code::BadValue, &written.at, &site, "`*` alone is for gateways only", None);
+                } else if virtual_service.hosts[..host].contains(written) {
+                    let what = format!("`{}` is written twice", written.value);
+                    findings.add(Code::Duplicate, &written.at, &site, what, None);
+                } else {
+                    let name = hosts::resolve(&written.value, &virtual_service.meta.namespace);
+                    claims.entry(&name).push(Claim { virtual_service: index, host });
+                }
+            }
+        }
+        Self { virtual_services, claims }
+    }
+
+    /// The claims on a service, the strongest first: those of the most specific host that has any visible to
+    /// `namespace`, which stands for the client's. Private before exported by name before public, each oldest first.
+    pub(super) fn claims(&self, service: &str, namespace: &str) -> Vec<Claim> {
+        let rank = |claim: &Claim| -> Option<(Reach, _, _, _)> {
+            let VirtualService { meta, export_to, .. } = &self.virtual_services[claim.virtual_service];
+            let reach = exports::reach(export_to, &meta.namespace, namespace)?;
+            Some((reach, meta.created.as_deref(), meta.name.as_str(), meta.namespace.as_str()))
+        };
+        for candidates in self.claims.covering(service) {
+            let mut visible: Vec<_> = candidates.iter().filter_map(|c| Some((rank(c)?, *c))).collect();
+            if !visible.is_empty() {
+                visible.sort_by(|(a, _), (b, _)| a.cmp(b));
+                return visible.into_iter().map(|(_, claim)| claim).collect();
+            }
+        }
+        Vec::new()
+    }
+}

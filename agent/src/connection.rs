@@ -1,6 +1,6 @@
 //! THE STORY: one connection, from accept to record. Read this first.
 //!
-//! A client's connection arrives from a [`capture`](crate::capture::Origin). We connect to the application it was
+//! A client's connection arrives from a [`capture`](crate::capture::Inbound). We connect to the application it was
 //! meant for and [`relay`] bytes both ways, untouched. A passive [`Reader`] watches the bytes go by and tells us of
 //! requests; for each we ask the [`Snapshot`] which rule it matches, and offer a copy to the shadow
 //! [`Plane`] for each mirror of that rule. Whatever goes wrong from the reader on is counted and costs the copy at
@@ -15,10 +15,11 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderMap;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::{
-    capture::{ConnectError, Origin},
+    capture::{ConnectError, Inbound, canonical},
     message::{RequestHead, ResponseHead, Slice},
     record::{DropReason, Exchange, Observer, RuleKey},
     relay::{self, Tap},
@@ -36,26 +37,35 @@ pub struct Node {
 }
 
 /// Carries one captured connection to its end.
-pub async fn serve(client_stream: TcpStream, origin: &Origin, node: &Node) {
-    let (Ok(client), Ok(destination)) = (client_stream.peer_addr(), origin.destination(&client_stream)) else {
+pub async fn serve(client_stream: TcpStream, inbound: &Inbound, node: &Node) {
+    let (Ok(client), Ok(destination)) = (client_stream.peer_addr(), inbound.original_destination(&client_stream)) else {
         return; // The client was gone before we looked.
     };
-    let app_stream = match origin.connect(client, destination).await {
+    let client = canonical(client);
+    keep_as_the_app_would(&client_stream);
+    let app_stream = match inbound.connect(client, destination).await {
         Ok(stream) => stream,
-        Err(error) => return refuse(&client_stream, origin, destination, &error),
+        Err(error) => return refuse(&client_stream, inbound, destination, &error),
     };
     let mut story = Story::new(client, destination, node);
     relay::relay(client_stream, app_stream, &mut story).await;
     story.finish();
 }
 
+/// Bytes leave as they come, and a client that vanished is found out although the app only ever talks to us.
+fn keep_as_the_app_would(client_stream: &TcpStream) {
+    let socket = SockRef::from(client_stream);
+    // A socket that refuses either is gone, which the relay will find.
+    let _ = client_stream.set_nodelay(true).and_then(|()| socket.set_keepalive(true));
+}
+
 /// The app cannot be reached. The client learns it by a reset, and for a moment the kernel answers in our stead, so
 /// that probes and retries see what they would see without us.
-fn refuse(client_stream: &TcpStream, origin: &Origin, destination: SocketAddr, error: &ConnectError) {
+fn refuse(client_stream: &TcpStream, inbound: &Inbound, destination: SocketAddr, error: &ConnectError) {
     if !matches!(error, ConnectError::Refused) {
         tracing::warn!(%destination, %error, "cannot reach the app; its client is reset");
     }
-    origin.release(destination);
+    inbound.release(destination);
     relay::reset(client_stream);
 }
 
@@ -69,7 +79,7 @@ struct Story<'n> {
 impl<'n> Story<'n> {
     fn new(client: SocketAddr, destination: SocketAddr, node: &'n Node) -> Self {
         Self {
-            reader: Reader::default(),
+            reader: Reader::new(),
             exchanges: Exchanges { client, destination, node, open: Vec::new() },
             protocol_counted: false,
         }

@@ -10,19 +10,21 @@ mod workers;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use rules::Source;
+pub use rules::{Compiled, Source};
 
 use crate::{
-    capture::{self, Direct, Enrolment, Origin},
-    config::umbra::{AgentConfig, Inbound, NetnsRef},
+    capture::{self, Direct, Enrolment, Inbound},
+    config::umbra::{AgentConfig, NetnsRef},
     connection::Node,
     observe::{Metrics, Recorder},
+    record::Accounts,
     shadow::Plane,
 };
 use heart::{Enrolled, Heart};
-use rules::Rules;
+use rules::Keeper;
 use window::Window;
 use workers::Workers;
 
@@ -35,40 +37,48 @@ const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 /// # Errors
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
 pub async fn run(source: Source) -> anyhow::Result<()> {
-    let (rules, resources) = Rules::first(source)?;
-    let config = resources.agent.clone().unwrap_or_default();
+    let stop = stop_signal()?;
+    let accounts = Arc::new(Accounts::default());
+    let compiled = rules::first(&source, &accounts)?;
+    let config = compiled.resources.agent.unwrap_or_default();
 
     let recorder = Arc::new(Recorder::default());
     let plane = Plane::start(&config.shadow, recorder.clone()).context("start the shadow plane")?;
-    let node = Arc::new(Node { snapshot: rules.snapshot(), plane: Arc::clone(&plane), observer: recorder.clone() });
+    let node = Arc::new(Node {
+        snapshot: ArcSwap::from_pointee(compiled.snapshot),
+        plane: Arc::clone(&plane),
+        observer: recorder.clone(),
+    });
     let enrolled = Enrolled::default();
-    let metrics = Metrics::new(&recorder, rules.accounts(), readings::all(&enrolled, &plane));
+    let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings::all(&enrolled, &plane));
     let window = Window::open(config.admin.address, metrics)?;
     let workers = Workers::start(worker_count(&config), &node)?;
     let heart = Heart::start(enrolled.clone(), workers.silence()).context("start the heartbeat")?;
 
     capture_all(&config, &workers, &enrolled).await?;
-    rules.capture(&enrolled)?;
+    rules::capture(&node.snapshot.load(), &enrolled)?;
     window.ready();
-    tracing::info!(
-        admin = %config.admin.address,
-        namespaces = enrolled.all().len(),
-        ports = node.snapshot.load().captured_ports().len(),
-        "umbra is mirroring"
-    );
+    let ports = node.snapshot.load().captured_ports().len();
+    tracing::info!(admin = %config.admin.address, ports, "umbra is ready");
 
-    rules.keep_current(&node, &enrolled, stop_signal()?).await;
+    let agent = config.clone();
+    let keeper = Keeper { source, accounts, node: &node, enrolled: &enrolled, agent };
+    keeper.keep(compiled.sources.fingerprint(), stop).await?;
 
     window.not_ready("the agent is stopping");
+    take_down(&config, workers, &plane, heart, &enrolled).await;
+    window.close();
+    Ok(())
+}
+
+/// Ends what runs without losing a request: first no new connection comes, then the open ones end, then the copies,
+/// and only then the way back to the apps is taken away.
+async fn take_down(config: &AgentConfig, workers: Workers, plane: &Plane, heart: Heart, enrolled: &Enrolled) {
     for enrolment in enrolled.all() {
         enrolment.hand_back();
     }
-    let patience = tokio::spawn(impatience(signal(SignalKind::interrupt())?));
     tokio::time::sleep(LAST_HANDSHAKES).await;
-    let cut = tokio::select! {
-        cut = workers.drain(config.drain_timeout) => cut,
-        _ = patience => 0,
-    };
+    let cut = workers.drain(config.drain_timeout).await;
     plane.drain(config.drain_timeout);
     drop(heart);
     for enrolment in enrolled.all() {
@@ -76,34 +86,37 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
             tracing::error!(netns = enrolment.name(), %error, "not everything could be restored");
         }
     }
-    window.close();
     tracing::info!(connections_cut = cut, "umbra has stopped");
-    Ok(())
 }
 
 async fn capture_all(config: &AgentConfig, workers: &Workers, enrolled: &Enrolled) -> anyhow::Result<()> {
-    let host = [Inbound::host()];
-    let inbound: &[Inbound] = match &config.capture {
-        capture if capture.inbound.is_empty() && capture.direct.is_empty() => &host,
-        capture => &capture.inbound,
-    };
     let options = capture::Options {
         workers: worker_count(config),
         exempt: config.capture.exempt.clone(),
         client_address: config.capture.client_address,
     };
-    for namespace in inbound {
-        let (enrolment, listeners) = Enrolment::enrol(&namespace.netns, &options)
-            .with_context(|| format!("enrol network namespace {}", namespace.netns.value))?;
-        workers.listen(listeners, &Arc::new(Origin::Captured(Arc::clone(&enrolment)))).await?;
+    for namespace in namespaces(config) {
+        let (enrolment, listeners) = Enrolment::enrol(namespace, &options)?;
+        for note in enrolment.notes() {
+            tracing::warn!(netns = enrolment.name(), "{note}");
+        }
+        workers.listen(listeners, &Arc::new(Inbound::Enrolled(Arc::clone(&enrolment)))).await?;
         enrolled.add(enrolment);
     }
     for direct in &config.capture.direct {
-        let (origin, listeners) = Direct::listen(*direct.listen, direct.upstream, options.workers)
-            .with_context(|| format!("listen on {}", *direct.listen))?;
-        workers.listen(listeners, &Arc::new(Origin::Direct(origin))).await?;
+        let (listener, listeners) = Direct::listen(*direct.listen, direct.upstream, options.workers)
+            .with_context(|| format!("{}: listen on {}", direct.listen.at, *direct.listen))?;
+        workers.listen(listeners, &Arc::new(Inbound::Direct(listener))).await?;
     }
     Ok(())
+}
+
+/// The namespaces to enrol: the host's, unless something else was named.
+fn namespaces(config: &AgentConfig) -> Vec<&NetnsRef> {
+    if config.capture.inbound.is_empty() && config.capture.direct.is_empty() {
+        return vec![&NetnsRef::Host];
+    }
+    config.capture.inbound.iter().map(|inbound| &inbound.netns.value).collect()
 }
 
 fn worker_count(config: &AgentConfig) -> usize {
@@ -123,9 +136,4 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-/// A second Ctrl-C while draining means: now.
-async fn impatience(mut interrupt: tokio::signal::unix::Signal) {
-    interrupt.recv().await;
 }

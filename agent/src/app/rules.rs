@@ -3,17 +3,17 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use anyhow::bail;
-use arc_swap::ArcSwap;
+use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::heart::Enrolled;
 use crate::{
-    config::{self, Report, Resources},
+    capture::Captured,
+    config::{self, Report, Resources, Sources, umbra::AgentConfig},
     connection::Node,
     record::Accounts,
     route::Snapshot,
-    source::{Sources, files},
+    source::{Watch, files, watch},
 };
 
 /// Where the configuration comes from.
@@ -25,68 +25,131 @@ pub enum Source {
     CommandLine(String),
 }
 
+/// A configuration, read and compiled, with every fault of either step.
+#[derive(Debug)]
+pub struct Compiled {
+    pub resources: Resources,
+    /// To be put in force only when the report has no errors.
+    pub snapshot: Snapshot,
+    pub report: Report,
+    /// What the report points into.
+    pub sources: Sources,
+}
+
 impl Source {
-    /// Reads everything anew.
-    pub fn load(&self) -> (Resources, Report, Sources) {
-        match self {
+    /// Reads everything anew and compiles it.
+    pub fn compile(&self, accounts: &Accounts) -> Compiled {
+        let (resources, mut report, sources) = match self {
             Self::Files(paths) => files::load(paths),
-            Self::CommandLine(text) => {
-                let (mut resources, mut report) = (Resources::default(), Report::default());
-                config::read("<command line>", text, &mut resources, &mut report);
-                (resources, report, Sources::one("<command line>", text))
+            Self::CommandLine(text) => command_line(text),
+        };
+        let snapshot = Snapshot::compile(&resources, accounts, &mut report);
+        Compiled { resources, snapshot, report, sources }
+    }
+}
+
+fn command_line(text: &str) -> (Resources, Report, Sources) {
+    const NAME: &str = "<command line>";
+    let (mut resources, mut report, mut sources) =
+        (Resources::default(), Report::default(), Sources::default());
+    config::read(NAME, text, &mut resources, &mut report);
+    sources.insert(NAME, text);
+    (resources, report, sources)
+}
+
+/// The configuration an agent starts with.
+///
+/// # Errors
+/// When it has faults; they are printed with their places.
+pub(super) fn first(source: &Source, accounts: &Accounts) -> anyhow::Result<Compiled> {
+    let compiled = source.compile(accounts);
+    print(&compiled);
+    if compiled.report.has_errors() {
+        bail!("the configuration is refused, nothing was started; `umbra check` shows the same findings");
+    }
+    Ok(compiled)
+}
+
+/// Tells the kernel which endpoints to hand over.
+///
+/// # Errors
+/// When a namespace's map cannot be written.
+pub(super) fn capture(snapshot: &Snapshot, enrolled: &Enrolled) -> anyhow::Result<()> {
+    let endpoints: Vec<Captured> =
+        snapshot.captured_ports().into_iter().map(|port| (port.address, port.port)).collect();
+    for enrolment in enrolled.all() {
+        enrolment
+            .capture(&endpoints)
+            .with_context(|| format!("capture {} endpoints in {}", endpoints.len(), enrolment.name()))?;
+    }
+    Ok(())
+}
+
+/// Keeps the rules of a running agent current.
+pub(super) struct Keeper<'a> {
+    pub(super) source: Source,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) node: &'a Node,
+    pub(super) enrolled: &'a Enrolled,
+    /// What the parts were built from; it cannot change while they run.
+    pub(super) agent: AgentConfig,
+}
+
+impl Keeper<'_> {
+    /// Reloads on SIGHUP and when a file changes, until `stop` is ready.
+    ///
+    /// # Errors
+    /// When signals or files cannot be watched.
+    pub(super) async fn keep(&self, loaded: u64, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+        let mut files = match &self.source {
+            Source::Files(paths) => Some(watch(paths, loaded)?),
+            Source::CommandLine(_) => None,
+        };
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                _ = hang_up.recv() => self.reload(),
+                () = changed(&mut files) => self.reload(),
             }
         }
     }
 
-    /// Reads and compiles; every fault of either is in the report.
-    pub fn compile(&self, accounts: &Accounts) -> (Resources, Snapshot, Report, Sources) {
-        let (resources, mut report, sources) = self.load();
-        let snapshot = Snapshot::compile(&resources, accounts, &mut report);
-        (resources, snapshot, report, sources)
-    }
-}
-
-pub(super) struct Rules {
-    source: Source,
-    accounts: Arc<Accounts>,
-    first: Snapshot,
-}
-
-impl Rules {
-    /// The configuration an agent starts with.
-    ///
-    /// # Errors
-    /// When it has faults; they are printed with their places.
-    pub(super) fn first(source: Source) -> anyhow::Result<(Self, Resources)> {
-        let accounts = Arc::new(Accounts::default());
-        let (resources, snapshot, report, sources) = source.compile(&accounts);
-        say(&report, &sources);
-        if report.has_errors() {
-            bail!("the configuration is refused; nothing was started");
+    fn reload(&self) {
+        let compiled = self.source.compile(&self.accounts);
+        print(&compiled);
+        if compiled.report.has_errors() {
+            self.accounts.forget_unused();
+            tracing::error!("the new configuration is refused; the last good one stays in force");
+            return;
         }
-        Ok((Self { source, accounts, first: snapshot }, resources))
-    }
-
-    pub(super) fn accounts(&self) -> Arc<Accounts> {
-        Arc::clone(&self.accounts)
+        if compiled.resources.agent.unwrap_or_default() != self.agent {
+            tracing::warn!("AgentConfig has changed; that part takes effect when the agent is started again");
+        }
+        self.node.snapshot.store(Arc::new(compiled.snapshot));
+        // A namespace whose map cannot be written goes on with the endpoints it had; the relay asks the new rules.
+        if let Err(error) = capture(&self.node.snapshot.load(), self.enrolled) {
+            tracing::error!("{error:#}");
+        }
+        self.accounts.forget_unused();
+        tracing::info!(ports = self.node.snapshot.load().captured_ports().len(), "new rules are in force");
     }
 }
 
-/// Reloads on SIGHUP and when a file changes, until `stop` is ready.
-pub(super) async fn keep_current(
-    rules: &Rules,
-    node: &Node,
-    enrolled: &Enrolled,
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut changes = rules.source.watch()?;
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        tokio::select! {
-            () = &mut stop => return Ok(()),
-            _ = hang_up.recv() => rules.reload(node, enrolled),
-            () = changes.changed() => rules.reload(node, enrolled),
+/// Ready when a watched file has changed; never when nothing is watched.
+async fn changed(files: &mut Option<Watch>) {
+    match files {
+        Some(watch) if watch.changed().await => {}
+        Some(_) => {
+            tracing::error!("files are no longer watched; SIGHUP still reloads them");
+            *files = None;
         }
+        None => std::future::pending().await,
     }
+}
+
+#[allow(clippy::print_stderr, reason = "findings are shown as `umbra check` shows them, source lines included")]
+fn print(compiled: &Compiled) {
+    eprint!("{}", compiled.report.render(&compiled.sources));
 }

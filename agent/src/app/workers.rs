@@ -22,7 +22,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    capture::Origin,
+    capture::{Inbound, WorkerListeners},
     connection::{self, Node},
 };
 
@@ -42,7 +42,7 @@ pub struct Workers {
 
 struct Worker {
     /// app --listeners of an enrolled namespace--> worker.
-    listeners: mpsc::Sender<(StdListener, Arc<Origin>)>,
+    listeners: mpsc::Sender<(StdListener, Arc<Inbound>)>,
     /// Milliseconds after `started` of the last tick.
     last_tick: Arc<AtomicU64>,
     thread: JoinHandle<()>,
@@ -84,7 +84,7 @@ impl Workers {
                     tokio::select! {
                         () = stop.cancelled() => return,
                         _ = tick.tick() => ticks.store(milliseconds(started), Ordering::Relaxed),
-                        Some((listener, origin)) = arriving.recv() => context.accept_on(listener, origin),
+                        Some((listener, inbound)) = arriving.recv() => context.accept_on(listener, inbound),
                     }
                 }
             });
@@ -96,10 +96,10 @@ impl Workers {
     ///
     /// # Errors
     /// When a worker is gone.
-    pub async fn listen(&self, groups: Vec<Vec<StdListener>>, origin: &Arc<Origin>) -> anyhow::Result<()> {
+    pub async fn listen(&self, groups: Vec<WorkerListeners>, inbound: &Arc<Inbound>) -> anyhow::Result<()> {
         for (worker, group) in self.threads.iter().zip(groups) {
-            for listener in group {
-                worker.listeners.send((listener, Arc::clone(origin))).await.context("a data thread has ended")?;
+            for listener in group.listeners {
+                worker.listeners.send((listener, Arc::clone(inbound))).await.context("a data thread has ended")?;
             }
         }
         Ok(())
@@ -138,7 +138,7 @@ struct Context {
 }
 
 impl Context {
-    fn accept_on(&self, listener: StdListener, origin: Arc<Origin>) {
+    fn accept_on(&self, listener: StdListener, inbound: Arc<Inbound>) {
         let listener = match listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)) {
             Ok(listener) => listener,
             Err(error) => {
@@ -157,8 +157,8 @@ impl Context {
                 };
                 match accepted {
                     Ok((stream, _)) => {
-                        let (node, origin) = (Arc::clone(&node), Arc::clone(&origin));
-                        let serve = async move { connection::serve(stream, &origin, &node).await };
+                        let (node, inbound) = (Arc::clone(&node), Arc::clone(&inbound));
+                        let serve = async move { connection::serve(stream, &inbound, &node).await };
                         tokio::task::spawn_local(connections.track_future(serve));
                     }
                     Err(error) => {

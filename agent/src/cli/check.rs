@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 
-use crate::{app::Source, config::Severity, record::Accounts};
+use crate::{app::{Compiled, Source}, record::Accounts};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -27,17 +27,14 @@ enum Output {
 impl Arguments {
     #[allow(clippy::print_stdout, reason = "the findings are the command's output")]
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        let (_, snapshot, report, sources) = Source::Files(self.paths).compile(&Accounts::default());
+        let Compiled { snapshot, report, sources, .. } = Source::Files(self.paths).compile(&Accounts::default());
         match self.output {
             Output::Text => {
                 print!("{}", report.render(&sources));
-                let count = |severity| {
-                    report.diagnostics.iter().filter(|d| d.code.severity() == severity).count()
-                };
                 println!(
-                    "{} errors, {} warnings; {} ports would be captured",
-                    count(Severity::Error),
-                    count(Severity::Warning),
+                    "{} errors, {} warnings; {} endpoints would be captured",
+                    report.errors(),
+                    report.warnings(),
                     snapshot.captured_ports().len()
                 );
             }

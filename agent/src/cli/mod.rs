@@ -16,7 +16,7 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// What to log, on standard error: error, warn, info, debug, or targets such as umbra=debug.
-    #[arg(long, global = true, env = "UMBRA_LOG", default_value = "info", value_name = "LEVEL")]
+    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "LEVEL")]
     log: String,
 }
 

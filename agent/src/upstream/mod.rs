@@ -5,6 +5,8 @@
 mod balance;
 mod error;
 mod pool;
+#[cfg(test)]
+mod tests;
 
 pub use balance::Balancer;
 pub use error::UpstreamError;

@@ -3,13 +3,7 @@
 //! old and close.
 
 use std::{
-    cell::RefCell,
-    collections::HashMap,
-    error::Error,
-    net::SocketAddr,
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
+    cell::RefCell, collections::HashMap, error::Error, net::SocketAddr, rc::Rc, sync::Arc, time::Duration,
 };
 
 use http::{Request, Response};
@@ -22,7 +16,7 @@ use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_local,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -118,6 +112,12 @@ where
             unused.retain(|it| it.connection.sender.is_ready() && it.since.elapsed() < idle_timeout);
             !unused.is_empty() || Rc::strong_count(endpoint) > 1
         });
+    }
+
+    /// How many endpoints have connections.
+    #[cfg(test)]
+    pub(super) fn endpoints(&self) -> usize {
+        self.endpoints.borrow().len()
     }
 
     fn endpoint(&self, address: SocketAddr) -> Rc<Endpoint<B>> {

@@ -1,0 +1,224 @@
+//! The way of one copy's body from a data thread to a shadow worker. The data thread only ever pushes: what does
+//! not fit stops the copy, never the primary.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+
+use super::budget::Budget;
+use crate::{message::Slice, record::DropReason};
+
+/// Pieces from this size on are shared with the chunk they arrived in; smaller ones are copied and joined. A shared
+/// piece keeps its whole chunk alive, so a relay that reads 64 KiB at a time holds at most eight times the budget.
+const SHARE_FROM: usize = 8 << 10;
+
+/// Joined pieces grow to this size: a body that trickles in costs its bytes, not an entry per byte.
+const JOIN_UP_TO: usize = 16 << 10;
+
+/// The data thread's end. Dropping it before `end` cancels the copy.
+#[derive(Debug)]
+#[must_use = "a feed dropped before its end cancels the copy"]
+pub struct Feed {
+    /// None once nothing more will be pushed.
+    pipe: Option<Arc<Pipe>>,
+}
+
+/// What both ends share. The lock is held for one push or one pop, by either side.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    budget: Arc<Budget>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) phase: Phase,
+    pub(super) queue: VecDeque<Bytes>,
+    /// The last of the queue, still growing.
+    pub(super) tail: BytesMut,
+    /// Bytes charged to the budget: queued, or lent to the connection and not yet written.
+    held: usize,
+    /// The copy has ended; whatever still arrives is of no use.
+    closed: bool,
+    pub(super) body_waker: Option<Waker>,
+    pub(super) end_waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// More of the body may come.
+    Open,
+    /// The request is whole.
+    Ended { trailers: Option<HeaderMap> },
+    /// The request will never be whole, or came faster than the shadow took it.
+    Stopped(DropReason),
+}
+
+impl Feed {
+    pub(super) fn new(pipe: &Arc<Pipe>) -> Self {
+        Self { pipe: Some(Arc::clone(pipe)) }
+    }
+
+    /// The next piece of the body. Over budget, the copy is stopped and everything it holds is given back.
+    pub fn data(&mut self, piece: Slice<'_>) {
+        if let Some(pipe) = &self.pipe
+            && !pipe.push(piece)
+        {
+            self.pipe = None;
+        }
+    }
+
+    /// The request is whole.
+    pub fn end(mut self, trailers: Option<HeaderMap>) {
+        if let Some(pipe) = self.pipe.take() {
+            pipe.finish(Phase::Ended { trailers });
+        }
+    }
+
+    /// The request will not become whole, for a reason known better than [`DropReason::Cancelled`].
+    pub fn abandon(mut self, reason: DropReason) {
+        if let Some(pipe) = self.pipe.take() {
+            pipe.finish(Phase::Stopped(reason));
+        }
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            pipe.finish(Phase::Stopped(DropReason::Cancelled));
+        }
+    }
+}
+
+impl Pipe {
+    /// `whole`: no body follows the head, so the request has ended already.
+    pub(super) fn new(budget: Arc<Budget>, whole: bool) -> Self {
+        let state = State {
+            phase: if whole { Phase::Ended { trailers: None } } else { Phase::Open },
+            queue: VecDeque::new(),
+            tail: BytesMut::new(),
+            held: 0,
+            closed: false,
+            body_waker: None,
+            end_waker: None,
+        };
+        Self { budget, state: Mutex::new(state) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// False when no further piece is wanted.
+    fn push(&self, piece: Slice<'_>) -> bool {
+        if piece.is_empty() {
+            return true;
+        }
+        let mut state = self.lock();
+        if state.closed || !matches!(state.phase, Phase::Open) {
+            return false;
+        }
+        let over = if piece.len() > self.budget.bytes_per_request().saturating_sub(state.held) {
+            Some(DropReason::BodyTooSlow)
+        } else if !self.budget.take_bytes(piece.len()) {
+            Some(DropReason::BytesBudget)
+        } else {
+            None
+        };
+        if let Some(reason) = over {
+            drop(state);
+            self.finish(Phase::Stopped(reason));
+            return false;
+        }
+        state.held += piece.len();
+        state.append(piece);
+        let waker = state.body_waker.take();
+        drop(state);
+        wake(waker);
+        true
+    }
+
+    /// The first end stands: a request that ended cannot be cancelled any more, nor the other way round.
+    fn finish(&self, phase: Phase) {
+        let mut state = self.lock();
+        if state.closed || !matches!(state.phase, Phase::Open) {
+            return;
+        }
+        let discarded = matches!(phase, Phase::Stopped(_)).then(|| state.discard(&self.budget));
+        state.phase = phase;
+        let wakers = (state.body_waker.take(), state.end_waker.take());
+        drop(state);
+        drop(discarded);
+        wake(wakers.0);
+        wake(wakers.1);
+    }
+
+    /// The copy has ended: its bytes are given back, those still lent to a closing connection among them.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let discarded = state.discard(&self.budget);
+        self.budget.give_back(mem::take(&mut state.held));
+        drop(state);
+        drop(discarded);
+    }
+
+    /// Bytes lent to the connection were written, or the connection let go of them.
+    pub(super) fn written(&self, bytes: usize) {
+        let mut state = self.lock();
+        if !state.closed {
+            state.held -= bytes;
+            self.budget.give_back(bytes);
+        }
+    }
+}
+
+impl State {
+    fn append(&mut self, piece: Slice<'_>) {
+        let shared = piece.len() >= SHARE_FROM;
+        if !self.tail.is_empty() && (shared || self.tail.len() + piece.len() > JOIN_UP_TO) {
+            let tail = mem::take(&mut self.tail);
+            self.queue.push_back(tail.freeze());
+        }
+        if shared {
+            self.queue.push_back(piece.share());
+        } else {
+            self.tail.extend_from_slice(piece.as_bytes());
+        }
+    }
+
+    /// The next bytes of the body, in order.
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        self.queue.pop_front().or_else(|| {
+            let tail = mem::take(&mut self.tail);
+            (!tail.is_empty()).then(|| tail.freeze())
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.tail.is_empty()
+    }
+
+    /// Empties the queue and gives its bytes back. The caller frees the memory, after unlocking.
+    fn discard(&mut self, budget: &Budget) -> (VecDeque<Bytes>, BytesMut) {
+        let (queue, tail) = (mem::take(&mut self.queue), mem::take(&mut self.tail));
+        let bytes = queue.iter().map(Bytes::len).sum::<usize>() + tail.len();
+        self.held -= bytes;
+        budget.give_back(bytes);
+        (queue, tail)
+    }
+}
+
+// Outside the lock: the woken worker may run at once and want it.
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

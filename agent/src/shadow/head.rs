@@ -1,0 +1,174 @@
+//! The head of a copy: packed into one piece of memory on the data thread, made into a request on a shadow worker.
+//!
+//! The copy says what the primary said, but for what belongs to the primary's connection (RFC 9110 §7.6.1) or to
+//! its framing. hyper writes header names in lower case and puts lines of the same name together.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
+    header::{CONTENT_LENGTH, HOST, MaxSizeReached, TE, TRANSFER_ENCODING},
+    uri::PathAndQuery,
+};
+
+use crate::message::{BodyLength, RequestHead};
+
+/// A request's head that owns itself: method, path, the authority of an absolute target, then names and values in
+/// turn, each preceded by its length.
+#[derive(Debug)]
+pub(super) struct PackedHead {
+    text: Bytes,
+    body: BodyLength,
+}
+
+/// The head holds something no HTTP client may send.
+#[derive(Debug, thiserror::Error)]
+#[error("the head cannot be sent as it stands")]
+pub(super) struct Unsendable;
+
+const LENGTH: usize = size_of::<usize>();
+
+/// Fields that belong to the primary's connection, besides those its `Connection` field lists. `Expect` is among
+/// them because the primary's 100 (Continue) is not the shadow's: a copy's body never waits.
+const OF_THE_CONNECTION: [&str; 6] =
+    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "expect"];
+
+impl PackedHead {
+    pub(super) fn pack(head: &RequestHead<'_>) -> Self {
+        let path = head.path_and_query();
+        // An absolute target overrules Host (RFC 9112 §3.2.2), and Host carries no user information (§3.2).
+        let authority = match head.authority() {
+            Some(authority) if path.len() != head.target.len() => {
+                authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+            }
+            _ => "",
+        };
+        let opening = [head.method, path, authority].map(str::as_bytes);
+        let parts = || {
+            let fields = head.headers.iter().flat_map(|field| [field.name.as_bytes(), field.value]);
+            opening.into_iter().chain(fields)
+        };
+        let mut text = BytesMut::with_capacity(parts().map(|part| LENGTH + part.len()).sum());
+        for part in parts() {
+            text.put_slice(&part.len().to_ne_bytes());
+            text.put_slice(part);
+        }
+        Self { text: text.freeze(), body: head.body }
+    }
+
+    /// No body follows: the request was whole with its head.
+    pub(super) fn is_whole(&self) -> bool {
+        self.body == BodyLength::None
+    }
+
+    /// Values share the packed memory.
+    pub(super) fn to_request<B>(&self, marker: &HeaderName, body: B) -> Result<Request<B>, Unsendable> {
+        let mut text = self.text.clone();
+        let method = Method::from_bytes(&pull(&mut text)).map_err(|_| Unsendable)?;
+        let (path, authority) = (pull(&mut text), pull(&mut text));
+        let headers = self.headers(&text, &authority, marker)?;
+
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri(path)?;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    fn headers(&self, text: &Bytes, authority: &Bytes, marker: &HeaderName) -> Result<HeaderMap, Unsendable> {
+        let fields = || Fields(text.clone());
+        let listed: Vec<Bytes> =
+            fields().filter(|(name, _)| is(name, "connection")).map(|(_, value)| value).collect();
+        let mut headers = HeaderMap::with_capacity(fields().count() + 2);
+        if !fields().any(|(name, _)| is(&name, "host")) {
+            // HTTP/1.0 may lack Host, HTTP/1.1 must not: without an authority it is empty (RFC 9112 §3.2).
+            headers.try_insert(HOST, value(authority.clone())?)?;
+        }
+        for (name, text) in fields() {
+            if is(&name, "content-length") || is(&name, "transfer-encoding") {
+                self.frame(&mut headers, &name, text)?;
+            } else if is(&name, "host") {
+                let host = if authority.is_empty() { text } else { authority.clone() };
+                headers.try_append(HOST, value(host)?)?;
+            } else if is(&name, "te") {
+                if tokens(&text).any(|coding| is(coding, "trailers")) {
+                    headers.try_insert(TE, HeaderValue::from_static("trailers"))?;
+                }
+            } else if !OF_THE_CONNECTION.iter().any(|it| is(&name, it))
+                && !listed.iter().flat_map(|it| tokens(it)).any(|it| it.eq_ignore_ascii_case(&name))
+            {
+                headers.try_append(HeaderName::from_bytes(&name).map_err(|_| Unsendable)?, value(text)?)?;
+            }
+        }
+        if !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
+            self.frame(&mut headers, b"", Bytes::new())?;
+        }
+        headers.try_insert(marker.clone(), HeaderValue::from_static("1"))?;
+        Ok(headers)
+    }
+
+    /// Puts the framing of the copy where the primary's was. Without a body, `Content-Length: 0` stays if it was
+    /// there and nothing is added: both mean the same (RFC 9112 §6.3).
+    fn frame(&self, headers: &mut HeaderMap, name: &[u8], text: Bytes) -> Result<(), Unsendable> {
+        match self.body {
+            BodyLength::Known(length) => headers.try_insert(CONTENT_LENGTH, HeaderValue::from(length))?,
+            // Said outright: hyper would take a GET of unknown length for one without a body.
+            BodyLength::Streamed => {
+                headers.try_insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?
+            }
+            BodyLength::None if is(name, "content-length") => {
+                headers.try_insert(CONTENT_LENGTH, value(text)?)?
+            }
+            BodyLength::None => None,
+        };
+        Ok(())
+    }
+}
+
+impl From<MaxSizeReached> for Unsendable {
+    fn from(_: MaxSizeReached) -> Self {
+        Self
+    }
+}
+
+/// Name and value of each field.
+struct Fields(Bytes);
+
+impl Iterator for Fields {
+    type Item = (Bytes, Bytes);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (!self.0.is_empty()).then(|| (pull(&mut self.0), pull(&mut self.0)))
+    }
+}
+
+/// Takes one part off the front; the inverse of what `pack` puts there.
+fn pull(text: &mut Bytes) -> Bytes {
+    let Some(length) = text.first_chunk::<LENGTH>().copied().map(usize::from_ne_bytes) else {
+        return Bytes::new();
+    };
+    let mut part = text.split_to(LENGTH.saturating_add(length).min(text.len()));
+    part.split_off(LENGTH)
+}
+
+/// The path exactly as it was sent: http would cut off a fragment, which no request target may have.
+fn uri(path: Bytes) -> Result<Uri, Unsendable> {
+    let sent = path.len();
+    let path = PathAndQuery::from_maybe_shared(path).map_err(|_| Unsendable)?;
+    if path.as_str().len() < sent {
+        return Err(Unsendable);
+    }
+    Ok(Uri::from(path))
+}
+
+fn value(text: Bytes) -> Result<HeaderValue, Unsendable> {
+    HeaderValue::from_maybe_shared(text).map_err(|_| Unsendable)
+}
+
+fn is(name: &[u8], lower: &str) -> bool {
+    name.eq_ignore_ascii_case(lower.as_bytes())
+}
+
+/// The members of a comma-separated list.
+fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}

@@ -1,0 +1,117 @@
+//! The head of a copy, without any socket.
+
+use http::{HeaderName, Request};
+use proptest::prelude::*;
+
+use super::{BodyLength, Header, RequestHead, Version};
+use crate::shadow::head::{PackedHead, Unsendable};
+
+fn copy(target: &str, fields: &[(&str, &str)], body: BodyLength) -> Result<Request<()>, Unsendable> {
+    let headers: Vec<_> =
+        fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
+    let head = RequestHead { method: "POST", target, version: Version::Http11, headers: &headers, body };
+    PackedHead::pack(&head).to_request(&HeaderName::from_static("x-mark"), ())
+}
+
+/// Target and fields as they go out, the marker left away.
+fn sent(target: &str, fields: &[(&str, &str)], body: BodyLength) -> Vec<String> {
+    let request = copy(target, fields, body).unwrap();
+    assert_eq!(request.headers()["x-mark"], "1");
+    let fields = request.headers().iter().filter(|(name, _)| *name != "x-mark");
+    std::iter::once(request.uri().to_string())
+        .chain(fields.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())))
+        .collect()
+}
+
+#[test]
+fn an_absolute_target_names_the_host() {
+    let none = BodyLength::None;
+    let fields = [("A", "1"), ("Host", "other")];
+    assert_eq!(sent("http://u:p@shop:81/x?y", &fields, none), ["/x?y", "a: 1", "host: shop:81"]);
+    assert_eq!(sent("http://shop?y", &[], none), ["/?y", "host: shop"]);
+    assert_eq!(sent("http://shop", &[], none), ["/", "host: shop"]);
+    assert_eq!(sent("/go?to=http://shop/", &[("Host", "a")], none), ["/go?to=http://shop/", "host: a"]);
+    assert_eq!(sent("*", &[("Host", "a")], none), ["*", "host: a"]);
+}
+
+#[test]
+fn http_1_0_without_a_host_gets_an_empty_one() {
+    assert_eq!(sent("/", &[("A", "1")], BodyLength::None), ["/", "host: ", "a: 1"]);
+}
+
+#[test]
+fn what_belongs_to_the_connection_stays_there() {
+    let fields = [
+        ("Host", "a"),
+        ("Connection", "close, X-One"),
+        ("connection", "x-two,TE"),
+        ("X-One", "1"),
+        ("X-Two", "2"),
+        ("X-Three", "3"),
+        ("Keep-Alive", "timeout=5"),
+        ("Proxy-Connection", "keep-alive"),
+        ("TE", "gzip;q=0.5, trailers"),
+        ("Expect", "100-continue"),
+    ];
+    assert_eq!(sent("/", &fields, BodyLength::None), ["/", "host: a", "x-three: 3", "te: trailers"]);
+    assert_eq!(sent("/", &[("Host", "a"), ("TE", "gzip")], BodyLength::None), ["/", "host: a"]);
+    // Nobody can talk a copy out of its host or its framing.
+    let fields = [("Host", "a"), ("Connection", "host, content-length"), ("Content-Length", "3")];
+    assert_eq!(sent("/", &fields, BodyLength::Known(3)), ["/", "host: a", "content-length: 3"]);
+}
+
+#[test]
+fn framing_follows_the_body_and_stays_in_its_place() {
+    let host = ("Host", "a");
+    let length = [host, ("Content-Length", "7"), ("X", "1")];
+    assert_eq!(sent("/", &length, BodyLength::Known(7)), ["/", "host: a", "content-length: 7", "x: 1"]);
+    let chunked = [host, ("Transfer-Encoding", "chunked"), ("Trailer", "X"), ("X", "1")];
+    let expected = ["/", "host: a", "transfer-encoding: chunked", "trailer: X", "x: 1"];
+    assert_eq!(sent("/", &chunked, BodyLength::Streamed), expected);
+    let empty = [host, ("Content-Length", "0")];
+    assert_eq!(sent("/", &empty, BodyLength::None), ["/", "host: a", "content-length: 0"]);
+    // HTTP/2 streams need no header to say that a body follows.
+    assert_eq!(sent("/", &[host], BodyLength::Streamed), ["/", "host: a", "transfer-encoding: chunked"]);
+    assert_eq!(sent("/", &[host], BodyLength::None), ["/", "host: a"]);
+}
+
+#[test]
+fn what_no_client_may_send_is_refused() {
+    let none = BodyLength::None;
+    let refused = |target, fields: &[(&str, &str)]| copy(target, fields, none).is_err();
+    assert!(refused("/a#b", &[]));
+    assert!(refused("/a b", &[]));
+    assert!(refused("relative", &[]));
+    assert!(refused("/", &[("na me", "x")]));
+    assert!(refused("/", &[("name", "x\r\ny: z")]));
+    assert!(!refused("/%zz|\"{}[]", &[("name", "\u{e9}\t ")]));
+}
+
+proptest! {
+    #[test]
+    fn fields_of_the_message_arrive_in_order(
+        fields in prop::collection::vec(("x-[a-d]{1,2}", "[ -~]{0,20}"), 0..30),
+    ) {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let request = copy("/", &fields, BodyLength::None).unwrap();
+        for (name, _) in &fields {
+            let sent: Vec<_> = fields.iter().filter(|it| it.0 == *name).map(|it| it.1).collect();
+            let arrived: Vec<_> = request.headers().get_all(*name).iter().collect();
+            prop_assert_eq!(sent, arrived);
+        }
+        // host and the marker are ours.
+        prop_assert_eq!(request.headers().len(), fields.len() + 2);
+    }
+
+    #[test]
+    fn no_head_makes_the_worker_panic(
+        target in "\\PC{0,20}",
+        fields in prop::collection::vec(("\\PC{0,8}", prop::collection::vec(any::<u8>(), 0..12)), 0..6),
+    ) {
+        let headers: Vec<_> = fields.iter().map(|(name, value)| Header { name, value }).collect();
+        for body in [BodyLength::None, BodyLength::Known(1), BodyLength::Streamed] {
+            let head = RequestHead { method: "GET", target: &target, version: Version::Http11, headers: &headers, body };
+            let _ = PackedHead::pack(&head).to_request(&HeaderName::from_static("x-mark"), ());
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A shadow worker: one thread that sends copies and reads what comes back. Each copy is a task, so that a slow
+//! shadow holds up nobody but itself.
+
+use std::{
+    cell::RefCell,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use http::{HeaderName, Request, StatusCode, Version};
+use http_body_util::BodyExt;
+use tokio::{
+    runtime::Builder,
+    sync::{mpsc, watch},
+    task::{LocalSet, spawn_local},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    body::{CopyBody, Source},
+    budget::Slot,
+    entry::Job,
+};
+use crate::{
+    record::{DropReason, FailReason, Outcome},
+    upstream::{Balancer, Limits, Pool, SendError, UpstreamError},
+};
+
+/// How often unused connections are looked through.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) limits: Limits,
+    pub(super) marker: HeaderName,
+    /// From the end of the primary request to the end of the shadow's response.
+    pub(super) timeout: Duration,
+    pub(super) nice: i32,
+    /// Copies handed over and not yet looked at.
+    pub(super) capacity: usize,
+}
+
+struct Worker {
+    settings: Settings,
+    pool: Pool<CopyBody>,
+    balancer: RefCell<Balancer>,
+}
+
+/// Starts a worker. Its thread returns how many copies it left undone when it was told to stop.
+pub(super) fn start(
+    index: usize,
+    settings: Settings,
+    stop: watch::Receiver<Option<Instant>>,
+) -> io::Result<(mpsc::Sender<Job>, JoinHandle<usize>)> {
+    let (jobs_tx, jobs_rx) = mpsc::channel(settings.capacity);
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let thread = thread::Builder::new().name(format!("shadow-{index}")).spawn(move || {
+        be_nice(settings.nice);
+        let pool = Pool::new(settings.limits);
+        let worker = Worker { settings, pool, balancer: RefCell::default() };
+        runtime.block_on(worker.run(jobs_rx, stop))
+    })?;
+    Ok((jobs_tx, thread))
+}
+
+/// Under CPU pressure the primary wins. A refusal costs that precedence, nothing else.
+fn be_nice(nice: i32) {
+    // On Linux "the calling process" is the calling thread (setpriority(2), NOTES).
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
+        tracing::warn!(nice, %error, "shadow worker keeps its priority: setpriority was refused");
+    }
+}
+
+impl Worker {
+    /// Works until told to stop, then waits for copies under way until the given moment. Returns how many it left.
+    async fn run(self, mut jobs: mpsc::Receiver<Job>, mut stop: watch::Receiver<Option<Instant>>) -> usize {
+        let copies = TaskTracker::new();
+        let local = LocalSet::new();
+        let work = async {
+            let worker = Rc::new(self);
+            let mut sweep = interval(SWEEP_EVERY);
+            sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    job = jobs.recv() => match job {
+                        Some(job) => drop(spawn_local(copies.track_future(Rc::clone(&worker).copy(job)))),
+                        None => break,
+                    },
+                    _ = sweep.tick() => worker.sweep(),
+                    // What was accepted before is still received, then None.
+                    _ = stop.changed() => jobs.close(),
+                }
+            }
+            copies.close();
+            // No moment was given: the plane itself is gone.
+            let deadline = stop.borrow().unwrap_or_else(Instant::now);
+            let _ = timeout_at(deadline, copies.wait()).await;
+        };
+        local.run_until(work).await;
+        // Dropping the tasks settles what is left of them.
+        copies.len()
+    }
+
+    fn sweep(&self) {
+        self.pool.sweep();
+        self.balancer.borrow_mut().sweep();
+    }
+
+    async fn copy(self: Rc<Self>, mut job: Job) {
+        let outcome = self.outcome(&mut job).await;
+        job.settle(outcome);
+    }
+
+    async fn outcome(&self, job: &mut Job) -> Outcome {
+        let Ok(request) = job.head.to_request(&self.settings.marker, job.source.body()) else {
+            return Outcome::Dropped(DropReason::Unsendable);
+        };
+        let Some(endpoint) = self.balancer.borrow_mut().pick(&job.entry.mirror.cluster) else {
+            return Outcome::Dropped(DropReason::NoEndpoint);
+        };
+        job.entry.endpoint = Some(endpoint);
+        let exchange = self.exchange(endpoint, request, &job.slot);
+        tokio::select! {
+            // In this order: stopping a copy also breaks its exchange, and must not count as the shadow's failure.
+            biased;
+            outcome = self.overdue(&job.source) => outcome,
+            outcome = exchange => outcome.unwrap_or_else(|error| {
+                tracing::debug!(mirror = %job.entry.mirror.account.key.mirror, %error, "copy failed");
+                Outcome::Failed(error.reason())
+            }),
+        }
+    }
+
+    /// While its body streams a copy lives as long as the primary request, within its budget; then its time runs.
+    async fn overdue(&self, source: &Source) -> Outcome {
+        match source.ended().await {
+            Ok(()) => {
+                sleep(self.settings.timeout).await;
+                Outcome::Failed(FailReason::Timeout)
+            }
+            Err(reason) => Outcome::Dropped(reason),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        endpoint: SocketAddr,
+        mut request: Request<CopyBody>,
+        slot: &Slot,
+    ) -> Result<Outcome, UpstreamError> {
+        loop {
+            let mut lease = self.pool.lease(endpoint).await?;
+            let _sending = slot.sending();
+            let response = match lease.send(request).await {
+                Ok(response) => response,
+                // Each time round uses up a kept connection, so this ends with a new one.
+                Err(SendError::Stale(unsent)) => {
+                    request = *unsent;
+                    continue;
+                }
+                Err(SendError::Failed(error)) => return Err(error),
+            };
+            let status = response.status();
+            // hyper would talk HTTP/1.0 on such a connection from now on, and lose streamed bodies.
+            let reusable =
+                response.version() == Version::HTTP_11 && status != StatusCode::SWITCHING_PROTOCOLS;
+            let mut body = response.into_body();
+            while let Some(frame) = body.frame().await {
+                frame.map_err(|error| lease.broke(error))?;
+            }
+            if reusable {
+                lease.keep();
+            }
+            return Ok(Outcome::Completed { status: status.as_u16() });
+        }
+    }
+}

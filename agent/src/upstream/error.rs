@@ -1,0 +1,66 @@
+//! What can go wrong between a worker and an endpoint, and whose fault the accounts say it was.
+
+use std::{error::Error, io, net::SocketAddr, time::Duration};
+
+use crate::record::FailReason;
+
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    #[error("cannot connect to {0}: {1}")]
+    Connect(SocketAddr, #[source] io::Error),
+    #[error(
+        "no connection to {0} within {1:?}: a firewall may be dropping packets, or its accept queue is full"
+    )]
+    ConnectTimeout(SocketAddr, Duration),
+    #[error("every connection to {0} was busy for {1:?}: raise shadow.connectionsPerEndpoint or mirror less")]
+    Busy(SocketAddr, Duration),
+    #[error("the exchange with {0} broke: {1}")]
+    Http(SocketAddr, #[source] hyper::Error),
+}
+
+impl UpstreamError {
+    pub fn reason(&self) -> FailReason {
+        match self {
+            Self::Connect(..) | Self::ConnectTimeout(..) => FailReason::Connect,
+            Self::Busy(..) => FailReason::Timeout,
+            Self::Http(_, error) => http_reason(error),
+        }
+    }
+}
+
+/// hyper keeps some kinds to itself (a message nobody asked for, a broken body); those are told apart by what
+/// caused them.
+fn http_reason(error: &hyper::Error) -> FailReason {
+    if error.is_parse() {
+        return FailReason::Protocol;
+    }
+    if error.is_user() {
+        return FailReason::Internal;
+    }
+    if error.is_incomplete_message() || error.is_closed() {
+        return FailReason::Reset;
+    }
+    match error.source() {
+        Some(cause) => {
+            if let Some(inner) = cause.downcast_ref::<hyper::Error>() {
+                http_reason(inner)
+            } else if let Some(io) = cause.downcast_ref::<io::Error>() {
+                io_reason(io)
+            } else {
+                // "connection closed", "connection error": the connection's own end carried the detail.
+                FailReason::Reset
+            }
+        }
+        None if error.is_canceled() => FailReason::Reset,
+        None => FailReason::Protocol,
+    }
+}
+
+fn io_reason(error: &io::Error) -> FailReason {
+    match error.kind() {
+        // How hyper reports chunked framing it cannot read.
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => FailReason::Protocol,
+        io::ErrorKind::TimedOut => FailReason::Timeout,
+        _ => FailReason::Reset,
+    }
+}

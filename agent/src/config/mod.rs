@@ -3,12 +3,19 @@
 
 mod decode;
 pub mod diagnostics;
+mod field;
+mod fields;
 pub mod istio;
+mod kinds;
 mod read;
+mod render;
 pub mod umbra;
+mod values;
 
+pub use decode::MAX_BYTES;
 pub use diagnostics::{Code, Diagnostic, Report, Severity};
 pub use read::{Resources, read};
+pub use render::Sources;
 
 use std::{fmt, ops::Deref, sync::Arc};
 

@@ -6,11 +6,7 @@
 //! [`Plane`] for each mirror of that rule. Whatever goes wrong from the reader on is counted and costs the copy at
 //! most; the relay does not know of it.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::Instant,
-};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -38,7 +34,9 @@ pub struct Node {
 
 /// Carries one captured connection to its end.
 pub async fn serve(client_stream: TcpStream, inbound: &Inbound, node: &Node) {
-    let (Ok(client), Ok(destination)) = (client_stream.peer_addr(), inbound.original_destination(&client_stream)) else {
+    let (Ok(client), Ok(destination)) =
+        (client_stream.peer_addr(), inbound.original_destination(&client_stream))
+    else {
         return; // The client was gone before we looked.
     };
     let client = canonical(client);
@@ -172,7 +170,8 @@ impl Sink for Exchanges<'_> {
             response_bytes: None,
             status: 0,
         };
-        if let Some(Decision::Rule(rule)) = snapshot.inbound(self.destination).map(|rules| rules.decide(head)) {
+        if let Some(Decision::Rule(rule)) = snapshot.inbound(self.destination).map(|rules| rules.decide(head))
+        {
             exchange.rule = Some(Arc::clone(&rule.key));
             let draw = fastrand::u64(..);
             let offer = |mirror| self.node.plane.offer(mirror, head, draw, self.client);

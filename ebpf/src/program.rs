@@ -1,5 +1,8 @@
 //! The entry point and the maps. Every decision is [`decision::pass`].
-#![allow(unsafe_code, reason = "the kernel's context and maps are bare pointers; the loader finds sections by name")]
+#![allow(
+    unsafe_code,
+    reason = "the kernel's context and maps are bare pointers; the loader finds sections by name"
+)]
 
 use core::ptr::addr_of;
 

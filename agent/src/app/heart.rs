@@ -19,20 +19,20 @@ const BEAT: Duration = Duration::from_millis(100);
 
 /// The enrolled namespaces, shared with metrics and reloads. Locked for a copy of the list only.
 #[derive(Clone, Default)]
-pub struct Enrolled(Arc<Mutex<Vec<Arc<Enrolment>>>>);
+pub(super) struct Enrolled(Arc<Mutex<Vec<Arc<Enrolment>>>>);
 
 impl Enrolled {
-    pub fn add(&self, enrolment: Arc<Enrolment>) {
+    pub(super) fn add(&self, enrolment: Arc<Enrolment>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(enrolment);
     }
 
-    pub fn all(&self) -> Vec<Arc<Enrolment>> {
+    pub(super) fn all(&self) -> Vec<Arc<Enrolment>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// The thread that beats. Dropping it stops the heart.
-pub struct Heart {
+pub(super) struct Heart {
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,7 +42,10 @@ impl Heart {
     ///
     /// # Errors
     /// When the thread cannot be made.
-    pub fn start(enrolled: Enrolled, silence: impl Fn() -> Duration + Send + 'static) -> std::io::Result<Self> {
+    pub(super) fn start(
+        enrolled: Enrolled,
+        silence: impl Fn() -> Duration + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = sync_channel(0);
         let thread = std::thread::Builder::new().name("umbra-heart".into()).spawn(move || {
             let mut hung = false;
@@ -50,7 +53,11 @@ impl Heart {
                 let silent_for = silence();
                 let now_hung = silent_for > LONGEST_SILENCE;
                 if now_hung != hung {
-                    tracing::warn!(?silent_for, hung = now_hung, "a data thread changed between silent and alive");
+                    tracing::warn!(
+                        ?silent_for,
+                        hung = now_hung,
+                        "a data thread changed between silent and alive"
+                    );
                     hung = now_hung;
                 }
                 if !hung {

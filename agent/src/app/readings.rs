@@ -24,7 +24,12 @@ pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>) -> Vec<Reading> {
 
 fn load(name: &'static str, help: &'static str, plane: &Arc<Plane>, value: fn(Load) -> usize) -> Reading {
     let plane = Arc::clone(plane);
-    Reading { name, help, kind: Kind::Gauge, read: Box::new(move || vec![(Vec::new(), value(plane.load()) as u64)]) }
+    Reading {
+        name,
+        help,
+        kind: Kind::Gauge,
+        read: Box::new(move || vec![(Vec::new(), value(plane.load()) as u64)]),
+    }
 }
 
 fn verdicts(enrolled: &Enrolled) -> Vec<Sample> {
@@ -36,7 +41,9 @@ fn verdicts(enrolled: &Enrolled) -> Vec<Sample> {
                     *sums.entry(verdict.as_str()).or_insert(0) += count;
                 }
             }
-            Err(error) => tracing::warn!(netns = enrolment.name(), %error, "the verdict counters cannot be read"),
+            Err(error) => {
+                tracing::warn!(netns = enrolment.name(), %error, "the verdict counters cannot be read")
+            }
         }
     }
     sums.into_iter().map(|(verdict, count)| (vec![("verdict", verdict.to_owned())], count)).collect()

@@ -139,17 +139,17 @@ impl Keeper<'_> {
 
 /// Ready when a watched file has changed; never when nothing is watched.
 async fn changed(files: &mut Option<Watch>) {
-    match files {
-        Some(watch) if watch.changed().await => {}
-        Some(_) => {
-            tracing::error!("files are no longer watched; SIGHUP still reloads them");
-            *files = None;
-        }
-        None => std::future::pending().await,
+    let Some(watch) = files else { return std::future::pending().await };
+    if !watch.changed().await {
+        tracing::error!("files are no longer watched; SIGHUP still reloads them");
+        *files = None;
     }
 }
 
-#[allow(clippy::print_stderr, reason = "findings are shown as `umbra check` shows them, source lines included")]
+#[allow(
+    clippy::print_stderr,
+    reason = "findings are shown as `umbra check` shows them, source lines included"
+)]
 fn print(compiled: &Compiled) {
     eprint!("{}", compiled.report.render(&compiled.sources));
 }

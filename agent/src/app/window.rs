@@ -42,9 +42,8 @@ impl Window {
         let stopped = stop.clone().cancelled_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("umbra-admin".into()).spawn(move || {
-            let served = runtime.block_on(async {
-                admin::serve(TcpListener::from_std(listener)?, view, stopped).await
-            });
+            let served = runtime
+                .block_on(async { admin::serve(TcpListener::from_std(listener)?, view, stopped).await });
             if let Err(error) = served {
                 tracing::error!(%error, "the admin window is closed; traffic is not affected");
             }

@@ -27,12 +27,12 @@ use crate::{
 };
 
 /// How often a worker shows that it is alive.
-pub const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 /// A burst of enrolments may wait here; enrolling waits for room, connections never do.
 const LISTENERS_WAITING: usize = 64;
 
 /// All data threads.
-pub struct Workers {
+pub(super) struct Workers {
     threads: Vec<Worker>,
     accepting: CancellationToken,
     stop: CancellationToken,
@@ -51,7 +51,7 @@ struct Worker {
 impl Workers {
     /// # Errors
     /// When a thread or its runtime cannot be made.
-    pub fn start(count: usize, node: &Arc<Node>) -> anyhow::Result<Self> {
+    pub(super) fn start(count: usize, node: &Arc<Node>) -> anyhow::Result<Self> {
         let mut workers = Self {
             threads: Vec::with_capacity(count),
             accepting: CancellationToken::new(),
@@ -60,7 +60,8 @@ impl Workers {
             started: Instant::now(),
         };
         for index in 0..count {
-            let worker = workers.start_one(index, node).with_context(|| format!("start data thread {index}"))?;
+            let worker =
+                workers.start_one(index, node).with_context(|| format!("start data thread {index}"))?;
             workers.threads.push(worker);
         }
         Ok(workers)
@@ -96,17 +97,25 @@ impl Workers {
     ///
     /// # Errors
     /// When a worker is gone.
-    pub async fn listen(&self, groups: Vec<WorkerListeners>, inbound: &Arc<Inbound>) -> anyhow::Result<()> {
+    pub(super) async fn listen(
+        &self,
+        groups: Vec<WorkerListeners>,
+        inbound: &Arc<Inbound>,
+    ) -> anyhow::Result<()> {
         for (worker, group) in self.threads.iter().zip(groups) {
             for listener in group.listeners {
-                worker.listeners.send((listener, Arc::clone(inbound))).await.context("a data thread has ended")?;
+                worker
+                    .listeners
+                    .send((listener, Arc::clone(inbound)))
+                    .await
+                    .context("a data thread has ended")?;
             }
         }
         Ok(())
     }
 
     /// The age of the oldest last tick: how long the slowest worker has been silent.
-    pub fn silence(&self) -> impl Fn() -> Duration + Send + use<> {
+    pub(super) fn silence(&self) -> impl Fn() -> Duration + Send + use<> {
         let ticks: Vec<_> = self.threads.iter().map(|worker| Arc::clone(&worker.last_tick)).collect();
         let started = self.started;
         move || {
@@ -116,7 +125,7 @@ impl Workers {
     }
 
     /// Accepts no more, waits for the open connections up to the deadline, then cuts them. Returns how many were cut.
-    pub async fn drain(self, deadline: Duration) -> usize {
+    pub(super) async fn drain(self, deadline: Duration) -> usize {
         self.accepting.cancel();
         self.connections.close();
         let _ = tokio::time::timeout(deadline, self.connections.wait()).await;

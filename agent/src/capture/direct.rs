@@ -51,8 +51,9 @@ impl Direct {
     /// Connects to the app. Waits for it at most ten seconds.
     pub async fn connect(&self) -> Result<TcpStream, ConnectError> {
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.upstream)).await;
-        let stream =
-            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(ConnectError::from_io)?;
+        let stream = connected
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(ConnectError::from_io)?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }

@@ -44,7 +44,9 @@ pub struct Options {
 /// Why a namespace cannot be enrolled.
 #[derive(Debug, thiserror::Error)]
 pub enum EnrolError {
-    #[error("network namespace {name} cannot be entered ({source}); it must exist, and entering takes CAP_SYS_ADMIN")]
+    #[error(
+        "network namespace {name} cannot be entered ({source}); it must exist, and entering takes CAP_SYS_ADMIN"
+    )]
     Netns { name: String, source: io::Error },
     #[error("network namespace {name}: {source}")]
     Load { name: String, source: LoadError },
@@ -211,7 +213,8 @@ impl Inside {
         let (maps, link) = loader::load().and_then(|loaded| loaded.attach(netns)).map_err(load)?;
         maps.exempt(&options.exempt).and_then(|()| maps.offer(&v4, &v6)).map_err(|e| load(e.into()))?;
         let mut attached = Attached { link, passage: Passage::default() };
-        let laid = lay(netns.name(), options.client_address, !v6.is_empty(), &mut attached.passage, &mut notes);
+        let laid =
+            lay(netns.name(), options.client_address, !v6.is_empty(), &mut attached.passage, &mut notes);
         drop(turn);
         match laid {
             Ok(allowed) => Ok(Self { v4, v6, maps, attached, ways, allowed, ephemeral, notes }),
@@ -251,7 +254,8 @@ fn lay(
             Err(source) if client_address == ClientAddress::Keep => {
                 return Err(EnrolError::Keep { name: name.into(), family: family_name, source });
             }
-            Err(source) => notes.push(format!("apps see a local address instead of their {family_name} clients': {source}")),
+            Err(source) => notes
+                .push(format!("apps see a local address instead of their {family_name} clients': {source}")),
         }
     }
     Ok(allowed)

@@ -34,7 +34,10 @@ pub(super) fn hidden(v6: bool, workers: usize) -> io::Result<Vec<TcpListener>> {
 }
 
 /// One set per worker, out of one group per family.
-pub(super) fn deal(families: impl IntoIterator<Item = Vec<TcpListener>>, workers: usize) -> Vec<WorkerListeners> {
+pub(super) fn deal(
+    families: impl IntoIterator<Item = Vec<TcpListener>>,
+    workers: usize,
+) -> Vec<WorkerListeners> {
     let mut sets: Vec<_> = (0..workers).map(|_| WorkerListeners { listeners: Vec::new() }).collect();
     for family in families {
         for (set, listener) in sets.iter_mut().zip(family) {

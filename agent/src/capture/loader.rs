@@ -23,9 +23,7 @@ pub enum LoadError {
     NotBuilt,
     #[error("the kernel does not load the inbound program (Linux >= 5.9, CAP_BPF and CAP_NET_ADMIN): {0}")]
     Object(#[from] aya::EbpfError),
-    #[error(
-        "the kernel does not take the inbound program (Linux >= 5.9, CAP_BPF and CAP_NET_ADMIN): {0}"
-    )]
+    #[error("the kernel does not take the inbound program (Linux >= 5.9, CAP_BPF and CAP_NET_ADMIN): {0}")]
     Program(#[from] aya::programs::ProgramError),
     #[error("a map of the inbound program cannot be used: {0}")]
     Map(#[from] aya::maps::MapError),

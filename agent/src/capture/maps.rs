@@ -133,15 +133,15 @@ impl Maps {
 
     /// How often each verdict was given since the program was loaded, summed over the CPUs.
     pub fn verdicts(&self) -> Result<Vec<(Verdict, u64)>, MapError> {
-        let count =
-            |&verdict: &Verdict| Ok((verdict, self.verdicts.get(&(verdict as u32), 0)?.iter().sum()));
+        let count = |&verdict: &Verdict| Ok((verdict, self.verdicts.get(&(verdict as u32), 0)?.iter().sum()));
         Verdict::ALL.iter().map(count).collect()
     }
 }
 
 impl Bypass {
     fn sweep(&mut self) {
-        while let Some((_, source)) = self.leaving.pop_front_if(|(since, _)| since.elapsed() > BYPASS_LINGER) {
+        while let Some((_, source)) = self.leaving.pop_front_if(|(since, _)| since.elapsed() > BYPASS_LINGER)
+        {
             // Already gone is as good.
             let _ = self.map.remove(&source);
         }

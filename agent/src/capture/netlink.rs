@@ -86,7 +86,8 @@ impl Netlink {
                 }
             }
         });
-        forgive(added, &[EEXIST]).map_err(|error| io::Error::new(error.kind(), format!("add {entry}: {error}")))
+        forgive(added, &[EEXIST])
+            .map_err(|error| io::Error::new(error.kind(), format!("add {entry}: {error}")))
     }
 
     pub(super) fn remove(&self, entry: &Entry) -> io::Result<()> {
@@ -126,8 +127,9 @@ fn rival(rule: &RuleMessage) -> Option<String> {
     }
     let takes_ours = mark.is_some_and(|mark| MARK & mask == mark & mask);
     let is_ours = priority == PRIORITY && table == TABLE && mask == u32::MAX;
-    (takes_ours && !is_ours && priority <= PRIORITY)
-        .then(|| format!("rule {priority} (fwmark {:#x}/{mask:#x}) takes packets marked {MARK:#x}", mark.unwrap_or(0)))
+    (takes_ours && !is_ours && priority <= PRIORITY).then(|| {
+        format!("rule {priority} (fwmark {:#x}/{mask:#x}) takes packets marked {MARK:#x}", mark.unwrap_or(0))
+    })
 }
 
 impl Entry {

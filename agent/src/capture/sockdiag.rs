@@ -71,8 +71,7 @@ fn dump(socket: &Socket, family: u8, mut socket_id: SocketId, port: u16) -> io::
         let (received, _) = socket.recv_from_full()?;
         let mut rest = received.as_slice();
         while !rest.is_empty() {
-            let message =
-                NetlinkMessage::<SockDiagMessage>::deserialize(rest).map_err(io::Error::other)?;
+            let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest).map_err(io::Error::other)?;
             rest = rest.get(aligned(message.header.length)..).unwrap_or_default();
             match message.payload {
                 NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {

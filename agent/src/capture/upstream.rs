@@ -84,7 +84,9 @@ impl Upstream {
         for &source in self.sources(way, client.ip()) {
             match self.from(source, client, target).await {
                 // This source has no port left for this target.
-                Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) => {
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) =>
+                {
                     last = error;
                 }
                 connected => return connected,
@@ -145,7 +147,11 @@ impl Upstream {
 
 impl ConnectError {
     pub(super) fn from_io(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::ConnectionRefused { Self::Refused } else { Self::Unreachable(error) }
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            Self::Refused
+        } else {
+            Self::Unreachable(error)
+        }
     }
 }
 

@@ -4,7 +4,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 
-use crate::{app::{Compiled, Source}, record::Accounts};
+use crate::{
+    app::{Compiled, Source},
+    record::Accounts,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -27,7 +30,8 @@ enum Output {
 impl Arguments {
     #[allow(clippy::print_stdout, reason = "the findings are the command's output")]
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        let Compiled { snapshot, report, sources, .. } = Source::Files(self.paths).compile(&Accounts::default());
+        let Compiled { snapshot, report, sources, .. } =
+            Source::Files(self.paths).compile(&Accounts::default());
         match self.output {
             Output::Text => {
                 print!("{}", report.render(&sources));

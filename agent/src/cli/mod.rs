@@ -1,12 +1,12 @@
 //! The command line: one file per command. Exit codes: 0 fine, 1 findings or failure, 2 wrong usage.
 
 mod check;
-mod doctor;
 mod quick;
 mod run;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 /// Mirrors live HTTP traffic to shadow services, following Istio's rules. No sidecars, no change to applications.
@@ -26,8 +26,6 @@ enum Command {
     Run(run::Arguments),
     /// Find every fault in configuration files, without running anything.
     Check(check::Arguments),
-    /// Tell whether this machine can capture traffic, and what to do where it cannot.
-    Doctor(doctor::Arguments),
 }
 
 /// Runs the command that was asked for.
@@ -40,7 +38,6 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
-        Command::Doctor(doctor) => doctor.execute(),
     };
     done.unwrap_or_else(|error| {
         eprintln_error(&error);
@@ -49,9 +46,13 @@ pub fn main() -> ExitCode {
 }
 
 fn log(filter: &str) -> anyhow::Result<()> {
-    use anyhow::Context as _;
     let filter: tracing_subscriber::EnvFilter = filter.parse().context("--log is not a level or a filter")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
     Ok(())
 }
 

@@ -91,7 +91,9 @@ spec:
 /// Host and port of a plain HTTP URL.
 fn target(mirror: &Uri) -> anyhow::Result<(&str, u16)> {
     if mirror.scheme_str() != Some("http") {
-        bail!("--mirror {mirror}: only http://HOST:PORT is understood here; TLS needs a DestinationRule in a file");
+        bail!(
+            "--mirror {mirror}: only http://HOST:PORT is understood here; TLS needs a DestinationRule in a file"
+        );
     }
     if !matches!(mirror.path(), "" | "/") || mirror.query().is_some() {
         bail!("--mirror {mirror}: a copy keeps the path of its request; give only http://HOST:PORT");

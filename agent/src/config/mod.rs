@@ -49,6 +49,8 @@ impl<T> Deref for Located<T> {
     }
 }
 
+impl<T: Eq> Eq for Located<T> {}
+
 impl<T: PartialEq> PartialEq for Located<T> {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
@@ -56,7 +58,7 @@ impl<T: PartialEq> PartialEq for Located<T> {
 }
 
 /// The part of `metadata` that has meaning here. `namespace` is `default` where none was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     pub name: Located<String>,
     pub namespace: String,

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{Located, Meta};
 
 /// This agent, on this machine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentConfig {
     /// None for the built-in defaults.
     pub meta: Option<Meta>,
@@ -20,12 +20,12 @@ pub struct AgentConfig {
     pub drain_timeout: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     pub address: SocketAddr,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
     pub inbound: Vec<Inbound>,
     /// Plain listeners in front of one app each: no eBPF, no privileges, the client's address is not kept.
@@ -36,7 +36,7 @@ pub struct Capture {
 }
 
 /// A network namespace to enrol.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inbound {
     pub netns: Located<NetnsRef>,
 }
@@ -51,7 +51,7 @@ pub enum NetnsRef {
     Pid(u32),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Direct {
     pub listen: Located<SocketAddr>,
     pub upstream: SocketAddr,
@@ -70,7 +70,7 @@ pub enum ClientAddress {
 }
 
 /// Limits of the shadow plane.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shadow {
     /// Threads that send copies.
     pub workers: usize,
@@ -86,7 +86,7 @@ pub struct Shadow {
     pub marker_header: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
     /// Copies waiting or under way.
     pub requests: usize,

@@ -114,7 +114,7 @@ fn encode(
     let family = metric.encode_family(labels)?;
     match kind {
         Kind::Counter => ConstCounter::new(value).encode(family),
-        // Gauges are signed in OpenMetrics' model of this library; no gauge here comes near the limit.
+        // The library's gauges are signed; none of ours comes near the limit.
         Kind::Gauge => ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(family),
     }
 }

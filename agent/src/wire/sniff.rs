@@ -12,6 +12,18 @@ pub enum Protocol {
     Opaque,
 }
 
+impl Protocol {
+    /// The value of the metrics' `protocol` label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+            Self::Tls => "tls",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
 /// The preface of an HTTP/2 client (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 

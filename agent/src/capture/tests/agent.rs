@@ -104,7 +104,12 @@ impl Drop for Agent {
     }
 }
 
-pub(super) fn accept(inbound: &Inbound, worker: usize, set: WorkerListeners, accepted: &Arc<Vec<AtomicUsize>>) {
+pub(super) fn accept(
+    inbound: &Inbound,
+    worker: usize,
+    set: WorkerListeners,
+    accepted: &Arc<Vec<AtomicUsize>>,
+) {
     for listener in set.listeners {
         let (inbound, accepted) = (inbound.clone(), Arc::clone(accepted));
         let listener = TcpListener::from_std(listener).unwrap();

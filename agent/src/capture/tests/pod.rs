@@ -114,10 +114,9 @@ impl Pod {
     pub(super) fn new() -> Self {
         let (client, pod) = (Namespace::new("client"), Namespace::new("app"));
         client.ip(&["link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", &pod.name]);
-        for (namespace, addresses) in [
-            (&client, [CLIENT_V4, OTHER_CLIENT, CLIENT_V6].as_slice()),
-            (&pod, [APP_V4, APP_V6].as_slice()),
-        ] {
+        for (namespace, addresses) in
+            [(&client, [CLIENT_V4, OTHER_CLIENT, CLIENT_V6].as_slice()), (&pod, [APP_V4, APP_V6].as_slice())]
+        {
             for address in addresses {
                 let (address, duplicates) = match address.parse().unwrap() {
                     IpAddr::V4(v4) => (format!("{v4}/24"), None),

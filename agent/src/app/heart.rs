@@ -61,7 +61,7 @@ impl Heart {
                     hung = now_hung;
                 }
                 if !hung {
-                    enrolled.all().iter().for_each(|enrolment| beat(enrolment));
+                    beat(&enrolled);
                 }
             }
         })?;
@@ -69,9 +69,12 @@ impl Heart {
     }
 }
 
-fn beat(enrolment: &Enrolment) {
-    if let Err(error) = enrolment.beat() {
-        tracing::warn!(netns = enrolment.name(), %error, "no heartbeat; connections go to the app directly");
+/// One beat, in every enrolled namespace.
+pub(super) fn beat(enrolled: &Enrolled) {
+    for enrolment in enrolled.all() {
+        if let Err(error) = enrolment.beat() {
+            tracing::warn!(netns = enrolment.name(), %error, "no heartbeat; connections go to the app directly");
+        }
     }
 }
 

@@ -57,6 +57,8 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
 
     capture_all(&config, &workers, &enrolled).await?;
     rules::capture(&node.snapshot.load(), &enrolled)?;
+    // Ready means captured: the kernel believes in us from the first beat on.
+    heart::beat(&enrolled);
     window.ready();
     let ports = node.snapshot.load().captured_ports().len();
     tracing::info!(admin = %config.admin.address, ports, "umbra is ready");

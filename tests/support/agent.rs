@@ -201,7 +201,7 @@ impl Drop for Agent {
 }
 
 /// `umbra` of the same build as this program: `target/PROFILE/umbra`, beside us or one folder up from a test.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = env::var_os("UMBRA_BINARY") {
         return path.into();
     }

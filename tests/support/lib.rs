@@ -34,7 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use agent::{Agent, AgentBuilder, agent};
+pub use agent::{Agent, AgentBuilder, agent, binary};
 pub use client::{Client, Connection, Reply, chunked};
 pub use config::Config;
 pub use load::{Failure, Load, LoadReport};

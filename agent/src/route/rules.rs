@@ -55,9 +55,9 @@ impl<'a> Compiler<'a, '_> {
         let mut ended_by = None;
         for ((index, route), key) in virtual_service.http.iter().enumerate().zip(rule_keys(virtual_service)) {
             let site = precedence::site(virtual_service).field(format_args!("http[{index}]"));
-            if let Some(delegate) = &route.delegate {
+            if route.delegate.is_some() {
                 let what = "is not honoured yet: this rule produces nothing";
-                self.findings.add(Code::NotHonoured, delegate, &site.field("delegate"), what, None);
+                self.findings.add(Code::NotHonoured, &route.at, &site.field("delegate"), what, None);
                 fates.push(Fate::Absent);
                 continue;
             }
@@ -103,7 +103,6 @@ impl<'a> Compiler<'a, '_> {
         context: &Context<'a, '_>,
         site: &Site,
     ) -> Vec<(Place<'a>, Share)> {
-        self.shape(route, site);
         let mut found = Vec::new();
         if let Some(destination) = &route.mirror {
             let field = site.field("mirror");
@@ -158,27 +157,15 @@ impl<'a> Compiler<'a, '_> {
                     Some("the smallest share is 0.0001 %".to_owned()),
                 ),
             };
-            self.findings.add(Code::MirrorsNothing, at, &parent.field(written.field), what, hint);
+            self.findings.add(Code::MirrorsNothing, at, &parent.field(&written.field), what, hint);
             return None;
         }
-        if self.clusters.cluster(place.clone()).endpoints.is_empty() {
+        if self.clusters.cluster(place).endpoints.is_empty() {
             let what = format!("`{}` has no endpoints: every copy will be dropped", place.text());
             let hint = "see `endpoints` of its ServiceEntry and `labels` of the subset".to_owned();
             self.findings.add(Code::NoEndpoints, &destination.at, site, what, hint);
         }
         Some((place, written.share))
-    }
-
-    /// What Istio's validation refuses of a rule as a whole.
-    fn shape(&mut self, route: &HttpRoute, site: &Site) {
-        if let (Some(at), Some(_)) = (&route.mirrors_at, &route.mirror) {
-            let hint = "move `mirror` into the list".to_owned();
-            self.findings.add(Code::Conflict, at, &site.field("mirrors"), "excludes `mirror`", hint);
-        }
-        if route.route.is_empty() && route.redirect.is_none() && route.direct_response.is_none() {
-            let hint = "a rule that mirrors needs a primary destination as well".to_owned();
-            self.findings.add(Code::Missing, &route.at, &site.field("route"), "is missing", hint);
-        }
     }
 
     fn answers_by_itself(&mut self, route: &HttpRoute, site: &Site) -> bool {

@@ -43,7 +43,10 @@ pub(crate) fn run() -> Result<ExitCode> {
     );
     checks.findings("floors", &floors::violations(&shell::root().join("agent/src"))?);
     install_deny()?;
-    checks.program("dependencies", shell::cargo().args(["deny", "check", "bans", "licenses", "sources"]));
+    checks.program(
+        "dependencies",
+        shell::cargo().args(["deny", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]),
+    );
     Ok(checks.close())
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Clusters<'a> {
 }
 
 /// A destination that exists.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Place<'a> {
     host: &'a str,
     port: u16,
@@ -79,7 +79,7 @@ impl<'a> Clusters<'a> {
     /// The cluster of a place, the same one every time.
     pub(super) fn cluster(&mut self, place: Place<'a>) -> Arc<Cluster> {
         let registry = self.registry;
-        let cluster = self.made.entry(place.clone()).or_insert_with(|| {
+        let cluster = self.made.entry(place).or_insert_with(|| {
             let Place { host, port, subset } = place;
             let name = format!("outbound|{port}|{}|{host}", subset.map_or("", |(name, _)| name));
             let service = registry.get(host).expect("a place names a service of this registry");

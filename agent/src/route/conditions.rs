@@ -81,7 +81,7 @@ impl<'f, 'r> Reader<'f, 'r> {
         block
     }
 
-    /// A match without a kind is the default, prefix `/`, and an empty prefix is allowed here alone.
+    /// A match without a kind is the default here, prefix `/`.
     fn path(&mut self, written: &Located<StringMatch>, any_case: bool) -> Text {
         let bytes = |text: &str| text.as_bytes().into();
         match &written.value {
@@ -96,15 +96,7 @@ impl<'f, 'r> Reader<'f, 'r> {
     fn text(&mut self, written: &Located<StringMatch>, field: &str) -> Text {
         match &written.value {
             StringMatch::Exact(text) => Text::Exact(text.as_bytes().into()),
-            StringMatch::Prefix(text) => {
-                if text.is_empty() {
-                    self.faulty = true;
-                    let hint = "write `{}` to ask for presence".to_owned();
-                    let site = self.site.field(field).field("prefix");
-                    self.findings.add(Code::BadValue, &written.at, &site, "is empty", hint);
-                }
-                Text::Prefix(text.as_bytes().into())
-            }
+            StringMatch::Prefix(text) => Text::Prefix(text.as_bytes().into()),
             StringMatch::Empty => Text::Present,
             StringMatch::Regex(pattern) => match re2::compile(pattern) {
                 Ok(regex) => Text::Regex(regex),

@@ -1,10 +1,10 @@
 //! From what was written to what it means: an immutable [`Snapshot`], compiled off the request path. Pure: no
-//! runtime, no clock.
+//! runtime, no clock. Read `compile.rs` first.
 //!
 //! ```text
-//! ServiceEntry ─▶ services ─┐                     ┌─▶ clusters (mirror destinations)
-//! DestinationRule ─▶ subsets ┼─▶ compile ─▶ rules ┤
-//! VirtualService ─▶ precedence┘                   └─▶ conditions ─▶ matcher, table ─▶ ports ─▶ Snapshot
+//! ServiceEntry ────▶ services ───┐                       ┌─▶ conditions ─▶ matcher ─┐
+//! DestinationRule ─▶ subsets ────┼─▶ tables ─▶ rules ────┤                          ├─▶ table ─▶ ports ─▶ Snapshot
+//! VirtualService ──▶ precedence ─┘      └─▶ idle         └─▶ mirrors ──▶ clusters ──┘
 //! ```
 
 mod clusters;
@@ -15,6 +15,7 @@ mod findings;
 mod hosts;
 mod idle;
 mod matcher;
+mod mirrors;
 mod ports;
 mod precedence;
 mod re2;

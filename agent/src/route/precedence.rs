@@ -40,27 +40,9 @@ impl<'a> Precedence<'a> {
                 findings.add(Code::NotHonoured, at, &site.field("gateways"), what, None);
                 continue;
             }
-            if virtual_service.hosts.is_empty() {
-                let what = "are none: this is for delegates, which are not honoured yet";
-                findings.add(
-                    Code::NotHonoured,
-                    &virtual_service.meta.name.at,
-                    &site.field("hosts"),
-                    what,
-                    None,
-                );
-            }
             for (host, written) in virtual_service.hosts.iter().enumerate() {
-                let site = site.field(format_args!("hosts[{host}]"));
-                if written.value == "*" {
-                    findings.add(Code::BadValue, &written.at, &site, "`*` alone is for gateways only", None);
-                } else if virtual_service.hosts[..host].contains(written) {
-                    let what = format!("`{}` is written twice", written.value);
-                    findings.add(Code::Duplicate, &written.at, &site, what, None);
-                } else {
-                    let name = hosts::resolve(&written.value, &virtual_service.meta.namespace);
-                    claims.entry(&name).push(Claim { virtual_service: index, host });
-                }
+                let name = hosts::resolve(&written.value, &virtual_service.meta.namespace);
+                claims.entry(&name).push(Claim { virtual_service: index, host });
             }
         }
         Self { virtual_services, claims }
@@ -77,7 +59,7 @@ impl<'a> Precedence<'a> {
         for candidates in self.claims.covering(service) {
             let mut visible: Vec<_> = candidates.iter().filter_map(|c| Some((rank(c)?, *c))).collect();
             if !visible.is_empty() {
-                visible.sort_by(|(a, _), (b, _)| a.cmp(b));
+                visible.sort_by_key(|&(rank, _)| rank);
                 return visible.into_iter().map(|(_, claim)| claim).collect();
             }
         }

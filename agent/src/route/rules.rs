@@ -1,4 +1,4 @@
-//! From a VirtualService as written to its table for one service port: which rules exist there, and what each mirrors.
+//! From a VirtualService as written to its table for one service port: which rules exist there, and until where.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -9,13 +9,13 @@ use super::{
     findings::{Findings, Site},
     matcher::Block,
     precedence,
-    share::{Share, Written},
+    share::Share,
     table::Table,
 };
 use crate::{
     config::{
         Code,
-        istio::{Destination, HttpRoute, VirtualService},
+        istio::{HttpRoute, VirtualService},
     },
     record::{Accounts, MirrorKey, RuleKey},
 };
@@ -36,13 +36,6 @@ pub(super) enum Fate {
     Absent,
 }
 
-/// The service port a table is for, and the object it comes from.
-struct Context<'a, 's> {
-    virtual_service: &'a VirtualService,
-    listener: u16,
-    accounts: &'s Accounts,
-}
-
 impl<'a> Compiler<'a, '_> {
     pub(super) fn table(
         &mut self,
@@ -50,27 +43,26 @@ impl<'a> Compiler<'a, '_> {
         listener: u16,
         accounts: &Accounts,
     ) -> (Table, Vec<Fate>) {
-        let context = Context { virtual_service, listener, accounts };
         let (mut table, mut fates) = (Table::default(), Vec::new());
         let mut ended_by = None;
         for ((index, route), key) in virtual_service.http.iter().enumerate().zip(rule_keys(virtual_service)) {
             let site = precedence::site(virtual_service).field(format_args!("http[{index}]"));
-            if let Some(delegate) = &route.delegate {
+            if route.delegate.is_some() {
                 let what = "is not honoured yet: this rule produces nothing";
-                self.findings.add(Code::NotHonoured, delegate, &site.field("delegate"), what, None);
+                self.findings.add(Code::NotHonoured, &route.at, &site.field("delegate"), what, None);
                 fates.push(Fate::Absent);
                 continue;
             }
             // Both are done for a rule out of reach as well, so that all of its faults are told.
             let (blocks, ends) = self.blocks(route, listener, &site);
-            let mirrors = self.mirrors(route, &context, &site);
+            let mirrors = self.mirrors(route, &virtual_service.meta.namespace, listener, &site);
             let fate = match ended_by {
                 Some(rule) => Fate::CutOff(rule),
                 None if blocks.is_empty() => Fate::Absent,
                 None => Fate::Present,
             };
             if fate == Fate::Present {
-                let rule = Arc::new(open(key, mirrors, &mut self.clusters, context.accounts));
+                let rule = Arc::new(open(key, mirrors, &mut self.clusters, accounts));
                 blocks.into_iter().for_each(|block| table.push(block, &rule));
                 ended_by = ends.then_some(index);
             }
@@ -94,124 +86,6 @@ impl<'a> Compiler<'a, '_> {
             }
         }
         (blocks, ends)
-    }
-
-    /// Every mirror that can get a copy: `mirror`, then `mirrors` in order.
-    fn mirrors(
-        &mut self,
-        route: &'a HttpRoute,
-        context: &Context<'a, '_>,
-        site: &Site,
-    ) -> Vec<(Place<'a>, Share)> {
-        self.shape(route, site);
-        let mut found = Vec::new();
-        if let Some(destination) = &route.mirror {
-            let field = site.field("mirror");
-            found.extend(self.mirror(destination, &Written::of_rule(route), context, &field, site));
-        }
-        for (index, policy) in route.mirrors.iter().enumerate() {
-            let policy_site = site.field(format_args!("mirrors[{index}]"));
-            if let Some(destination) = &policy.destination {
-                let field = policy_site.field("destination");
-                found.extend(self.mirror(
-                    destination,
-                    &Written::of_policy(policy),
-                    context,
-                    &field,
-                    &policy_site,
-                ));
-            }
-        }
-        if found.is_empty() || !self.answers_by_itself(route, site) && self.has_primary(route, context, site)
-        {
-            return found;
-        }
-        Vec::new()
-    }
-
-    fn mirror(
-        &mut self,
-        destination: &'a Destination,
-        written: &Written<'_>,
-        context: &Context<'a, '_>,
-        site: &Site,
-        parent: &Site,
-    ) -> Option<(Place<'a>, Share)> {
-        let namespace = &context.virtual_service.meta.namespace;
-        let place = match self.clusters.locate(destination, namespace, context.listener) {
-            Ok(place) => place,
-            Err(fault) => {
-                self.findings.add(fault.code, fault.at, &site.field(fault.field), fault.what, fault.hint);
-                return None;
-            }
-        };
-        if written.share == Share::NONE {
-            let at = written.at.unwrap_or(&destination.at);
-            let (what, hint) = match written.percent {
-                None => (
-                    "has no value, which means 0: nothing is mirrored".into(),
-                    Some("leave it out for 100 %".into()),
-                ),
-                Some(0.0) => ("is 0: nothing is mirrored".to_owned(), None),
-                Some(percent) => (
-                    format!("{percent} rounds to nothing: nothing is mirrored"),
-                    Some("the smallest share is 0.0001 %".to_owned()),
-                ),
-            };
-            self.findings.add(Code::MirrorsNothing, at, &parent.field(written.field), what, hint);
-            return None;
-        }
-        if self.clusters.cluster(place.clone()).endpoints.is_empty() {
-            let what = format!("`{}` has no endpoints: every copy will be dropped", place.text());
-            let hint = "see `endpoints` of its ServiceEntry and `labels` of the subset".to_owned();
-            self.findings.add(Code::NoEndpoints, &destination.at, site, what, hint);
-        }
-        Some((place, written.share))
-    }
-
-    /// What Istio's validation refuses of a rule as a whole.
-    fn shape(&mut self, route: &HttpRoute, site: &Site) {
-        if let (Some(at), Some(_)) = (&route.mirrors_at, &route.mirror) {
-            let hint = "move `mirror` into the list".to_owned();
-            self.findings.add(Code::Conflict, at, &site.field("mirrors"), "excludes `mirror`", hint);
-        }
-        if route.route.is_empty() && route.redirect.is_none() && route.direct_response.is_none() {
-            let hint = "a rule that mirrors needs a primary destination as well".to_owned();
-            self.findings.add(Code::Missing, &route.at, &site.field("route"), "is missing", hint);
-        }
-    }
-
-    fn answers_by_itself(&mut self, route: &HttpRoute, site: &Site) -> bool {
-        let redirect = route.redirect.as_ref().map(|at| ("redirect", at));
-        let answer = redirect.or(route.direct_response.as_ref().map(|at| ("directResponse", at)));
-        if let Some((field, at)) = answer {
-            let what = "answers by itself, so this rule never mirrors";
-            self.findings.add(Code::MirrorsNothing, at, &site.field(field), what, None);
-        }
-        answer.is_some()
-    }
-
-    /// Without a cluster for the primary Envoy answers 503 and mirrors nothing. One known destination is enough: which
-    /// of them a request went to is not known here.
-    fn has_primary(&mut self, route: &'a HttpRoute, context: &Context<'a, '_>, site: &Site) -> bool {
-        let several = route.route.len() > 1;
-        let mut known = false;
-        for (index, primary) in route.route.iter().enumerate() {
-            // A single destination's weight means nothing; among several, 0 means it is not there.
-            if several && primary.weight.as_ref().is_none_or(|w| w.value <= 0) {
-                continue;
-            }
-            let namespace = &context.virtual_service.meta.namespace;
-            match self.clusters.locate(&primary.destination, namespace, context.listener) {
-                Ok(_) => known = true,
-                Err(fault) => {
-                    let site = site.field(format_args!("route[{index}].destination.{}", fault.field));
-                    let what = format!("{}; Istio answers 503 there and mirrors nothing", fault.what);
-                    self.findings.add(Code::UnknownPrimary, fault.at, &site, what, fault.hint);
-                }
-            }
-        }
-        known
     }
 }
 

@@ -1,6 +1,7 @@
 //! The registry: every service some ServiceEntry declares, with its endpoints.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -12,13 +13,14 @@ use crate::config::{
     istio::{Resolution, ServiceEntry, ServicePort},
 };
 
-/// Above this, a near miss of a name is not looked for by its letters: the search would take longer than compiling.
-const SEARCHABLE: usize = 1_000;
+/// How many names are compared by their letters in one compilation: a person reads few hints, and comparing is slow.
+const COMPARISONS: usize = 50_000;
 
 #[derive(Debug)]
 pub(super) struct Registry<'a> {
     pub(super) services: Vec<Service<'a>>,
     by_host: BTreeMap<String, usize>,
+    comparisons: Cell<usize>,
 }
 
 /// One host of a ServiceEntry.
@@ -41,7 +43,7 @@ impl<'a> Registry<'a> {
     pub(super) fn new(entries: &'a [ServiceEntry], findings: &mut Findings<'_>) -> Self {
         let mut in_order: Vec<_> = entries.iter().collect();
         in_order.sort_by_key(|e| (&e.meta.created, &e.meta.name.value, &e.meta.namespace));
-        let mut registry = Self { services: Vec::new(), by_host: BTreeMap::new() };
+        let mut registry = Self { services: Vec::new(), by_host: BTreeMap::new(), comparisons: Cell::new(0) };
         for entry in in_order {
             let site =
                 Site { object: format!("ServiceEntry {}", entry.meta.qualified()), path: "spec".into() };
@@ -51,13 +53,8 @@ impl<'a> Registry<'a> {
                 if let Some(winner) = registry.get(&host) {
                     let what = format!("`{host}` is already declared by {}", winner.entry.meta.qualified());
                     let hint = "of two entries the older wins, then the first by name".to_owned();
-                    findings.add(
-                        Code::Shadowed,
-                        &written.at,
-                        &site.field(format!("hosts[{index}]")),
-                        what,
-                        hint,
-                    );
+                    let site = site.field(format_args!("hosts[{index}]"));
+                    findings.add(Code::Shadowed, &written.at, &site, what, hint);
                     continue;
                 }
                 registry.by_host.insert(host.clone(), registry.services.len());
@@ -71,19 +68,28 @@ impl<'a> Registry<'a> {
         self.by_host.get(host).map(|&index| &self.services[index])
     }
 
-    /// The known host a person who wrote this one may have meant.
+    /// The known host a person who wrote this one may have meant: the same name elsewhere, else one a few letters away.
     pub(super) fn nearest(&self, host: &str) -> Option<&str> {
         let starting = |start: &str| {
             let (known, _) = self.by_host.range(start.to_owned()..).next()?;
             known.starts_with(start).then_some(known.as_str())
         };
         let name = host.split('.').next().unwrap_or(host);
-        let by_parts = starting(&format!("{host}.")).or_else(|| starting(&format!("{name}.")));
-        by_parts.or_else(|| self.by_host.get_key_value(name).map(|(known, _)| known.as_str())).or_else(|| {
-            let known = self.by_host.keys().take(SEARCHABLE);
-            let distances = known.map(|k| (strsim::damerau_levenshtein(host, k), k.as_str()));
-            distances.min().filter(|&(distance, _)| distance <= 3).map(|(_, known)| known)
-        })
+        let alone = || self.by_host.get_key_value(name).map(|(known, _)| known.as_str());
+        starting(&format!("{host}."))
+            .or_else(|| starting(&format!("{name}.")))
+            .or_else(alone)
+            .or_else(|| self.nearest_by_letters(host))
+    }
+
+    fn nearest_by_letters(&self, host: &str) -> Option<&str> {
+        self.comparisons.update(|n| n + self.by_host.len());
+        if self.comparisons.get() > COMPARISONS {
+            return None;
+        }
+        let nearest =
+            self.by_host.keys().map(|known| (strsim::damerau_levenshtein(host, known), known)).min();
+        nearest.filter(|&(distance, _)| distance <= 3).map(|(_, known)| known.as_str())
     }
 }
 
@@ -113,17 +119,12 @@ fn speaks_http(port: &ServicePort) -> bool {
     const PROTOCOLS: [&str; 4] = ["HTTP", "HTTP2", "GRPC", "GRPC-WEB"];
     let name = port.name.to_ascii_uppercase();
     let named = |p: &&str| name.strip_prefix(*p).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-    PROTOCOLS.contains(&port.protocol.as_str())
-        || (port.protocol == "TCP" && PROTOCOLS.iter().any(|p| named(&p)))
+    PROTOCOLS.contains(&port.protocol.as_str()) || (port.protocol == "TCP" && PROTOCOLS.iter().any(named))
 }
 
 fn endpoints<'a>(entry: &'a ServiceEntry, site: &Site, findings: &mut Findings<'_>) -> Vec<Endpoint<'a>> {
+    // The address the client dialled is no endpoint.
     if entry.resolution.value == Resolution::None {
-        if !entry.endpoints.is_empty() {
-            let hint = "write `resolution: STATIC`".to_owned();
-            let what = "connects to the address the client dialled, so the endpoints are not used";
-            findings.add(Code::NotHonoured, &entry.resolution.at, &site.field("resolution"), what, hint);
-        }
         return Vec::new();
     }
     if entry.endpoints.is_empty() && entry.resolution.value != Resolution::Static {

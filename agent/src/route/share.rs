@@ -33,7 +33,7 @@ impl Share {
 pub(super) struct Written<'a> {
     pub(super) share: Share,
     /// The field below the rule or policy, where one was written.
-    pub(super) field: &'static str,
+    pub(super) field: String,
     pub(super) at: Option<&'a Location>,
     /// None for a message without a value, which means 0.
     pub(super) percent: Option<f64>,
@@ -49,7 +49,7 @@ impl<'a> Written<'a> {
         let whole = u32::try_from(percent.value).unwrap_or(u32::MAX);
         Self {
             share: Share(whole.saturating_mul(10_000).min(MILLION)),
-            field: "mirrorPercent",
+            field: "mirrorPercent".into(),
             at: Some(&percent.at),
             percent: Some(f64::from(whole)),
         }
@@ -60,18 +60,18 @@ impl<'a> Written<'a> {
         policy.percentage.as_ref().map_or_else(Self::all, |p| Self::of_percentage(p, "percentage"))
     }
 
-    fn of_percentage(percentage: &'a Percent, field: &'static str) -> Self {
+    fn of_percentage(percentage: &'a Percent, field: &str) -> Self {
         let percent = percentage.value.as_ref().map(|v| v.value);
         Self {
             share: Share::of_percent(percent.unwrap_or(0.0)),
-            field,
+            field: if percent.is_some() { format!("{field}.value") } else { field.into() },
             at: Some(percentage.value.as_ref().map_or(&percentage.at, |v| &v.at)),
             percent,
         }
     }
 
     fn all() -> Self {
-        Self { share: Share::ALL, field: "", at: None, percent: None }
+        Self { share: Share::ALL, field: String::new(), at: None, percent: None }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Debian's packages.
 
+use std::process::Stdio;
+
 use anyhow::{Context as _, Result, bail};
 
 use crate::shell;
@@ -38,9 +40,19 @@ pub(super) fn install(why: &str, packages: &[&str]) -> Result<()> {
     }
     let mut command = shell::command_as_root("sh")?;
     command.args(["-c", WITHOUT_STARTING_SERVICES, "sh", "env", "DEBIAN_FRONTEND=noninteractive"]);
-    command.args(["apt-get", "install", "--yes", "--quiet=2", "--no-install-recommends"]).args(packages);
+    command
+        .args([
+            "apt-get",
+            "install",
+            "--yes",
+            "--quiet=2",
+            "--option=Dpkg::Use-Pty=0",
+            "--no-install-recommends",
+        ])
+        .args(packages);
     println!("▸ {why}\n  $ apt-get install --yes --no-install-recommends {}", packages.join(" "));
-    shell::run(&mut command).with_context(|| {
+    // What it unpacks interests nobody; what it complains of goes to standard error.
+    shell::run(command.stdout(Stdio::null())).with_context(|| {
         format!(
             "could not install {}: apt's own message above names the reason. If another program holds apt's lock, wait for it",
             packages.join(" ")

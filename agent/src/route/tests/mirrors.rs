@@ -1,0 +1,191 @@
+//! What a rule mirrors: shares, destinations, and what keeps it from mirroring.
+
+use std::sync::Arc;
+
+use super::build::*;
+use crate::{
+    config::{Code, Resources, istio::HttpRoute},
+    route::{Decision, Mirror},
+};
+
+const V2: &str = "outbound|80|v2|my-app.default.svc.cluster.local";
+
+fn one(change: impl FnOnce(&mut HttpRoute)) -> World {
+    compile(&app(vec![rule("it", vec![]).with(change)]))
+}
+
+fn shares(change: impl FnOnce(&mut HttpRoute)) -> Vec<u32> {
+    one(change).mirrors().into_iter().map(|(_, share)| share).collect()
+}
+
+/// Trap 2.
+#[test]
+fn a_share_is_the_percentage_else_the_percent_else_all() {
+    assert_eq!(shares(|_| {}), [1_000_000]);
+    assert_eq!(shares(|r| r.mirror_percent = Some(written(30))), [300_000]);
+    assert_eq!(shares(|r| r.mirror_percentage = percent(0.57)), [5_699]);
+    assert_eq!(
+        shares(|r| {
+            r.mirror_percentage = percent(50.0);
+            r.mirror_percent = Some(written(30));
+        }),
+        [500_000]
+    );
+    assert_eq!(
+        shares(|r| {
+            r.mirror_percentage = percent(0.0);
+            r.mirror_percent = Some(written(30));
+        }),
+        [0; 0]
+    );
+    assert_eq!(shares(|r| r.mirror_percentage = percent(None)), [0; 0]);
+    assert_eq!(shares(|r| r.mirror_percent = Some(written(0))), [0; 0]);
+    assert_eq!(shares(|r| r.mirror_percentage = percent(0.00005)), [0; 0]);
+}
+
+/// Trap 2: `mirrorPercentage` does not reach `mirrors`.
+#[test]
+fn mirrors_have_shares_of_their_own_and_keep_their_order() {
+    let world = one(|r| {
+        r.mirror = None;
+        r.mirror_percentage = percent(1.0);
+        r.mirrors = vec![
+            policy("my-app/v2", None),
+            policy("my-app/v1", percent(25.0)),
+            policy("my-app", percent(0.0)),
+        ];
+    });
+    let v1 = V2.replace("v2", "v1");
+    assert_eq!(world.mirrors(), [(V2.to_owned(), 1_000_000), (v1, 250_000)]);
+    assert_eq!(world.codes(), [Code::MirrorsNothing]);
+}
+
+#[test]
+fn an_entry_of_mirrors_without_a_destination_is_skipped() {
+    let world = one(|r| r.mirrors = vec![policy("my-app", None).with(|p| p.destination = None)]);
+    assert_eq!(world.mirrors().len(), 1);
+}
+
+/// Trap 21.
+#[test]
+fn a_rule_that_answers_by_itself_never_mirrors() {
+    let redirect = one(|r| r.redirect = Some(here()));
+    let direct = one(|r| r.direct_response = Some(here()));
+    for world in [redirect, direct] {
+        assert_eq!(world.mirrors(), []);
+        assert_eq!(world.codes(), [Code::MirrorsNothing, Code::NothingMirrored]);
+    }
+}
+
+#[test]
+fn a_rule_with_a_delegate_produces_nothing_and_does_not_end_the_list() {
+    let delegate = rule("delegate", vec![]).with(|r| r.delegate = Some(here()));
+    let world = compile(&app(vec![delegate, rule("next", vec![])]));
+    assert_eq!(world.rule_for(&get("/")), "next");
+    assert_eq!(world.codes(), [Code::NotHonoured]);
+}
+
+/// Trap 17.
+#[test]
+fn without_any_known_primary_nothing_is_mirrored() {
+    let world = one(|r| r.route = vec![route("my-app/v9", None)]);
+    assert_eq!(world.mirrors(), []);
+    assert_eq!(world.codes(), [Code::UnknownPrimary, Code::NothingMirrored]);
+    let world = one(|r| r.route = vec![route("my-app/v9", Some(1)), route("my-app/v1", Some(1))]);
+    assert_eq!(world.mirrors().len(), 1);
+    assert_eq!(world.codes(), [Code::UnknownPrimary]);
+}
+
+/// Trap 7.
+#[test]
+fn a_weight_of_zero_removes_one_of_several_destinations_but_not_the_only_one() {
+    let single = one(|r| r.route = vec![route("my-app/v1", Some(0))]);
+    assert_eq!(single.mirrors().len(), 1);
+    let of_several = one(|r| r.route = vec![route("my-app/v1", None), route("nowhere", Some(100))]);
+    assert_eq!(of_several.mirrors(), []);
+}
+
+fn mirror_of(world: &World) -> Arc<Mirror> {
+    let rules = world.snapshot.inbound("10.0.0.1:8080".parse().unwrap()).unwrap();
+    get("/").read(|head| match rules.decide(head) {
+        Decision::Rule(rule) => Arc::clone(&rule.mirrors[0]),
+        other => panic!("{other:?}"),
+    })
+}
+
+#[test]
+fn a_subset_selects_the_endpoints_that_have_all_of_its_labels() {
+    assert_eq!(mirror_of(&one(|_| {})).cluster.endpoints, ["10.0.0.2:8080".parse().unwrap()]);
+    let whole = one(|r| r.mirror = Some(destination("my-app")));
+    assert_eq!(mirror_of(&whole).cluster.endpoints.len(), 2);
+    assert_eq!(mirror_of(&whole).cluster.name, "outbound|80||my-app.default.svc.cluster.local");
+}
+
+#[test]
+fn an_endpoint_serves_a_port_where_it_says_so_by_the_ports_name() {
+    let resources = app(vec![rule("it", vec![])])
+        .with(|r| assert_eq!(r.service_entries[0].endpoints[1].ports.insert("http".into(), 9000), None));
+    assert_eq!(mirror_of(&in_force(&resources)).cluster.endpoints, ["10.0.0.2:9000".parse().unwrap()]);
+}
+
+/// Trap 16.
+#[test]
+fn a_mirrors_port_is_the_one_written_else_the_only_one_else_the_primarys() {
+    let with = |ports: &[u16], number: Option<u16>| {
+        let rule = rule("it", vec![]).with(|r| {
+            r.mirror = Some(destination("shadow.example.com").with(|d| d.port = number.map(written)));
+        });
+        let shadow = service("shadow", "shadow.example.com", &[("10.0.0.9", "v1")])
+            .with(|s| s.ports = ports.iter().map(|&p| port(p, "http", "HTTP", p)).collect());
+        compile(&app(vec![rule]).with(|r: &mut Resources| r.service_entries.push(shadow)))
+    };
+    let cluster = |world: World| mirror_of(&world).cluster.endpoints[0].port();
+    assert_eq!(cluster(with(&[80, 9090], Some(9090))), 9090);
+    assert_eq!(cluster(with(&[9090], None)), 9090);
+    assert_eq!(cluster(with(&[9090, 80], None)), 80);
+    assert_eq!(with(&[9090, 9091], None).codes(), [Code::UnknownPort]);
+    assert_eq!(with(&[80], Some(81)).codes(), [Code::UnknownPort]);
+}
+
+#[test]
+fn equal_destinations_share_a_cluster_and_keep_books_of_their_own() {
+    let twice = |r: &mut HttpRoute| {
+        r.mirror = None;
+        r.mirrors = vec![policy("my-app/v2", None), policy(&format!("{APP}/v2"), percent(1.0))];
+    };
+    let world = in_force(&app(vec![rule("it", vec![on_path(prefix("/a"))]), rule("it", vec![]).with(twice)]));
+    let rules = world.snapshot.inbound("10.0.0.1:8080".parse().unwrap()).unwrap();
+    let mirrors = get("/").read(|head| match rules.decide(head) {
+        Decision::Rule(rule) => rule.mirrors.clone(),
+        other => panic!("{other:?}"),
+    });
+    assert!(Arc::ptr_eq(&mirrors[0].cluster, &mirrors[1].cluster));
+    let keys: Vec<_> =
+        world.accounts.all().iter().map(|a| format!("{}|{}", a.key.rule.rule, a.key.mirror)).collect();
+    let (v2, second) = (format!("{APP}:80/v2"), format!("{APP}:80/v2#2"));
+    assert_eq!(keys, [format!("it|{v2}"), format!("it#2|{v2}"), format!("it#2|{second}")]);
+}
+
+#[test]
+fn compiling_again_keeps_the_accounts() {
+    let resources = app(vec![rule("a", vec![on_path(prefix("/a"))]), rule("b", vec![])]);
+    let first = in_force(&resources);
+    let (before, mut report) = (first.accounts.all(), crate::config::Report::default());
+    let second = crate::route::Snapshot::compile(&resources, &first.accounts, &mut report);
+    let after = first.accounts.all();
+    assert_eq!(before.len(), 2);
+    assert!(before.iter().zip(&after).all(|(a, b)| Arc::ptr_eq(a, b)));
+    drop((first.snapshot, before, after));
+    first.accounts.forget_unused();
+    assert_eq!(first.accounts.all().len(), 2);
+    drop(second);
+    first.accounts.forget_unused();
+    assert!(first.accounts.all().is_empty());
+}
+
+#[test]
+fn an_unnamed_rule_is_known_by_its_index() {
+    let unnamed = |path| rule("", vec![on_path(exact(path))]).with(|r| r.name = None);
+    let world = in_force(&app(vec![unnamed("/a"), unnamed("/b")]));
+    assert_eq!(world.rule_for(&get("/b")), "1");
+}

@@ -26,6 +26,7 @@ mod config;
 mod load;
 mod metrics;
 mod netns;
+mod nginx;
 mod node;
 mod upstream;
 
@@ -40,6 +41,7 @@ pub use config::Config;
 pub use load::{Failure, Load, LoadReport};
 pub use metrics::{Metrics, Sample};
 pub use netns::{Link, Netns, Subnet};
+pub use nginx::Nginx;
 pub use node::{Node, Pod, Refusing};
 pub use upstream::{Body, Received, Recorder, Upstream, UpstreamBuilder, upstream};
 

@@ -3,12 +3,21 @@
 
 mod decode;
 pub mod diagnostics;
+mod field;
+mod fields;
 pub mod istio;
+mod kinds;
 mod read;
+mod render;
+#[cfg(test)]
+mod testing;
 pub mod umbra;
+mod values;
 
+pub use decode::MAX_BYTES;
 pub use diagnostics::{Code, Diagnostic, Report, Severity};
 pub use read::{Resources, read};
+pub use render::Sources;
 
 use std::{fmt, ops::Deref, sync::Arc};
 

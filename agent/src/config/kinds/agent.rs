@@ -1,0 +1,199 @@
+//! AgentConfig: every key has a default (`umbra.rs`), a range, and no synonym.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::refuse_repeated;
+use crate::config::{
+    Code, Located, Meta,
+    field::{Faults, Field},
+    fields::{Fields, Names},
+    umbra::{Admin, AgentConfig, Capture, ClientAddress, Direct, Inbound, NetnsRef, Queue, Shadow},
+    values,
+};
+
+const DURATION: &str = "write it with a unit: 500ms, 15s, 1m30s";
+const QUANTITY: &str = "write bytes like 64Mi, 500k or 4096";
+const ADDRESS: &str = "write ADDRESS:PORT, such as 127.0.0.1:9977 or [::1]:9977";
+const NETNS: &str = "write `host`, a path such as /run/netns/NAME, or pid:NUMBER";
+/// Longer than any request lives; a mistyped unit ends here instead of in a hang.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Present in most requests: as the marker they would stop all mirroring, or break the copy's framing.
+const NO_MARKERS: &[&str] = &[
+    "host",
+    "connection",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "trailer",
+    "accept",
+];
+
+pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fields<'_>) -> AgentConfig {
+    let mut config = AgentConfig { meta: Some(meta), ..AgentConfig::default() };
+    section(faults, &mut spec, "admin", |faults, fields| admin(faults, fields, &mut config.admin));
+    section(faults, &mut spec, "capture", |faults, fields| capture(faults, fields, &mut config.capture));
+    section(faults, &mut spec, "shadow", |faults, fields| shadow(faults, fields, &mut config.shadow));
+    set(&mut config.workers, spec.get("workers").and_then(|field| field.integer(faults, 0..=1024_usize)));
+    let drain = spec.get("drainTimeout").and_then(|field| duration(faults, &field, Duration::ZERO));
+    set(&mut config.drain_timeout, drain);
+    spec.finish(faults, Names::Umbra);
+    config
+}
+
+fn admin(faults: &mut Faults<'_>, fields: &mut Fields<'_>, admin: &mut Admin) {
+    set(&mut admin.address, fields.get("address").and_then(|field| socket(faults, &field)));
+}
+
+fn capture(faults: &mut Faults<'_>, fields: &mut Fields<'_>, capture: &mut Capture) {
+    let mut items =
+        |faults: &mut Faults<'_>, name| fields.get(name).map(|field| field.list(faults)).unwrap_or_default();
+    capture.inbound = items(faults, "inbound").iter().filter_map(|item| inbound(faults, item)).collect();
+    capture.direct = items(faults, "direct").iter().filter_map(|item| direct(faults, item)).collect();
+    capture.exempt = items(faults, "exempt").iter().filter_map(|item| network(faults, item)).collect();
+    let names =
+        &[("auto", ClientAddress::Auto), ("keep", ClientAddress::Keep), ("local", ClientAddress::Local)];
+    set(
+        &mut capture.client_address,
+        fields.get("clientAddress").and_then(|field| field.one_of(faults, names)),
+    );
+    refuse_repeated(
+        faults,
+        "spec.capture.inbound",
+        "the namespace",
+        capture.inbound.iter().map(|inbound| &inbound.netns),
+    );
+    refuse_repeated(
+        faults,
+        "spec.capture.direct",
+        "the address",
+        capture.direct.iter().map(|direct| &direct.listen),
+    );
+}
+
+fn inbound(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Inbound> {
+    let mut fields = field.fields(faults)?;
+    let netns = fields.required(faults, "netns").and_then(|field| {
+        field.parsed(faults, NETNS, |text| {
+            match text.strip_prefix("pid:") {
+                Some(pid) => pid.parse().ok().filter(|pid| *pid > 0).map(NetnsRef::Pid).ok_or(()),
+                None if text == "host" => Ok(NetnsRef::Host),
+                None if text.starts_with('/') => Ok(NetnsRef::Path(PathBuf::from(text))),
+                None => Err(()),
+            }
+            .map_err(|()| format!("`{text}` names no network namespace"))
+        })
+    });
+    fields.finish(faults, Names::Umbra);
+    Some(Inbound { netns: netns? })
+}
+
+fn direct(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Direct> {
+    let mut fields = field.fields(faults)?;
+    let listen = fields.required(faults, "listen").and_then(|field| socket(faults, &field));
+    let upstream = fields.required(faults, "upstream").and_then(|field| {
+        let upstream = socket(faults, &field)?;
+        if upstream.port() == 0 {
+            field.fault(faults, Code::OutOfRange, "port 0 is not within 1..=65535");
+        }
+        Some(upstream)
+    });
+    fields.finish(faults, Names::Umbra);
+    Some(Direct { listen: listen?, upstream: upstream?.value })
+}
+
+fn network(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<IpNet> {
+    let parse = |text: &str| match text.parse::<IpAddr>() {
+        Ok(address) => Ok(IpNet::from(address)),
+        Err(_) => text.parse::<IpNet>().map_err(|_| format!("`{text}` is neither an address nor a network")),
+    };
+    field.parsed(faults, "write 10.0.0.0/8, fd00::/8 or a single address", parse).map(|net| net.value.trunc())
+}
+
+fn shadow(faults: &mut Faults<'_>, fields: &mut Fields<'_>, shadow: &mut Shadow) {
+    set(&mut shadow.workers, fields.get("workers").and_then(|field| field.integer(faults, 1..=64_usize)));
+    set(&mut shadow.nice, fields.get("nice").and_then(|field| field.integer(faults, 0..=19_i32)));
+    let mut time = |name, slot: &mut Duration| {
+        set(slot, fields.get(name).and_then(|field| duration(faults, &field, Duration::from_millis(1))));
+    };
+    time("timeout", &mut shadow.timeout);
+    time("connectTimeout", &mut shadow.connect_timeout);
+    let connections =
+        fields.get("connectionsPerEndpoint").and_then(|field| field.integer(faults, 1..=65_535_usize));
+    set(&mut shadow.connections_per_endpoint, connections);
+    set(&mut shadow.marker_header, fields.get("markerHeader").and_then(|field| marker(faults, &field)));
+    section(faults, fields, "queue", |faults, fields| queue(faults, fields, &mut shadow.queue));
+}
+
+fn marker(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Located<String>> {
+    let name = field.text(faults)?.value;
+    // Reading lowers the case, as headers of HTTP/2 need.
+    let lower = http::HeaderName::from_bytes(name.as_bytes()).ok().map(|name| name.as_str().to_owned());
+    let Some(lower) = lower.filter(|name| !NO_MARKERS.contains(&name.as_str())) else {
+        let what = format!("`{name}` cannot mark a copy");
+        field
+            .fault(faults, Code::BadValue, what)
+            .help("write a header name of your own, such as x-umbra-shadow");
+        return None;
+    };
+    Some(field.located(lower))
+}
+
+fn queue(faults: &mut Faults<'_>, fields: &mut Fields<'_>, queue: &mut Queue) {
+    set(
+        &mut queue.requests,
+        fields.get("requests").and_then(|field| field.integer(faults, 1..=1_000_000_usize)),
+    );
+    let mut bytes = |name, slot: &mut usize| {
+        let Some(field) = fields.get(name) else { return };
+        let Some(amount) = field.parsed(faults, QUANTITY, values::quantity) else { return };
+        if amount.value == 0 {
+            field.fault(faults, Code::OutOfRange, "0 bytes leave room for nothing").help(QUANTITY);
+        }
+        *slot = amount.value;
+    };
+    bytes("bytes", &mut queue.bytes);
+    bytes("bytesPerRequest", &mut queue.bytes_per_request);
+}
+
+/// Reads a map within the map, if it is there.
+fn section(
+    faults: &mut Faults<'_>,
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    read: impl FnOnce(&mut Faults<'_>, &mut Fields<'_>),
+) {
+    if let Some(mut inner) = fields.get(name).and_then(|field| field.fields(faults)) {
+        read(faults, &mut inner);
+        inner.finish(faults, Names::Umbra);
+    }
+}
+
+fn set<T>(slot: &mut T, value: Option<Located<T>>) {
+    if let Some(value) = value {
+        *slot = value.value;
+    }
+}
+
+fn duration(faults: &mut Faults<'_>, field: &Field<'_>, shortest: Duration) -> Option<Located<Duration>> {
+    let read = field.parsed(faults, DURATION, values::duration)?;
+    if !(shortest..=LONGEST).contains(&read.value) {
+        let what = format!("{:?} is not within {shortest:?}..=24h", read.value);
+        field.fault(faults, Code::OutOfRange, what);
+        return None;
+    }
+    Some(read)
+}
+
+fn socket(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Located<SocketAddr>> {
+    field.parsed(faults, ADDRESS, |text| {
+        text.parse().map_err(|_| format!("`{text}` is not an address with a port"))
+    })
+}

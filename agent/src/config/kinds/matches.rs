@@ -1,0 +1,123 @@
+//! `http[].match[]` of a VirtualService.
+
+use crate::config::{
+    Code, Located,
+    field::{Faults, Field},
+    fields::{Fields, Names},
+    istio::{HttpMatch, StringMatch},
+};
+
+/// Istio's limit of a regular expression, in bytes (`validateStringRegexp`).
+const MAX_REGEX: usize = 1024;
+
+const BLOCK: Names = Names::Istio(&[("statPrefix", "umbra's metrics name the VirtualService and the rule")]);
+
+/// What an absent matcher, an empty one or a null means at a place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Uri,
+    Plain,
+    /// Keys and matchers: a null matcher is refused.
+    Headers,
+    /// Keys and matchers: a null matcher asks for presence, as `{}` does.
+    Others,
+}
+
+pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<HttpMatch> {
+    let mut block = field.fields(faults)?;
+    let read = HttpMatch {
+        at: field.at().clone(),
+        name: text(faults, &mut block, "name"),
+        uri: single(faults, &mut block, "uri", Place::Uri),
+        ignore_uri_case: block
+            .get("ignoreUriCase")
+            .and_then(|field| field.boolean(faults))
+            .unwrap_or_default(),
+        scheme: single(faults, &mut block, "scheme", Place::Plain),
+        method: single(faults, &mut block, "method", Place::Plain),
+        authority: single(faults, &mut block, "authority", Place::Plain),
+        headers: keyed(faults, &mut block, "headers", Place::Headers),
+        without_headers: keyed(faults, &mut block, "withoutHeaders", Place::Others),
+        query_params: keyed(faults, &mut block, "queryParams", Place::Others),
+        port: block
+            .get("port")
+            .and_then(|field| field.integer(faults, 0..=u16::MAX))
+            .filter(|port| port.value != 0),
+        source_labels: block.get("sourceLabels").map(|field| field.labels(faults)).unwrap_or_default(),
+        source_namespace: text(faults, &mut block, "sourceNamespace"),
+        gateways: block.get("gateways").map(|field| field.texts(faults)).unwrap_or_default(),
+    };
+    block.finish(faults, BLOCK);
+    Some(read)
+}
+
+fn text(faults: &mut Faults<'_>, block: &mut Fields<'_>, name: &'static str) -> Option<String> {
+    block
+        .get(name)
+        .and_then(|field| field.text(faults))
+        .map(|text| text.value)
+        .filter(|text| !text.is_empty())
+}
+
+fn single(
+    faults: &mut Faults<'_>,
+    block: &mut Fields<'_>,
+    name: &'static str,
+    place: Place,
+) -> Option<Located<StringMatch>> {
+    block.get(name).and_then(|field| string_match(faults, &field, place))
+}
+
+fn keyed(
+    faults: &mut Faults<'_>,
+    block: &mut Fields<'_>,
+    name: &'static str,
+    place: Place,
+) -> Vec<(Located<String>, Located<StringMatch>)> {
+    let entries = block.get(name).map(|field| field.entries(faults)).unwrap_or_default();
+    entries.into_iter().filter_map(|(key, field)| Some((key, string_match(faults, &field, place)?))).collect()
+}
+
+fn string_match(faults: &mut Faults<'_>, field: &Field<'_>, place: Place) -> Option<Located<StringMatch>> {
+    if field.is_null() && place == Place::Headers {
+        field
+            .fault(faults, Code::BadValue, "a header matcher may not be null")
+            .help("`{}` asks for presence");
+        return None;
+    }
+    if field.is_null() {
+        return Some(field.located(StringMatch::Empty));
+    }
+    let mut fields = field.fields(faults)?;
+    let mut found = Vec::new();
+    for (name, make) in [
+        ("exact", StringMatch::Exact as fn(String) -> StringMatch),
+        ("prefix", StringMatch::Prefix),
+        ("regex", StringMatch::Regex),
+    ] {
+        let Some(value) = fields.get(name) else { continue };
+        let text = value.text(faults)?;
+        match name {
+            "prefix" if text.is_empty() && place != Place::Uri => {
+                value
+                    .fault(faults, Code::BadValue, "an empty prefix matches everything")
+                    .help("write `{}` for presence");
+            }
+            "regex" if text.is_empty() => {
+                value.fault(faults, Code::BadValue, "an empty regular expression");
+            }
+            "regex" if text.len() > MAX_REGEX => {
+                let what = format!("{} bytes, more than Istio's {MAX_REGEX}", text.len());
+                value.fault(faults, Code::BadRegex, what).help("use a prefix, or several match blocks");
+            }
+            _ => {}
+        }
+        found.push((name, make(text.value)));
+    }
+    fields.finish(faults, Names::Istio(&[]));
+    if let [(one, _), (other, _), ..] = found[..] {
+        field.fault(faults, Code::Conflict, format!("`{one}` and `{other}` exclude each other"));
+        return None;
+    }
+    Some(field.located(found.pop().map_or(StringMatch::Empty, |(_, matcher)| matcher)))
+}

@@ -15,5 +15,6 @@ pub mod message;
 pub mod record;
 pub mod route;
 pub mod shadow;
+pub mod source;
 pub mod upstream;
 pub mod wire;

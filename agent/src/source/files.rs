@@ -1,0 +1,154 @@
+//! Files and directories as a source: what is there, read as one configuration. Refuses nothing by itself but what
+//! cannot be read.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    ffi::OsStr,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::config::{self, Code, Diagnostic, Location, Report, Resources, Sources};
+
+/// Reads files, directories (every `*.yaml` and `*.yml` directly inside, by name) and `-` for standard input, in the
+/// order given. Faults of one file hide none of another.
+pub fn load(paths: &[PathBuf]) -> (Resources, Report, Sources) {
+    let (mut resources, mut report, mut sources) =
+        (Resources::default(), Report::default(), Sources::default());
+    for file in files(paths) {
+        match file.text {
+            Ok(text) => {
+                config::read(&file.name, &text, &mut resources, &mut report);
+                sources.insert(&file.name, &text);
+            }
+            Err(why) => {
+                // An unreadable file counts for the fingerprint, so that its return is seen.
+                sources.insert(&file.name, "");
+                let at = Location { file: file.name.into(), line: 1, column: 1 };
+                report.push(Diagnostic {
+                    code: Code::Unreadable,
+                    at,
+                    object: None,
+                    message: why,
+                    hint: None,
+                });
+            }
+        }
+    }
+    (resources, report, sources)
+}
+
+/// The texts alone, for [`Sources::fingerprint`].
+pub(super) fn contents(paths: &[PathBuf]) -> Sources {
+    let mut sources = Sources::default();
+    for file in files(paths) {
+        sources.insert(&file.name, file.text.as_deref().unwrap_or(""));
+    }
+    sources
+}
+
+struct Found {
+    name: String,
+    text: Result<Arc<str>, String>,
+}
+
+fn files(paths: &[PathBuf]) -> Vec<Found> {
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    for path in paths {
+        let listed = if path.is_dir() { list(path) } else { Ok(vec![path.clone()]) };
+        match listed {
+            Ok(mut listed) => {
+                listed.retain(|path| seen.insert(identity(path)));
+                found.extend(listed.iter().map(|path| one(path)));
+            }
+            Err(error) => {
+                let name = path.display().to_string();
+                found.push(Found { text: Err(format!("cannot list {name}: {error}")), name });
+            }
+        }
+    }
+    found
+}
+
+/// The configuration files of a directory. A ConfigMap's mount has its files as links beside the directories `..data`
+/// and `..<time>`; those and editors' backups are left out by their leading dot or their ending.
+fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut listed = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        let yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        if yaml && !hidden && !path.is_dir() {
+            listed.push(path);
+        }
+    }
+    listed.sort();
+    Ok(listed)
+}
+
+/// What two ways to the same file have in common.
+fn identity(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Texts of standard input and of pipes, which can be read only once: a reload finds them here.
+static READ_ONCE: Mutex<BTreeMap<PathBuf, Arc<str>>> = Mutex::new(BTreeMap::new());
+
+fn one(path: &Path) -> Found {
+    if path == Path::new("-") {
+        return Found { name: "<stdin>".into(), text: once(path, || Ok(io::stdin())) };
+    }
+    let name = path.display().to_string();
+    let open = || File::open(path).map_err(|error| error.to_string());
+    let text = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => open().and_then(text),
+        Ok(_) => once(path, open),
+        Err(error) => Err(error.to_string()),
+    };
+    Found { text: text.map_err(|why| format!("cannot read {name}: {why}")), name }
+}
+
+fn once<R: Read>(path: &Path, open: impl FnOnce() -> Result<R, String>) -> Result<Arc<str>, String> {
+    // Held while reading, so that two loads at once do not share one pipe's text between them.
+    let mut kept = READ_ONCE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(text) = kept.get(path) {
+        return Ok(text.clone());
+    }
+    // Not before: opening a pipe that nobody writes any more waits for ever.
+    let read = text(open()?)?;
+    kept.insert(path.to_owned(), read.clone());
+    Ok(read)
+}
+
+/// All of a source, but no more than can be a configuration: an endless one ends in an error of its reader.
+fn text(source: impl Read) -> Result<Arc<str>, String> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(config::MAX_BYTES).unwrap_or(u64::MAX) + 1;
+    source.take(limit).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() > config::MAX_BYTES {
+        // Cut where a character may have been split; it is refused for its size anyway.
+        return Ok(String::from_utf8_lossy(&bytes).into());
+    }
+    let valid = |error: std::str::Utf8Error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        format!("line {line} is not UTF-8")
+    };
+    std::str::from_utf8(&bytes).map(Arc::from).map_err(valid)
+}
+
+/// The directories in which a change of `paths` shows: the files' own would miss editors that write a new file, and
+/// ConfigMaps, which swap a link.
+pub(super) fn directories(paths: &[PathBuf]) -> HashSet<PathBuf> {
+    let parent = |path: &Path| match path.parent() {
+        Some(parent) if parent.as_os_str() != OsStr::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let watched = paths.iter().filter(|path| path.as_path() != Path::new("-"));
+    watched.map(|path| if path.is_dir() { path.clone() } else { parent(path) }).collect()
+}

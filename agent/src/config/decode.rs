@@ -20,8 +20,8 @@ const MAX_DOCUMENTS: usize = 4096;
 const MAX_NODES: usize = 250_000;
 /// Values that aliases repeat, all documents together. People who write by hand use a handful.
 const MAX_REPEATED: usize = 10_000;
-/// Lists and maps within each other. Kubernetes' deepest kinds have less than thirty.
-const MAX_DEPTH: usize = 64;
+/// Lists and maps within each other. Kubernetes' deepest kinds have less than twenty.
+const MAX_DEPTH: usize = 32;
 /// Broken documents of one source that are reported before the rest is left unread.
 const MAX_BROKEN: usize = 16;
 
@@ -117,6 +117,8 @@ impl Chunk<'_> {
             leading_zero_numbers_as_strings: true,
             underscored_numbers_as_strings: true,
             non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+            // Comments would count as values.
+            emit_comments: false,
             with_snippet: false,
         }
         .with_budget_report(move |report| seen.set((report.nodes, report.aliases)));
@@ -209,14 +211,13 @@ fn explain(error: &Error) -> (String, Option<String>, ControlFlow<()>) {
     let too_much = |what: &str| (what.to_owned(), None, ControlFlow::Break(()));
     let on =
         |message: &str, hint: &str| (message.to_owned(), Some(hint.to_owned()), ControlFlow::Continue(()));
+    let deep = || (format!("lists and maps more than {MAX_DEPTH} deep"), None, ControlFlow::Continue(()));
     match error.without_snippet() {
         Error::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().unwrap_or("?");
             on(&format!("the key `{key}` is written twice in one map"), "keep one of them")
         }
-        Error::Budget { breach: serde_saphyr::budget::BudgetBreach::Depth { .. }, .. } => {
-            (format!("lists and maps more than {MAX_DEPTH} deep"), None, ControlFlow::Continue(()))
-        }
+        Error::Budget { breach: serde_saphyr::budget::BudgetBreach::Depth { .. }, .. } => deep(),
         Error::Budget { breach: serde_saphyr::budget::BudgetBreach::Nodes { .. }, .. } => {
             too_much(&format!("more than {MAX_NODES} values in one source"))
         }
@@ -234,6 +235,8 @@ fn explain(error: &Error) -> (String, Option<String>, ControlFlow<()>) {
         _ if message.starts_with("unexpected character") => {
             on(&message, "text that starts with it needs quotes")
         }
+        // The parser's own limit, which stands before that of the budget.
+        _ if message.starts_with("recursion limit") => deep(),
         _ if message.starts_with("tabs disallowed") => on(&message, "indent with spaces"),
         _ => (message, None, ControlFlow::Continue(())),
     }

@@ -46,7 +46,7 @@ codes! {
     UnknownField = ("UMB0105", Error),
     /// A number outside its range, such as a percentage of 130.
     OutOfRange = ("UMB0106", Error),
-    /// Two documents of one kind share namespace and name, or a virtual service lists a host twice.
+    /// Two documents of one kind share namespace and name, or a list has something twice.
     Duplicate = ("UMB0107", Error),
     /// Fields that exclude each other, such as `mirror` and `mirrors`.
     Conflict = ("UMB0108", Error),

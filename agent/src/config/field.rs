@@ -1,6 +1,6 @@
 //! Nodes to typed values: each wrong type is reported with its path and place, and reading goes on.
 
-use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr};
+use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive};
 
 use super::{
     Code, Diagnostic, Located, Location, Report,
@@ -160,16 +160,6 @@ impl<'n> Field<'n> {
                 None
             }
         }
-    }
-
-    /// An address or the like, by its own reader.
-    pub(super) fn address<T: FromStr>(
-        &self,
-        faults: &mut Faults<'_>,
-        what: &str,
-        hint: &str,
-    ) -> Option<Located<T>> {
-        self.parsed(faults, hint, |text| text.parse().map_err(|_| format!("`{text}` is not {what}")))
     }
 
     /// One of the named values.

@@ -61,7 +61,9 @@ impl<'n> Fields<'n> {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.entries.iter().any(|(key, node)| key.name == name && !matches!(node.value, Value::Null))
+        let snake = snake_case(name);
+        let named = |key: &Key| key.name == name || key.name == snake;
+        self.entries.iter().any(|(key, node)| named(key) && !matches!(node.value, Value::Null))
     }
 
     /// Reports every key that was not asked for.
@@ -97,10 +99,13 @@ impl<'n> Fields<'n> {
                     }
                 }
             };
-            let near = |name: &&&str| strsim::damerau_levenshtein(name, written) <= 1 + written.len() / 5;
-            if let Some(name) =
-                self.asked.iter().filter(near).min_by_key(|name| strsim::levenshtein(name, written))
-            {
+            let others = if let Names::Istio(others) = names { others } else { &[] };
+            let known = self.asked.iter().chain(others.iter().map(|(name, _)| name));
+            // A long key is no slip of a name, and costs its length to compare.
+            let known = known.filter(|_| written.len() <= 64);
+            let distance = |name: &&&str| strsim::damerau_levenshtein(name, written);
+            let near = known.min_by_key(distance).filter(|name| distance(name) <= 1 + written.len() / 5);
+            if let Some(name) = near {
                 fault.help(format!("did you mean `{name}`?"));
             } else if matches!(names, Names::Umbra) {
                 fault.help(format!("fields known here: {}", self.asked.join(", ")));

@@ -9,6 +9,8 @@ pub mod istio;
 mod kinds;
 mod read;
 mod render;
+#[cfg(test)]
+mod testing;
 pub mod umbra;
 mod values;
 

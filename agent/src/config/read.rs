@@ -40,9 +40,12 @@ enum Kind {
     AgentConfig,
 }
 
-const ISTIO: (&str, &[&str]) = ("networking.istio.io", &["v1", "v1beta1", "v1alpha3"]);
-const UMBRA: (&str, &[&str]) = ("umbra.dev", &["v1alpha1"]);
-const KINDS: &[(&str, Kind, (&str, &[&str]))] = &[
+/// An API group and its versions known here.
+type Group = (&'static str, &'static [&'static str]);
+
+const ISTIO: Group = ("networking.istio.io", &["v1", "v1beta1", "v1alpha3"]);
+const UMBRA: Group = ("umbra.dev", &["v1alpha1"]);
+const KINDS: &[(&str, Kind, Group)] = &[
     ("VirtualService", Kind::VirtualService, ISTIO),
     ("DestinationRule", Kind::DestinationRule, ISTIO),
     ("ServiceEntry", Kind::ServiceEntry, ISTIO),

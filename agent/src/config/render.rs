@@ -1,7 +1,7 @@
 //! Reports for people and for programs: the place, the line itself, a caret, what to do.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fmt::Write as _,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -65,8 +65,15 @@ impl Report {
     /// Every fault, in the manner of compilers, each followed by an empty line. Nothing when there is none.
     pub fn render(&self, sources: &Sources) -> String {
         let mut out = String::new();
+        // Split once, not once per fault: a hostile source has many lines and a fault in each.
+        let mut lines: HashMap<&str, Vec<&str>> = HashMap::new();
         for diagnostic in &self.diagnostics {
-            diagnostic.render(sources, &mut out);
+            let file = diagnostic.at.file.as_ref();
+            let lines =
+                lines.entry(file).or_insert_with(|| sources.get(file).unwrap_or("").lines().collect());
+            let index = usize::try_from(diagnostic.at.line).unwrap_or(0).wrapping_sub(1);
+            // Writing to a `String` cannot fail.
+            let _ = diagnostic.write(lines.get(index).copied(), &mut out);
         }
         out
     }
@@ -99,24 +106,18 @@ impl Report {
 const WINDOW: usize = 60;
 
 impl Diagnostic {
-    fn render(&self, sources: &Sources, out: &mut String) {
-        let _ = self.write(sources, out);
-    }
-
-    /// Writing to a `String` cannot fail.
-    fn write(&self, sources: &Sources, out: &mut String) -> std::fmt::Result {
+    fn write(&self, line: Option<&str>, out: &mut String) -> std::fmt::Result {
         let object = self.object.as_ref().map(|object| format!("{object}: ")).unwrap_or_default();
         let message = clean(&self.message);
         writeln!(out, "{}[{}]: {}{message}", self.code.severity().as_str(), self.code, clean(&object))?;
         let gutter = self.at.line.to_string().len();
-        writeln!(out, "{:gutter$}--> {}", "", self.at)?;
-        let index = usize::try_from(self.at.line).ok().and_then(|line| line.checked_sub(1));
-        let line = index.and_then(|index| sources.get(&self.at.file)?.lines().nth(index));
+        writeln!(out, "{:gutter$}--> {}", "", clean(&self.at.to_string()))?;
         if let Some(line) = line {
             let column = usize::try_from(self.at.column).unwrap_or(1).max(1) - 1;
             let start = column.saturating_sub(WINDOW);
             // A tab is one column to the reader of YAML, and one space here, so that the caret stands right.
-            let shown: String = clean(line).chars().skip(start).take(2 * WINDOW).collect();
+            let shown: String = line.chars().skip(start).take(2 * WINDOW).collect();
+            let shown = clean(&shown);
             writeln!(out, "{:gutter$} |", "")?;
             writeln!(out, "{} | {}", self.at.line, shown.trim_end())?;
             writeln!(out, "{:gutter$} | {:width$}^", "", "", width = column - start)?;

@@ -44,7 +44,7 @@ pub fn load(paths: &[PathBuf]) -> (Resources, Report, Sources) {
 }
 
 /// The texts alone, for [`Sources::fingerprint`].
-pub(super) fn snapshot(paths: &[PathBuf]) -> Sources {
+pub(super) fn contents(paths: &[PathBuf]) -> Sources {
     let mut sources = Sources::default();
     for file in files(paths) {
         sources.insert(&file.name, file.text.as_deref().unwrap_or(""));
@@ -63,8 +63,9 @@ fn files(paths: &[PathBuf]) -> Vec<Found> {
     for path in paths {
         let listed = if path.is_dir() { list(path) } else { Ok(vec![path.clone()]) };
         match listed {
-            Ok(listed) => {
-                found.extend(listed.iter().filter(|path| seen.insert(identity(path))).map(|path| one(path)))
+            Ok(mut listed) => {
+                listed.retain(|path| seen.insert(identity(path)));
+                found.extend(listed.iter().map(|path| one(path)));
             }
             Err(error) => {
                 let name = path.display().to_string();
@@ -101,24 +102,26 @@ static READ_ONCE: Mutex<BTreeMap<PathBuf, Arc<str>>> = Mutex::new(BTreeMap::new(
 
 fn one(path: &Path) -> Found {
     if path == Path::new("-") {
-        return Found { name: "<stdin>".into(), text: once(path, io::stdin) };
+        return Found { name: "<stdin>".into(), text: once(path, || Ok(io::stdin())) };
     }
     let name = path.display().to_string();
+    let open = || File::open(path).map_err(|error| error.to_string());
     let text = match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => File::open(path).map_err(|e| e.to_string()).and_then(text),
-        Ok(_) => File::open(path).map_err(|e| e.to_string()).and_then(|file| once(path, || file)),
+        Ok(metadata) if metadata.is_file() => open().and_then(text),
+        Ok(_) => once(path, open),
         Err(error) => Err(error.to_string()),
     };
     Found { text: text.map_err(|why| format!("cannot read {name}: {why}")), name }
 }
 
-fn once<R: Read>(path: &Path, open: impl FnOnce() -> R) -> Result<Arc<str>, String> {
+fn once<R: Read>(path: &Path, open: impl FnOnce() -> Result<R, String>) -> Result<Arc<str>, String> {
     // Held while reading, so that two loads at once do not share one pipe's text between them.
     let mut kept = READ_ONCE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(text) = kept.get(path) {
         return Ok(text.clone());
     }
-    let read = text(open())?;
+    // Not before: opening a pipe that nobody writes any more waits for ever.
+    let read = text(open()?)?;
     kept.insert(path.to_owned(), read.clone());
     Ok(read)
 }

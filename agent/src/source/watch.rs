@@ -91,7 +91,7 @@ struct Eyes {
 impl Eyes {
     fn run(mut self, changes: &mpsc::Sender<()>) {
         while !changes.is_closed() {
-            let now = files::snapshot(&self.paths).fingerprint();
+            let now = files::contents(&self.paths).fingerprint();
             if now != self.seen {
                 self.seen = now;
                 let _ = changes.try_send(());

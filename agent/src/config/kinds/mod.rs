@@ -4,7 +4,7 @@
 pub(super) mod agent;
 pub(super) mod destination_rule;
 mod matches;
-pub(super) mod rule;
+mod rule;
 pub(super) mod service_entry;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,9 @@
 //! ServiceEntry as written (istio/api `service_entry.proto`): names, ports and endpoints of a service.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+};
 
 use crate::config::{
     Code, Located, Meta,
@@ -62,7 +65,8 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fie
     let endpoints = match spec.get("endpoints") {
         Some(field) => {
             let items = field.list(faults);
-            let read = |item| endpoint(faults, item, resolution.value, &ports);
+            let names = ports.iter().map(|port| port.name.as_str()).collect();
+            let read = |item| endpoint(faults, item, resolution.value, &names);
             items.iter().filter_map(read).collect()
         }
         None => Vec::new(),
@@ -117,7 +121,7 @@ fn endpoint(
     faults: &mut Faults<'_>,
     field: &Field<'_>,
     resolution: Resolution,
-    ports: &[ServicePort],
+    ports: &HashSet<&str>,
 ) -> Option<WorkloadEndpoint> {
     let mut fields = field.fields(faults)?;
     let address = fields.required(faults, "address").and_then(|field| address(faults, &field, resolution));
@@ -127,7 +131,7 @@ fn endpoint(
     fields.finish(faults, ENDPOINT);
     let mut own_ports = BTreeMap::new();
     for (name, field) in entries {
-        if !ports.iter().any(|port| port.name == name.value) {
+        if !ports.contains(name.as_str()) {
             let what = format!("`{}` is not the name of a port in spec.ports", name.value);
             faults.add(Code::BadValue, &name.at, &field.path, what);
         }

@@ -1,1 +1,6 @@
+//! What each kind refuses and warns of, by the one fault it gives; and what reads without any.
 
+mod agent;
+mod destinations;
+mod matches;
+mod rules;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use support::{
-    AgentBuilder, Body, Client, Config, Node, Pod, Received, Upstream, UpstreamBuilder, agent, binary, chunked,
-    eventually, upstream,
+    AgentBuilder, Body, Client, Config, Node, Pod, Received, Upstream, UpstreamBuilder, agent, binary,
+    chunked, eventually, upstream,
 };
 
 /// What a copy has that its primary has not, or the other way round.
@@ -78,7 +78,9 @@ fn pipelined_requests_in_small_pieces_are_each_copied_once() {
     let agent = agent(&node).mirror_all(&primary, &copies).start();
     let mut requests = Vec::new();
     for number in 10..60 {
-        requests.extend(format!("POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nbody-{number}").bytes());
+        requests.extend(
+            format!("POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nbody-{number}").bytes(),
+        );
     }
 
     let mut wire = client.connect(primary.address());
@@ -149,7 +151,8 @@ fn an_app_in_the_host_namespace_is_mirrored() {
 fn only_ports_that_a_rule_mirrors_are_captured() {
     let node = Node::new();
     let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
-    let (primary, copies, other) = (upstream(&app).start(), upstream(&shadow).start(), upstream(&app).start());
+    let (primary, copies, other) =
+        (upstream(&app).start(), upstream(&shadow).start(), upstream(&app).start());
     let agent = agent(&node).mirror_all(&primary, &copies).start();
 
     assert_eq!(client.get(other.address(), "/").status, 200);

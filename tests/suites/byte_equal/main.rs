@@ -5,7 +5,9 @@ mod traffic;
 
 use std::{collections::BTreeMap, io::Read as _, io::Write as _, thread};
 
-use support::{Agent, Body, Config, Netns, Nginx, Node, Pod, Received, Upstream, UpstreamBuilder, agent, upstream};
+use support::{
+    Agent, Body, Config, Netns, Nginx, Node, Pod, Received, Upstream, UpstreamBuilder, agent, upstream,
+};
 use traffic::{Case, send};
 
 const REQUESTS: usize = 100_000;
@@ -49,10 +51,11 @@ fn world() -> World {
     );
     let nginx = Nginx::start(pod.netns(), address, &http);
     let copies = upstream(&shadow).replies("ok").start();
-    let config = Config::capture(&pod.netns().path(), address).mirror(copies.address(), 100.0).agent(&format!(
-        "    exempt: [{}]\n  shadow: {{queue: {{requests: 20000, bytes: 1Gi, bytesPerRequest: 64Mi}}}}",
-        direct.ip()
-    ));
+    let config =
+        Config::capture(&pod.netns().path(), address).mirror(copies.address(), 100.0).agent(&format!(
+            "    exempt: [{}]\n  shadow: {{queue: {{requests: 20000, bytes: 1Gi, bytesPerRequest: 64Mi}}}}",
+            direct.ip()
+        ));
     let agent = agent(&node).config(&config).start();
     World { direct, captured, nginx, app, copies, agent, _node: node }
 }

@@ -59,9 +59,15 @@ impl Case {
         let start = random.usize(0..(1 << 16));
         let body = if framing == Framing::None { 0..0 } else { start..start + length };
         let mut headers = vec![
-            ("Host".to_owned(), random.choice(["shop.example", "shop.example:8080", "10.98.1.2"]).unwrap().to_owned()),
+            (
+                "Host".to_owned(),
+                random.choice(["shop.example", "shop.example:8080", "10.98.1.2"]).unwrap().to_owned(),
+            ),
             ("X-Number".to_owned(), number.to_string()),
-            ("X-Noise".to_owned(), std::iter::repeat_with(|| random.alphanumeric()).take(length % 200).collect()),
+            (
+                "X-Noise".to_owned(),
+                std::iter::repeat_with(|| random.alphanumeric()).take(length % 200).collect(),
+            ),
             ("Accept-Language".to_owned(), "de, en;q=0.5".to_owned()),
         ];
         if random.bool() {

@@ -109,6 +109,8 @@ fn a_marker_that_is_no_header_name_is_refused() {
 struct Silent;
 
 impl super::Observer for Silent {
+    fn connection(&self, _: &'static str) {}
+    fn unread(&self, _: &'static str) {}
     fn exchange(&self, _: &super::Exchange) {}
     fn shadow(&self, _: &super::ShadowOutcome) {}
 }

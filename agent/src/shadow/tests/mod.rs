@@ -66,6 +66,8 @@ impl Seen {
 }
 
 impl Observer for Seen {
+    fn connection(&self, _: &'static str) {}
+    fn unread(&self, _: &'static str) {}
     fn exchange(&self, _: &Exchange) {}
 
     fn shadow(&self, outcome: &ShadowOutcome) {

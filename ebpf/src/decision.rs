@@ -1,0 +1,150 @@
+//! Whether a new connection goes to the agent. Pure: the maps and the clock are behind [`View`].
+
+use umbra_common::{Address, Endpoint, HEARTBEAT_LIMIT, RESERVED_V4, RESERVED_V6, Verdict};
+
+/// A connection that matched no established socket.
+pub(crate) struct Lookup {
+    pub(crate) tcp: bool,
+    /// Who connects.
+    pub(crate) source: Endpoint,
+    /// The address dialled.
+    pub(crate) destination: Endpoint,
+}
+
+/// What the maps hold, and the time. Nanoseconds of the kernel's monotonic clock.
+pub(crate) trait View {
+    fn captured(&self, destination: &Endpoint) -> bool;
+    fn exempt(&self, source: &Address) -> bool;
+    fn bypassed(&self, source: &Endpoint) -> bool;
+    /// None when the app was never found missing.
+    fn released_until(&self, destination: &Endpoint) -> Option<u64>;
+    /// 0 before the first one.
+    fn last_beat(&self) -> u64;
+    fn now(&self) -> u64;
+}
+
+/// None for a connection to hand to the agent; else why it is left to the kernel.
+#[inline(always)]
+pub(crate) fn pass(lookup: &Lookup, view: &impl View) -> Option<Verdict> {
+    if !lookup.tcp {
+        return Some(Verdict::NotTcp);
+    }
+    if reserved(&lookup.destination.address) || reserved(&lookup.source.address) {
+        return Some(Verdict::Reserved);
+    }
+    let anywhere = Endpoint { address: Address::ANY, port: lookup.destination.port };
+    if !view.captured(&lookup.destination) && !view.captured(&anywhere) {
+        return Some(Verdict::NotCaptured);
+    }
+    if view.bypassed(&lookup.source) {
+        return Some(Verdict::Bypass);
+    }
+    if view.exempt(&lookup.source.address) {
+        return Some(Verdict::Exempt);
+    }
+    let now = view.now();
+    // A beat may be written after `now` was read: the difference saturates to zero, a living agent.
+    let beat = view.last_beat();
+    if beat == 0 || now.saturating_sub(beat) > HEARTBEAT_LIMIT {
+        return Some(Verdict::Stale);
+    }
+    if view.released_until(&lookup.destination).is_some_and(|until| now < until) {
+        return Some(Verdict::Released);
+    }
+    None
+}
+
+/// Known without a map, so nothing the agent forgets can send its own connections round in circles.
+#[inline(always)]
+fn reserved(address: &Address) -> bool {
+    *address == Address::v4(RESERVED_V4.octets()) || *address == Address(RESERVED_V6.octets())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A namespace that captures 10.0.0.1:8080 and port 9000 everywhere, with an agent alive.
+    #[derive(Default)]
+    struct Maps {
+        exempt: bool,
+        bypassed: bool,
+        released_until: Option<u64>,
+        last_beat: u64,
+        now: u64,
+    }
+
+    impl View for Maps {
+        fn captured(&self, destination: &Endpoint) -> bool {
+            *destination == Endpoint::new(Address::v4([10, 0, 0, 1]), 8080)
+                || *destination == Endpoint::new(Address::ANY, 9000)
+        }
+        fn exempt(&self, _: &Address) -> bool {
+            self.exempt
+        }
+        fn bypassed(&self, _: &Endpoint) -> bool {
+            self.bypassed
+        }
+        fn released_until(&self, _: &Endpoint) -> Option<u64> {
+            self.released_until
+        }
+        fn last_beat(&self) -> u64 {
+            self.last_beat
+        }
+        fn now(&self) -> u64 {
+            self.now
+        }
+    }
+
+    const T: u64 = 5_000_000_000;
+
+    fn alive() -> Maps {
+        Maps { last_beat: T, now: T, ..Maps::default() }
+    }
+
+    fn to(address: Address, port: u16) -> Lookup {
+        let source = Endpoint::new(Address::v4([10, 0, 0, 2]), 40_000);
+        Lookup { tcp: true, source, destination: Endpoint::new(address, port) }
+    }
+
+    fn app() -> Lookup {
+        to(Address::v4([10, 0, 0, 1]), 8080)
+    }
+
+    #[test]
+    fn a_captured_endpoint_goes_to_the_agent() {
+        assert_eq!(pass(&app(), &alive()), None);
+        assert_eq!(pass(&to(Address::v4([10, 0, 0, 9]), 9000), &alive()), None);
+        assert_eq!(pass(&to(Address([7; 16]), 9000), &alive()), None);
+    }
+
+    #[test]
+    fn everything_else_is_left_to_the_kernel() {
+        let reserved = [Address::v4(RESERVED_V4.octets()), Address(RESERVED_V6.octets())];
+        for address in reserved {
+            assert_eq!(pass(&to(address, 9000), &alive()), Some(Verdict::Reserved));
+            let own = Lookup { source: Endpoint::new(address, 40_000), ..app() };
+            assert_eq!(pass(&own, &alive()), Some(Verdict::Reserved));
+        }
+        let other = to(Address::v4([10, 0, 0, 9]), 8080);
+        assert_eq!(pass(&other, &alive()), Some(Verdict::NotCaptured));
+        assert_eq!(pass(&Lookup { tcp: false, ..app() }, &alive()), Some(Verdict::NotTcp));
+        assert_eq!(pass(&app(), &Maps { exempt: true, ..alive() }), Some(Verdict::Exempt));
+        assert_eq!(pass(&app(), &Maps { bypassed: true, ..alive() }), Some(Verdict::Bypass));
+    }
+
+    #[test]
+    fn a_released_endpoint_comes_back_by_itself() {
+        let released = Maps { released_until: Some(T + 1), ..alive() };
+        assert_eq!(pass(&app(), &released), Some(Verdict::Released));
+        assert_eq!(pass(&app(), &Maps { now: T + 1, ..released }), None);
+    }
+
+    #[test]
+    fn a_silent_agent_captures_nothing() {
+        assert_eq!(pass(&app(), &Maps { last_beat: 0, ..alive() }), Some(Verdict::Stale));
+        assert_eq!(pass(&app(), &Maps { now: T + HEARTBEAT_LIMIT, ..alive() }), None);
+        assert_eq!(pass(&app(), &Maps { now: T + HEARTBEAT_LIMIT + 1, ..alive() }), Some(Verdict::Stale));
+        assert_eq!(pass(&app(), &Maps { now: T - 1, ..alive() }), None);
+    }
+}

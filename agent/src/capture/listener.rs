@@ -1,0 +1,63 @@
+//! Listeners of the workers: one address, shared through SO_REUSEPORT.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that wait to be accepted, per listener. The kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// The listeners of one worker; non-blocking.
+#[derive(Debug)]
+pub struct WorkerListeners {
+    pub listeners: Vec<TcpListener>,
+}
+
+/// As many listeners on one address as there are workers. With port 0 the kernel picks the port of all of
+/// them.
+pub(super) fn group(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    let first = listen(address)?;
+    let shared = first.local_addr()?;
+    let mut group = vec![first];
+    for _ in 1..workers {
+        group.push(listen(shared)?);
+    }
+    Ok(group)
+}
+
+/// Listeners that only the inbound program leads to: bound to loopback, so that nothing reaches them from
+/// outside.
+pub(super) fn hidden(v6: bool, workers: usize) -> io::Result<Vec<TcpListener>> {
+    let address = if v6 { IpAddr::from(Ipv6Addr::LOCALHOST) } else { Ipv4Addr::LOCALHOST.into() };
+    group((address, 0).into(), workers)
+}
+
+/// One set per worker, out of one group per family.
+pub(super) fn deal(
+    families: impl IntoIterator<Item = Vec<TcpListener>>,
+    workers: usize,
+) -> Vec<WorkerListeners> {
+    let mut sets: Vec<_> = (0..workers).map(|_| WorkerListeners { listeners: Vec::new() }).collect();
+    for family in families {
+        for (set, listener) in sets.iter_mut().zip(family) {
+            set.listeners.push(listener);
+        }
+    }
+    sets
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Accepted sockets inherit it and hold the app's port: without it the app could not bind that port again
+    // while a captured connection is open.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,177 @@
+//! What the agent says to the program of one namespace and hears from it: map names live here only.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    net::{IpAddr, SocketAddr, TcpListener},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, LpmTrie, MapData, MapError, PerCpuArray, SockMap, lpm_trie::Key},
+};
+use ipnet::IpNet;
+use nix::time::{ClockId, clock_gettime};
+use umbra_common::{Address, Endpoint, LISTENERS, Verdict};
+
+use super::loader::LoadError;
+
+/// How long an endpoint whose app does not listen is left to the kernel.
+pub const RELEASE: Duration = Duration::from_secs(1);
+
+/// How long a connected source stays known to the program: the last packet of a handshake may be looked up
+/// once more just after `connect` returned, always with SYN cookies, which a listener with a full queue sends.
+const BYPASS_LINGER: Duration = Duration::from_millis(200);
+
+/// An endpoint to capture: every address of the namespace when it names none.
+pub type Captured = (Option<IpAddr>, u16);
+
+/// The maps of one program. Locks are held for one system call.
+pub(super) struct Maps {
+    captured: Mutex<HashMap<MapData, Endpoint, u8>>,
+    exempt: Mutex<LpmTrie<MapData, [u8; 16], u8>>,
+    bypass: Mutex<Bypass>,
+    released: Mutex<HashMap<MapData, Endpoint, u64>>,
+    heartbeat: Mutex<Array<MapData, u64>>,
+    sockets: Mutex<SockMap<MapData>>,
+    verdicts: PerCpuArray<MapData, u64>,
+}
+
+struct Bypass {
+    map: HashMap<MapData, Endpoint, u8>,
+    /// Sources whose connections are made, oldest first. Bounded by the map.
+    leaving: VecDeque<(Instant, Endpoint)>,
+}
+
+impl Maps {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, LoadError> {
+        let mut map = |name: &'static str| ebpf.take_map(name).ok_or(LoadError::Missing(name));
+        Ok(Self {
+            captured: Mutex::new(map("CAPTURED")?.try_into()?),
+            exempt: Mutex::new(map("EXEMPT")?.try_into()?),
+            bypass: Mutex::new(Bypass { map: map("BYPASS")?.try_into()?, leaving: VecDeque::new() }),
+            released: Mutex::new(map("RELEASED")?.try_into()?),
+            heartbeat: Mutex::new(map("HEARTBEAT")?.try_into()?),
+            sockets: Mutex::new(map("SOCKETS")?.try_into()?),
+            verdicts: map("VERDICTS")?.try_into()?,
+        })
+    }
+
+    /// Makes the captured set equal this one. What is in both stays captured throughout.
+    pub(super) fn capture(&self, endpoints: &[Captured]) -> Result<(), MapError> {
+        let wanted: HashSet<Endpoint> = endpoints
+            .iter()
+            .map(|&(address, port)| Endpoint::new(address.map_or(Address::ANY, canonical), port))
+            .collect();
+        let mut captured = lock(&self.captured);
+        let present = captured.keys().collect::<Result<HashSet<_>, _>>()?;
+        for endpoint in present.difference(&wanted) {
+            captured.remove(endpoint)?;
+        }
+        for endpoint in wanted.difference(&present) {
+            captured.insert(endpoint, 1, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Adds sources that are never captured.
+    pub(super) fn exempt(&self, sources: &[IpNet]) -> Result<(), MapError> {
+        let mut exempt = lock(&self.exempt);
+        for source in sources {
+            let mapped = if source.addr().is_ipv4() { 96 } else { 0 };
+            let length = mapped + u32::from(source.prefix_len());
+            exempt.insert(&Key::new(length, Address::from(source.addr()).0), 1, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Offers the listeners of the workers to the program, those of a family in the order of the workers.
+    pub(super) fn offer(&self, v4: &[TcpListener], v6: &[TcpListener]) -> Result<(), MapError> {
+        let mut sockets = lock(&self.sockets);
+        for (slot, listener) in (0..LISTENERS).zip(v4) {
+            sockets.set(slot, listener, 0)?;
+        }
+        for (slot, listener) in (LISTENERS..2 * LISTENERS).zip(v6) {
+            sockets.set(slot, listener, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the listeners back: nothing more is assigned to them.
+    pub(super) fn hand_back(&self) {
+        let mut sockets = lock(&self.sockets);
+        for slot in 0..2 * LISTENERS {
+            // An empty slot is an error to the kernel and what is wanted here.
+            let _ = sockets.clear_index(&slot);
+        }
+    }
+
+    /// Says that the agent is alive.
+    pub(super) fn beat(&self) -> Result<(), MapError> {
+        lock(&self.heartbeat).set(0, now(), 0)?;
+        lock(&self.bypass).sweep();
+        Ok(())
+    }
+
+    /// Leaves an endpoint to the kernel for [`RELEASE`].
+    pub(super) fn release(&self, endpoint: SocketAddr) -> Result<(), MapError> {
+        let until = now().saturating_add(u64::try_from(RELEASE.as_nanos()).unwrap_or(u64::MAX));
+        lock(&self.released).insert(Endpoint::from(endpoint), until, 0)
+    }
+
+    /// Announces the source of a connection the agent is about to make.
+    pub(super) fn bypass(&self, source: SocketAddr) -> Result<Bypassed<'_>, MapError> {
+        let source = Endpoint::from(source);
+        let mut bypass = lock(&self.bypass);
+        bypass.sweep();
+        bypass.leaving.retain(|(_, leaving)| *leaving != source);
+        bypass.map.insert(source, 1, 0)?;
+        Ok(Bypassed { maps: self, source })
+    }
+
+    /// How often each verdict was given since the program was loaded, summed over the CPUs.
+    pub(super) fn verdicts(&self) -> Result<Vec<(Verdict, u64)>, MapError> {
+        let count = |&verdict: &Verdict| Ok((verdict, self.verdicts.get(&(verdict as u32), 0)?.iter().sum()));
+        Verdict::ALL.iter().map(count).collect()
+    }
+}
+
+impl Bypass {
+    fn sweep(&mut self) {
+        while let Some((_, source)) = self.leaving.pop_front_if(|(since, _)| since.elapsed() > BYPASS_LINGER)
+        {
+            // Already gone is as good.
+            let _ = self.map.remove(&source);
+        }
+    }
+}
+
+/// A source the program lets through. Once this is dropped it stays so for a moment more.
+pub(super) struct Bypassed<'a> {
+    maps: &'a Maps,
+    source: Endpoint,
+}
+
+impl Drop for Bypassed<'_> {
+    fn drop(&mut self) {
+        lock(&self.maps.bypass).leaving.push_back((Instant::now(), self.source));
+    }
+}
+
+fn canonical(address: IpAddr) -> Address {
+    address.to_canonical().into()
+}
+
+/// The clock of the kernel's `bpf_ktime_get_ns`, nanoseconds. 0 should it fail: a heartbeat that never was.
+fn now() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .ok()
+        .and_then(|now| u64::try_from(Duration::from(now).as_nanos()).ok())
+        .unwrap_or(0)
+}
+
+/// A map is one handle: a panic elsewhere leaves nothing half done in it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,199 @@
+//! Rules and routes of the namespace the calling thread is in. Adding what is there is no error, nor is
+//! removing what is not: a predecessor that was killed leaves both.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use futures_util::TryStreamExt as _;
+use nix::libc::{EEXIST, ENOENT, ESRCH};
+use rtnetlink::{
+    Handle, IpVersion, RouteMessageBuilder,
+    packet_route::{
+        AddressFamily,
+        route::{RouteMessage, RouteScope, RouteType},
+        rule::{RuleAction, RuleAttribute, RuleMessage},
+    },
+};
+use umbra_common::{RESERVED_V4, RESERVED_V6};
+
+/// Carried by the packets between the agent and the app, in both directions. Compared whole (mask
+/// 0xffffffff), and clear of the bits of kube-proxy (0x4000, 0x8000), Cilium (0x0f00), AWS (0x80) and Istio
+/// (0x111, 0x539).
+pub const MARK: u32 = 77;
+
+/// The table with one route: everything is local.
+const TABLE: u32 = 77;
+
+const PRIORITY: u32 = 77;
+
+/// `RT_TABLE_LOCAL`, where the kernel looks whether an address is its own.
+const LOCAL_TABLE: u32 = 255;
+
+/// The loopback device of every namespace.
+const LO: u32 = 1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(super) fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+/// One thing to add to, or remove from, the namespace.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    /// The reserved address is local (AnyIP): no interface carries it.
+    Reserved(Family),
+    /// Whatever the marked packet's destination, it is delivered here.
+    Everything(Family),
+    /// Marked packets are routed by [`TABLE`].
+    Rule(Family),
+}
+
+/// A way to the kernel, on a runtime of its own.
+pub(super) struct Netlink {
+    runtime: tokio::runtime::Runtime,
+    handle: Handle,
+}
+
+impl Netlink {
+    /// Opens a socket in the namespace of the calling thread, which must not be a worker of a runtime.
+    pub(super) fn open() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _context = runtime.enter();
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        runtime.spawn(connection);
+        drop(_context);
+        Ok(Self { runtime, handle })
+    }
+
+    pub(super) fn add(&self, entry: &Entry) -> io::Result<()> {
+        let added = self.runtime.block_on(async {
+            match entry {
+                Entry::Reserved(_) | Entry::Everything(_) => {
+                    self.handle.route().add(entry.route()).execute().await
+                }
+                Entry::Rule(family) => {
+                    let mut request = self.handle.rule().add();
+                    *request.message_mut() = rule(*family);
+                    request.execute().await
+                }
+            }
+        });
+        forgive(added, &[EEXIST])
+            .map_err(|error| io::Error::new(error.kind(), format!("add {entry}: {error}")))
+    }
+
+    pub(super) fn remove(&self, entry: &Entry) -> io::Result<()> {
+        let removed = self.runtime.block_on(async {
+            match entry {
+                Entry::Reserved(_) | Entry::Everything(_) => {
+                    self.handle.route().del(entry.route()).execute().await
+                }
+                Entry::Rule(family) => self.handle.rule().del(rule(*family)).execute().await,
+            }
+        });
+        forgive(removed, &[ENOENT, ESRCH])
+            .map_err(|error| io::Error::new(error.kind(), format!("remove {entry}: {error}")))
+    }
+
+    /// A rule of somebody else that would take our marked packets before ours does.
+    pub(super) fn rival(&self, family: Family) -> io::Result<Option<String>> {
+        let version = if family == Family::V4 { IpVersion::V4 } else { IpVersion::V6 };
+        let rules: Vec<RuleMessage> = self
+            .runtime
+            .block_on(self.handle.rule().get(version).execute().try_collect())
+            .map_err(|error| explain(&error))?;
+        Ok(rules.iter().find_map(rival))
+    }
+}
+
+fn rival(rule: &RuleMessage) -> Option<String> {
+    let (mut mark, mut mask, mut priority, mut table) = (None, u32::MAX, 0, u32::from(rule.header.table));
+    for attribute in &rule.attributes {
+        match attribute {
+            RuleAttribute::FwMark(value) => mark = Some(*value),
+            RuleAttribute::FwMask(value) => mask = *value,
+            RuleAttribute::Priority(value) => priority = *value,
+            RuleAttribute::Table(value) => table = *value,
+            _ => {}
+        }
+    }
+    let takes_ours = mark.is_some_and(|mark| MARK & mask == mark & mask);
+    let is_ours = priority == PRIORITY && table == TABLE && mask == u32::MAX;
+    (takes_ours && !is_ours && priority <= PRIORITY).then(|| {
+        format!("rule {priority} (fwmark {:#x}/{mask:#x}) takes packets marked {MARK:#x}", mark.unwrap_or(0))
+    })
+}
+
+impl Entry {
+    fn route(&self) -> RouteMessage {
+        let (to, length, table): (IpAddr, u8, u32) = match self {
+            Self::Reserved(Family::V4) => (RESERVED_V4.into(), 32, LOCAL_TABLE),
+            Self::Reserved(Family::V6) => (RESERVED_V6.into(), 128, LOCAL_TABLE),
+            Self::Everything(Family::V4) | Self::Rule(Family::V4) => (Ipv4Addr::UNSPECIFIED.into(), 0, TABLE),
+            Self::Everything(Family::V6) | Self::Rule(Family::V6) => (Ipv6Addr::UNSPECIFIED.into(), 0, TABLE),
+        };
+        match to {
+            IpAddr::V4(to) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(to, length)
+                .output_interface(LO)
+                .kind(RouteType::Local)
+                .scope(RouteScope::Host)
+                .table_id(table)
+                .build(),
+            IpAddr::V6(to) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(to, length)
+                .output_interface(LO)
+                .kind(RouteType::Local)
+                .table_id(table)
+                .build(),
+        }
+    }
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Reserved(Family::V4) => write!(f, "route local {RESERVED_V4} dev lo"),
+            Self::Reserved(Family::V6) => write!(f, "route local {RESERVED_V6} dev lo"),
+            Self::Everything(family) => write!(f, "route local default dev lo table {TABLE} ({family:?})"),
+            Self::Rule(family) => write!(f, "rule {PRIORITY} fwmark {MARK:#x} lookup {TABLE} ({family:?})"),
+        }
+    }
+}
+
+fn rule(family: Family) -> RuleMessage {
+    let mut rule = RuleMessage::default();
+    rule.header.family = if family == Family::V4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    rule.header.action = RuleAction::ToTable;
+    rule.attributes = vec![
+        RuleAttribute::Priority(PRIORITY),
+        RuleAttribute::FwMark(MARK),
+        RuleAttribute::FwMask(u32::MAX),
+        RuleAttribute::Table(TABLE),
+    ];
+    rule
+}
+
+fn forgive(result: Result<(), rtnetlink::Error>, codes: &[i32]) -> io::Result<()> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(rtnetlink::Error::NetlinkError(error)) if codes.contains(&-error.raw_code()) => Ok(()),
+        Err(error) => Err(explain(&error)),
+    }
+}
+
+fn explain(error: &rtnetlink::Error) -> io::Error {
+    match error {
+        rtnetlink::Error::NetlinkError(error) => error.to_io(),
+        other => io::Error::other(other.to_string()),
+    }
+}

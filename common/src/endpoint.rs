@@ -2,8 +2,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// An IP address as sixteen bytes; IPv4 is mapped (`::ffff:a.b.c.d`, RFC 4291 §2.5.5.2), so that one map serves both
-/// families.
+/// An IP address as sixteen bytes; IPv4 is mapped (`::ffff:a.b.c.d`, RFC 4291 §2.5.5.2), so that one map
+/// serves both families.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address(pub [u8; 16]);

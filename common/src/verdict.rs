@@ -2,8 +2,9 @@
 
 macro_rules! verdicts {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)+) => {
-        /// What became of one new connection. Everything but [`Verdict::Assigned`] leaves the connection to the
-        /// kernel's own lookup, as if the program were not there.
+        /// What became of one new connection. Everything but [`Verdict::Assigned`] leaves the connection to
+        /// the kernel's own lookup, as if the program were not there. Lookups are counted: a handshake
+        /// by cookie is looked up twice, and so is a stray packet of a connection just ended.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Verdict { $($(#[$doc])* $variant,)+ }

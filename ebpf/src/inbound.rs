@@ -1,6 +1,6 @@
-//! Hands new connections to captured endpoints to the agent's listeners: an `sk_lookup` program (Linux >= 5.9), one
-//! instance with maps of its own per network namespace. It refuses to ever drop: whatever it cannot decide or do is
-//! left to the kernel's own lookup, and counted.
+//! Hands new connections to captured endpoints to the agent's listeners: an `sk_lookup` program (Linux >=
+//! 5.9), one instance with maps of its own per network namespace. It refuses to ever drop: whatever it cannot
+//! decide or do is left to the kernel's own lookup, and counted.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg_attr(not(target_arch = "bpf"), allow(dead_code, reason = "the host only tests the decision"))]

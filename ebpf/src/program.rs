@@ -26,7 +26,8 @@ const IPPROTO_TCP: u32 = 6;
 const ENOENT: i32 = 2;
 const EEXIST: i32 = 17;
 
-/// Memory is taken per entry, not for all of them in each of a node's namespaces. Only the agent adds entries.
+/// Memory is taken per entry, not for all of them in each of a node's namespaces. Only the agent adds
+/// entries.
 const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
 /// Destination, or [`Address::ANY`] with a port → 1. Written by the agent, one entry per captured endpoint.
@@ -37,7 +38,8 @@ static CAPTURED: HashMap<Endpoint, u8, 1024, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static EXEMPT: LpmTrie<[u8; 16], u8, 4096> = LpmTrie::new();
 
-/// Source of one of the agent's own connections → 1. Written by the agent before it connects, removed soon after.
+/// Source of one of the agent's own connections → 1. Written by the agent before it connects, removed soon
+/// after.
 #[btf_map]
 static BYPASS: HashMap<Endpoint, u8, 4096, NO_PREALLOC> = HashMap::new();
 
@@ -49,7 +51,8 @@ static RELEASED: LruHashMap<Endpoint, u64, 1024> = LruHashMap::new();
 #[btf_map]
 static HEARTBEAT: Array<u64, 1> = Array::new();
 
-/// Worker → its IPv4 listener; `LISTENERS` + worker → its IPv6 listener. The kernel removes one that is closed.
+/// Worker → its IPv4 listener; `LISTENERS` + worker → its IPv6 listener. The kernel removes one that is
+/// closed.
 #[btf_map]
 static SOCKETS: SockMap<{ 2 * LISTENERS as usize }> = SockMap::new();
 
@@ -58,7 +61,7 @@ static SOCKETS: SockMap<{ 2 * LISTENERS as usize }> = SockMap::new();
 static VERDICTS: PerCpuArray<u64, { Verdict::ALL.len() }> = PerCpuArray::new();
 
 #[sk_lookup]
-pub(crate) fn inbound(ctx: SkLookupContext) -> u32 {
+pub(crate) fn umbra_inbound(ctx: SkLookupContext) -> u32 {
     let verdict = match decision::pass(&read(&ctx), &Maps) {
         Some(reason) => reason,
         None => assign(&ctx),
@@ -67,10 +70,12 @@ pub(crate) fn inbound(ctx: SkLookupContext) -> u32 {
     SK_PASS
 }
 
-/// Gives the connection to the first listener alive; flags 0 lets its SO_REUSEPORT group share connections out.
+/// Gives the connection to the first listener alive; flags 0 lets its SO_REUSEPORT group share connections
+/// out.
 #[inline(always)]
 fn assign(ctx: &SkLookupContext) -> Verdict {
-    // SAFETY: the context is valid while the program runs; each field is read at its own width, as the verifier asks.
+    // SAFETY: the context is valid while the program runs; each field is read at its own width, as the
+    // verifier asks.
     let family = unsafe { addr_of!((*ctx.lookup).family).read_volatile() };
     let first = if family == AF_INET { 0 } else { LISTENERS };
     for slot in first..first + LISTENERS {
@@ -91,9 +96,10 @@ const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
 #[inline(always)]
 fn read(ctx: &SkLookupContext) -> Lookup {
     let lookup: *const bpf_sk_lookup = ctx.lookup;
-    // Every field is read, whatever the family (those of the other one are zero), and each by itself: the verifier
-    // accepts neither joined reads nor an offset chosen by a branch. `remote_port` is a big-endian 16-bit field, which
-    // before Linux 5.18 was the first half of a 32-bit one; `local_port` is in host order.
+    // Every field is read, whatever the family (those of the other one are zero), and each by itself: the
+    // verifier accepts neither joined reads nor an offset chosen by a branch. `remote_port` is a big-endian
+    // 16-bit field, which before Linux 5.18 was the first half of a 32-bit one; `local_port` is in host
+    // order.
     macro_rules! field {
         ($($field:tt)+) => {
             // SAFETY: the context is valid while the program runs.
@@ -121,8 +127,8 @@ fn read(ctx: &SkLookupContext) -> Lookup {
 /// Words as they lie in memory, which is network order.
 #[inline(always)]
 fn address(words: [u32; 4]) -> Address {
-    // SAFETY: both are sixteen bytes, and every pattern of them is an address. By bytes, the compiler would shift each
-    // of them through the stack.
+    // SAFETY: both are sixteen bytes, and every pattern of them is an address. By bytes, the compiler would
+    // shift each of them through the stack.
     Address(unsafe { core::mem::transmute::<[u32; 4], [u8; 16]>(words) })
 }
 
@@ -136,8 +142,8 @@ fn count(verdict: Verdict) {
 
 struct Maps;
 
-// SAFETY of the reads: values are read whole at once, and a racing update or removal yields the old value, the new one
-// or that of an entry just replaced: each is a verdict that was right a moment ago.
+// SAFETY of the reads: values are read whole at once, and a racing update or removal yields the old value,
+// the new one or that of an entry just replaced: each is a verdict that was right a moment ago.
 impl View for Maps {
     #[inline(always)]
     fn captured(&self, destination: &Endpoint) -> bool {

@@ -1,5 +1,5 @@
-//! Capture without the kernel: a plain listener in front of one app. It needs no privileges, and the app sees the
-//! agent's address.
+//! Capture without the kernel: a plain listener in front of one app. It needs no privileges, and the app sees
+//! the agent's address.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -16,7 +16,8 @@ pub struct WorkerListeners {
     pub listeners: Vec<TcpListener>,
 }
 
-/// As many listeners on one address as there are workers. With port 0 the kernel picks the port of all of them.
+/// As many listeners on one address as there are workers. With port 0 the kernel picks the port of all of
+/// them.
 pub(super) fn group(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     let first = listen(address)?;
     let shared = first.local_addr()?;
@@ -27,7 +28,8 @@ pub(super) fn group(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpLi
     Ok(group)
 }
 
-/// Listeners that only the inbound program leads to: bound to loopback, so that nothing reaches them from outside.
+/// Listeners that only the inbound program leads to: bound to loopback, so that nothing reaches them from
+/// outside.
 pub(super) fn hidden(v6: bool, workers: usize) -> io::Result<Vec<TcpListener>> {
     let address = if v6 { IpAddr::from(Ipv6Addr::LOCALHOST) } else { Ipv4Addr::LOCALHOST.into() };
     group((address, 0).into(), workers)
@@ -49,8 +51,8 @@ pub(super) fn deal(
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Accepted sockets inherit it and hold the app's port: without it the app could not bind that port again while a
-    // captured connection is open.
+    // Accepted sockets inherit it and hold the app's port: without it the app could not bind that port again
+    // while a captured connection is open.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_tcp_nodelay(true)?;

@@ -1,7 +1,7 @@
-//! The inbound program: embedded by build.rs, loaded once per namespace with maps of its own, attached by a link that
-//! ends with the process. It refuses to pin anything: pinned parts would outlive the agent.
+//! The inbound program: embedded by build.rs, loaded once per namespace with maps of its own, attached by a
+//! link that ends with the process. It refuses to pin anything: pinned parts would outlive the agent.
 
-use std::{io, os::fd::AsFd};
+use std::os::fd::AsFd;
 
 use aya::{
     Ebpf,
@@ -14,7 +14,7 @@ use super::maps::Maps;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/inbound"));
 
 /// The program's name, as the kernel shows it and as the object calls it.
-pub const PROGRAM: &str = "inbound";
+pub(super) const PROGRAM: &str = "umbra_inbound";
 
 /// Why the program does not run.
 #[derive(Debug, thiserror::Error)]
@@ -29,17 +29,22 @@ pub enum LoadError {
     Map(#[from] aya::maps::MapError),
     #[error("the inbound object has no {0}; rebuild the agent")]
     Missing(&'static str),
-    #[error("cannot count the programs of the namespace: {0}")]
-    Query(io::Error),
 }
 
 /// A program loaded, not attached yet.
-pub struct Loaded {
+pub(super) struct Loaded {
     ebpf: Ebpf,
 }
 
+/// The program runs in a namespace until this is dropped.
+pub(super) struct Link {
+    /// The kernel's number of the program.
+    pub(super) program: u32,
+    _attached: SkLookupLink,
+}
+
 /// Loads the program and its maps.
-pub fn load() -> Result<Loaded, LoadError> {
+pub(super) fn load() -> Result<Loaded, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NotBuilt);
     }
@@ -49,12 +54,13 @@ pub fn load() -> Result<Loaded, LoadError> {
 }
 
 impl Loaded {
-    /// Attaches the program to a namespace: it runs until the link is dropped.
-    pub fn attach(mut self, netns: impl AsFd) -> Result<(Maps, SkLookupLink), LoadError> {
+    /// Attaches the program to a namespace.
+    pub(super) fn attach(mut self, netns: impl AsFd) -> Result<(Maps, Link), LoadError> {
         let maps = Maps::take(&mut self.ebpf)?;
         let program = program(&mut self.ebpf)?;
+        let id = program.info()?.id();
         let link = program.attach(netns)?;
-        Ok((maps, program.take_link(link)?))
+        Ok((maps, Link { program: id, _attached: program.take_link(link)? }))
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    net::{IpAddr, SocketAddr},
-    os::fd::AsRawFd,
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -21,15 +20,15 @@ use super::loader::LoadError;
 /// How long an endpoint whose app does not listen is left to the kernel.
 pub const RELEASE: Duration = Duration::from_secs(1);
 
-/// How long a connected source stays known to the program: with SYN cookies, which a listener with a full queue sends,
-/// the handshake's last packet is looked up once more, just after `connect` returned.
+/// How long a connected source stays known to the program: the last packet of a handshake may be looked up
+/// once more just after `connect` returned, always with SYN cookies, which a listener with a full queue sends.
 const BYPASS_LINGER: Duration = Duration::from_millis(200);
 
 /// An endpoint to capture: every address of the namespace when it names none.
 pub type Captured = (Option<IpAddr>, u16);
 
 /// The maps of one program. Locks are held for one system call.
-pub struct Maps {
+pub(super) struct Maps {
     captured: Mutex<HashMap<MapData, Endpoint, u8>>,
     exempt: Mutex<LpmTrie<MapData, [u8; 16], u8>>,
     bypass: Mutex<Bypass>,
@@ -60,7 +59,7 @@ impl Maps {
     }
 
     /// Makes the captured set equal this one. What is in both stays captured throughout.
-    pub fn capture(&self, endpoints: &[Captured]) -> Result<(), MapError> {
+    pub(super) fn capture(&self, endpoints: &[Captured]) -> Result<(), MapError> {
         let wanted: HashSet<Endpoint> = endpoints
             .iter()
             .map(|&(address, port)| Endpoint::new(address.map_or(Address::ANY, canonical), port))
@@ -77,7 +76,7 @@ impl Maps {
     }
 
     /// Adds sources that are never captured.
-    pub fn exempt(&self, sources: &[IpNet]) -> Result<(), MapError> {
+    pub(super) fn exempt(&self, sources: &[IpNet]) -> Result<(), MapError> {
         let mut exempt = lock(&self.exempt);
         for source in sources {
             let mapped = if source.addr().is_ipv4() { 96 } else { 0 };
@@ -88,7 +87,7 @@ impl Maps {
     }
 
     /// Offers the listeners of the workers to the program, those of a family in the order of the workers.
-    pub fn offer(&self, v4: &[impl AsRawFd], v6: &[impl AsRawFd]) -> Result<(), MapError> {
+    pub(super) fn offer(&self, v4: &[TcpListener], v6: &[TcpListener]) -> Result<(), MapError> {
         let mut sockets = lock(&self.sockets);
         for (slot, listener) in (0..LISTENERS).zip(v4) {
             sockets.set(slot, listener, 0)?;
@@ -100,7 +99,7 @@ impl Maps {
     }
 
     /// Takes the listeners back: nothing more is assigned to them.
-    pub fn hand_back(&self) {
+    pub(super) fn hand_back(&self) {
         let mut sockets = lock(&self.sockets);
         for slot in 0..2 * LISTENERS {
             // An empty slot is an error to the kernel and what is wanted here.
@@ -109,20 +108,20 @@ impl Maps {
     }
 
     /// Says that the agent is alive.
-    pub fn beat(&self) -> Result<(), MapError> {
+    pub(super) fn beat(&self) -> Result<(), MapError> {
         lock(&self.heartbeat).set(0, now(), 0)?;
         lock(&self.bypass).sweep();
         Ok(())
     }
 
     /// Leaves an endpoint to the kernel for [`RELEASE`].
-    pub fn release(&self, endpoint: SocketAddr) -> Result<(), MapError> {
+    pub(super) fn release(&self, endpoint: SocketAddr) -> Result<(), MapError> {
         let until = now().saturating_add(u64::try_from(RELEASE.as_nanos()).unwrap_or(u64::MAX));
         lock(&self.released).insert(Endpoint::from(endpoint), until, 0)
     }
 
     /// Announces the source of a connection the agent is about to make.
-    pub fn bypass(&self, source: SocketAddr) -> Result<Bypassed<'_>, MapError> {
+    pub(super) fn bypass(&self, source: SocketAddr) -> Result<Bypassed<'_>, MapError> {
         let source = Endpoint::from(source);
         let mut bypass = lock(&self.bypass);
         bypass.sweep();
@@ -132,7 +131,7 @@ impl Maps {
     }
 
     /// How often each verdict was given since the program was loaded, summed over the CPUs.
-    pub fn verdicts(&self) -> Result<Vec<(Verdict, u64)>, MapError> {
+    pub(super) fn verdicts(&self) -> Result<Vec<(Verdict, u64)>, MapError> {
         let count = |&verdict: &Verdict| Ok((verdict, self.verdicts.get(&(verdict as u32), 0)?.iter().sum()));
         Verdict::ALL.iter().map(count).collect()
     }
@@ -149,7 +148,7 @@ impl Bypass {
 }
 
 /// A source the program lets through. Once this is dropped it stays so for a moment more.
-pub struct Bypassed<'a> {
+pub(super) struct Bypassed<'a> {
     maps: &'a Maps,
     source: Endpoint,
 }

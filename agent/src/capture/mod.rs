@@ -1,8 +1,9 @@
-//! Connections in: the eBPF program that hands new connections of a network namespace to the agent, the listeners
-//! it hands them to, and the way back to the application. eBPF names live in this folder only.
+//! Connections in: the eBPF program that hands new connections of a network namespace to the agent, the
+//! listeners it hands them to, and the way back to the application. eBPF names live in this folder only.
 
 mod direct;
 mod enrol;
+mod inside;
 mod listener;
 mod loader;
 mod maps;
@@ -50,10 +51,11 @@ impl Inbound {
         }
     }
 
-    /// The address the client of an accepted connection dialled: the app's own, also behind a plain listener. IPv4 is
-    /// IPv4, also on an IPv6 socket.
+    /// The address the client of an accepted connection dialled: the app's own, also behind a plain listener.
+    /// IPv4 is IPv4, also on an IPv6 socket.
     ///
-    /// Fails for a connection the agent itself made: it came back by a fault, and relaying it would go on for ever.
+    /// Fails for a connection the agent itself made: it came back by a fault, and relaying it would go on for
+    /// ever.
     pub fn original_destination(&self, accepted: &TcpStream) -> io::Result<SocketAddr> {
         match self {
             Self::Enrolled(_) => {

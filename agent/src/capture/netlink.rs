@@ -1,5 +1,5 @@
-//! Rules and routes of the namespace the calling thread is in. Adding what is there is no error, nor is removing what
-//! is not: a predecessor that was killed leaves both.
+//! Rules and routes of the namespace the calling thread is in. Adding what is there is no error, nor is
+//! removing what is not: a predecessor that was killed leaves both.
 
 use std::{
     io,
@@ -18,8 +18,9 @@ use rtnetlink::{
 };
 use umbra_common::{RESERVED_V4, RESERVED_V6};
 
-/// Carried by the packets between the agent and the app, in both directions. Compared whole (mask 0xffffffff), and
-/// clear of the bits of kube-proxy (0x4000, 0x8000), Cilium (0x0f00), AWS (0x80) and Istio (0x111, 0x539).
+/// Carried by the packets between the agent and the app, in both directions. Compared whole (mask
+/// 0xffffffff), and clear of the bits of kube-proxy (0x4000, 0x8000), Cilium (0x0f00), AWS (0x80) and Istio
+/// (0x111, 0x539).
 pub const MARK: u32 = 77;
 
 /// The table with one route: everything is local.

@@ -1,5 +1,5 @@
-//! Network namespaces: naming one, and doing something inside it. Everything that stays inside longer than a system
-//! call or two does so on a thread of its own, which never comes back out.
+//! Network namespaces: naming one, and doing something inside it. Everything that stays inside longer than a
+//! system call or two does so on a thread of its own, which never comes back out.
 
 use std::{
     fs::File,
@@ -22,7 +22,7 @@ thread_local! {
 
 /// An open network namespace. It lives as long as this does, also when its last process is gone.
 #[derive(Debug)]
-pub struct Netns {
+pub(super) struct Netns {
     name: String,
     file: File,
     /// Device and inode: two references to one namespace agree in them.
@@ -31,19 +31,18 @@ pub struct Netns {
 
 impl Netns {
     /// Opens a namespace. [`NetnsRef::Host`] is the one the calling thread lives in.
-    pub fn open(reference: &NetnsRef) -> io::Result<Self> {
-        let (name, path) = match reference {
-            NetnsRef::Host => ("host".into(), "/proc/thread-self/ns/net".into()),
-            NetnsRef::Path(path) => (path.display().to_string(), path.clone()),
-            NetnsRef::Pid(pid) => (format!("pid:{pid}"), format!("/proc/{pid}/ns/net").into()),
-        };
-        let file = File::open(path)?;
+    pub(super) fn open(reference: &NetnsRef) -> io::Result<Self> {
+        let file = match reference {
+            NetnsRef::Host => File::open("/proc/thread-self/ns/net"),
+            NetnsRef::Path(path) => File::open(path),
+            NetnsRef::Pid(pid) => File::open(format!("/proc/{pid}/ns/net")),
+        }?;
         let metadata = file.metadata()?;
-        Ok(Self { name, file, identity: (metadata.dev(), metadata.ino()) })
+        Ok(Self { name: name(reference), file, identity: (metadata.dev(), metadata.ino()) })
     }
 
     /// `host`, the path or `pid:1234`: as configured.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.name
     }
 
@@ -52,11 +51,13 @@ impl Netns {
         File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
     }
 
-    /// Runs `work` inside, on the calling thread: for a system call or two. Free when the thread lives there anyway.
+    /// Runs `work` inside, on the calling thread: for a system call or two. Free when the thread lives there
+    /// anyway.
     ///
-    /// Aborts the process when the thread cannot be brought back: it would go on making sockets in a namespace that is
-    /// not its own. Traffic is safe then, as with any other death of the agent: capturing ends with the process.
-    pub fn enter<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+    /// Aborts the process when the thread cannot be brought back: it would go on making sockets in a
+    /// namespace that is not its own. Traffic is safe then, as with any other death of the agent: capturing
+    /// ends with the process.
+    pub(super) fn enter<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
         HOME.with(|home| {
             let home =
                 home.as_ref().map_err(|error| io::Error::new(error.kind(), format!("own netns: {error}")))?;
@@ -70,7 +71,7 @@ impl Netns {
     }
 
     /// Runs `work` inside, on a thread of its own, and waits for it.
-    pub fn on_thread<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    pub(super) fn on_thread<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
         thread::scope(|scope| {
             let inside = thread::Builder::new().name("umbra-netns".into()).spawn_scoped(scope, || {
                 setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET)?;
@@ -84,6 +85,15 @@ impl Netns {
 impl AsFd for Netns {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// `host`, the path or `pid:1234`: as configured.
+pub(super) fn name(reference: &NetnsRef) -> String {
+    match reference {
+        NetnsRef::Host => "host".into(),
+        NetnsRef::Path(path) => path.display().to_string(),
+        NetnsRef::Pid(pid) => format!("pid:{pid}"),
     }
 }
 

@@ -1,6 +1,6 @@
-//! What the way from the agent to the app needs of a namespace: the reserved address, and for keeping the client's
-//! address a rule, a route and three settings per namespace. Laid when it is enrolled, lifted when it is withdrawn.
-//! Runs on a thread inside the namespace.
+//! What the way from the agent to the app needs of a namespace: the reserved address, and for keeping the
+//! client's address a rule, a route and three settings per namespace. Laid when it is enrolled, lifted when
+//! it is withdrawn. Runs on a thread inside the namespace.
 
 use std::io;
 
@@ -27,9 +27,9 @@ impl Passage {
         self.lay(netlink, Entry::Reserved(family))
     }
 
-    /// Makes packets that carry the mark come back to this namespace whatever their destination, so that the app can
-    /// answer a client's address and reach the agent. What was laid before a failure stays in the passage, to be lifted
-    /// with it.
+    /// Makes packets that carry the mark come back to this namespace whatever their destination, so that the
+    /// app can answer a client's address and reach the agent. What was laid before a failure stays in the
+    /// passage, to be lifted with it.
     pub(super) fn keep_client_address(&mut self, netlink: &Netlink, family: Family) -> io::Result<()> {
         may_be_transparent(family)?;
         if let Some(rival) = netlink.rival(family)? {
@@ -52,11 +52,11 @@ impl Passage {
         Ok(())
     }
 
-    /// Removes everything again, unless another agent is attached to the namespace and needs it: then it does so when
-    /// it withdraws, and the settings stay on, which without marked packets means nothing.
-    pub(super) fn lift(self, netns: &Netns) -> io::Result<()> {
+    /// Removes everything again, unless another agent is attached to the namespace and needs it: then it does
+    /// so when it withdraws, and the settings stay on, which without marked packets means nothing.
+    pub(super) fn lift(self, netns: &Netns, own_program: u32) -> io::Result<()> {
         let _turn = turn(netns)?;
-        if query::agents(netns)? > 0 {
+        if query::another_agent(netns, own_program)? {
             return Ok(());
         }
         let netlink = Netlink::open()?;
@@ -73,7 +73,7 @@ pub(super) fn turn(netns: &Netns) -> io::Result<Flock<std::fs::File>> {
 }
 
 /// Whether this process may use foreign addresses and marks here (CAP_NET_ADMIN).
-fn may_be_transparent(family: Family) -> io::Result<()> {
+pub(super) fn may_be_transparent(family: Family) -> io::Result<()> {
     let domain = if family == Family::V4 { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::STREAM, None)?;
     match family {

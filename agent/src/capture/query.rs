@@ -1,4 +1,5 @@
-//! Which programs a namespace runs: aya offers the query for other hooks only, so it is asked here by system call.
+//! Which programs a namespace runs: aya offers the query for other hooks only, so it is asked here by system
+//! call.
 #![allow(unsafe_code, reason = "the bpf system call, until aya can query a namespace")]
 
 use std::{
@@ -7,7 +8,7 @@ use std::{
     os::fd::{AsFd, AsRawFd as _},
 };
 
-use aya::programs::loaded_programs;
+use aya::programs::{ProgramInfo, loaded_programs};
 use nix::libc;
 
 use super::loader::PROGRAM;
@@ -16,7 +17,7 @@ const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_SK_LOOKUP: u32 = 36;
 
 /// More programs than one namespace can hold (`MAX_NETNS_BPF_PROGS`, 64).
-const PROGRAMS: usize = 64;
+const PROGRAMS: u32 = 64;
 
 /// `union bpf_attr`, the part of `BPF_PROG_QUERY` that Linux 5.9 knows.
 #[repr(C)]
@@ -31,26 +32,26 @@ struct Query {
     padding: u32,
 }
 
-/// How many agents have their program in this namespace, this one included.
-pub(super) fn agents(netns: impl AsFd) -> io::Result<usize> {
-    let attached = attached(netns)?;
+/// Whether another agent than the one with this program has its own in the namespace.
+pub(super) fn another_agent(netns: impl AsFd, own_program: u32) -> io::Result<bool> {
+    let mut attached = attached(netns)?;
+    attached.remove(&own_program);
     if attached.is_empty() {
-        return Ok(0);
+        return Ok(false);
     }
-    let ours = |program: &aya::programs::ProgramInfo| {
-        attached.contains(&program.id()) && program.name_as_str() == Some(PROGRAM)
-    };
+    let agents =
+        |program: &ProgramInfo| attached.contains(&program.id()) && program.name_as_str() == Some(PROGRAM);
     // A program may vanish while they are listed: it is not there any more, so it does not count.
-    Ok(loaded_programs().filter_map(Result::ok).filter(ours).count())
+    Ok(loaded_programs().filter_map(Result::ok).any(|program| agents(&program)))
 }
 
 fn attached(netns: impl AsFd) -> io::Result<HashSet<u32>> {
-    let mut ids = [0_u32; PROGRAMS];
+    let mut ids = [0_u32; PROGRAMS as usize];
     let mut query = Query {
         target_fd: u32::try_from(netns.as_fd().as_raw_fd()).map_err(io::Error::other)?,
         attach_type: BPF_SK_LOOKUP,
         prog_ids: ids.as_mut_ptr() as u64,
-        prog_cnt: PROGRAMS as u32,
+        prog_cnt: PROGRAMS,
         ..Query::default()
     };
     // SAFETY: `query` is as large as said and outlives the call, as does `ids`, whose length it carries.

@@ -1,4 +1,5 @@
-//! Who listens on a port, as the kernel lists it (sock_diag(7), Linux 3.3). One socket per namespace, opened inside.
+//! Who listens on a port, as the kernel lists it (sock_diag(7), Linux 3.3). One socket per namespace, opened
+//! inside.
 
 use std::{
     io,
@@ -74,11 +75,11 @@ fn dump(socket: &Socket, family: u8, mut socket_id: SocketId, port: u16) -> io::
             let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest).map_err(io::Error::other)?;
             rest = rest.get(aligned(message.header.length)..).unwrap_or_default();
             match message.payload {
-                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    // The kernel filters by port since 3.3; an answer to something else is not ours to interpret.
-                    if response.header.socket_id.source_port == port {
-                        listeners.push(listener(&response));
-                    }
+                // The kernel filters by port; an answer about another one is not ours to interpret.
+                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response))
+                    if response.header.socket_id.source_port == port =>
+                {
+                    listeners.push(listener(&response));
                 }
                 NetlinkPayload::Done(_) => return Ok(listeners),
                 // A kernel without this family lists none of its sockets.

@@ -1,5 +1,5 @@
-//! Source addresses of connections to the app. The client's is foreign to the namespace: it takes IP_TRANSPARENT, and
-//! the mark by which the app's answers come back instead of leaving for the client.
+//! Source addresses of connections to the app. The client's is foreign to the namespace: it takes
+//! IP_TRANSPARENT, and the mark by which the app's answers come back instead of leaving for the client.
 #![allow(unsafe_code, reason = "no crate knows IP_LOCAL_PORT_RANGE yet")]
 
 use std::{
@@ -16,15 +16,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::netlink::{Family, MARK};
 
-/// Ports of announced sources: above those that Linux clients leave from (32768 to 60999). The app's end of such a
-/// connection looks exactly like one of the client's own from the same port, so the two must not meet.
+/// Ports of announced sources: above those that Linux clients leave from (32768 to 60999). The app's end of
+/// such a connection looks exactly like one of the client's own from the same port, so the two must not meet.
 const ANNOUNCED_PORTS: std::ops::RangeInclusive<u16> = 61000..=u16::MAX;
 
 /// How many of those are tried for one connection.
 const ANNOUNCED_TRIES: usize = 16;
 
-/// Linux 6.3.
+/// Linux 6.3. Two ports in a u32: the lowest in the lower half, the highest in the upper.
 const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
+const RANGE_SIZE: libc::socklen_t = 4;
 
 /// Where a connection to the app leaves from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +56,9 @@ pub(super) fn bind_local(socket: &Socket, reserved: IpAddr) -> io::Result<()> {
     bind(socket, reserved, 0)
 }
 
-/// The client's port is kept in a way that does not keep the namespace's own connections from using it: one that is
-/// bound explicitly is lost for them, and a pod with many clients would run out of ports to call others from.
+/// The client's port is kept in a way that does not keep the namespace's own connections from using it: one
+/// that is bound explicitly is lost for them, and a pod with many clients would run out of ports to call
+/// others from.
 pub(super) fn bind_same_port(socket: &Socket, client: SocketAddr, ephemeral: (u16, u16)) -> io::Result<()> {
     let port = client.port();
     if !(ephemeral.0..=ephemeral.1).contains(&port) {
@@ -76,9 +78,9 @@ pub(super) fn bind_any_port(socket: &Socket, client: IpAddr) -> io::Result<()> {
         return socket.set_mark(MARK);
     }
     foreign(socket, client)?;
-    // Everything between the app and a foreign address is met on the loopback device. Saying so lets a pair of
-    // endpoints be used again one second after it was closed instead of sixty (`tcp_tw_reuse` = 2, Linux 4.19).
-    // Not for a local client: to the kernel, what comes back to it arrives on its address's device.
+    // Everything between the app and a foreign address is met on the loopback device. Saying so lets a pair
+    // of endpoints be used again one second after it was closed instead of sixty (`tcp_tw_reuse` = 2, Linux
+    // 4.19). Not for a local client: to the kernel, what comes back to it arrives on its address's device.
     let _ = socket.bind_device(Some(b"lo"));
     bind(socket, client, 0)
 }
@@ -115,7 +117,7 @@ fn late_port(socket: &Socket) -> io::Result<()> {
 
 /// Narrows the ports `connect` may choose from to one.
 fn only_port(socket: &Socket, port: u16) -> io::Result<()> {
-    let range = u32::from(port) << 16 | u32::from(port);
+    let range: u32 = u32::from(port) << 16 | u32::from(port);
     // SAFETY: the value is a u32 that outlives the call, and its size is passed.
     let result = unsafe {
         libc::setsockopt(
@@ -123,7 +125,7 @@ fn only_port(socket: &Socket, port: u16) -> io::Result<()> {
             libc::SOL_IP,
             IP_LOCAL_PORT_RANGE,
             std::ptr::from_ref(&range).cast(),
-            size_of_val(&range) as libc::socklen_t,
+            RANGE_SIZE,
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -1,5 +1,5 @@
-//! Kernel settings of the namespace the calling thread is in: switched on, and put back only where this agent changed
-//! them.
+//! Kernel settings of the namespace the calling thread is in: switched on, and put back only where this agent
+//! changed them.
 
 use std::{fs, io, path::PathBuf};
 
@@ -7,12 +7,12 @@ use std::{fs, io, path::PathBuf};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sysctl(pub(super) &'static str);
 
-/// An app's accepted socket carries the mark of the connection it came from (Linux 3.16), so its answers find back to
-/// the agent. Holds for IPv6 too.
+/// An app's accepted socket carries the mark of the connection it came from (Linux 3.16), so its answers find
+/// back to the agent. Holds for IPv6 too.
 pub(super) const FWMARK_ACCEPT: Sysctl = Sysctl("net/ipv4/tcp_fwmark_accept");
 
-/// A refusal carries the mark of what it refuses. Without it a refused connection to the app hangs: its RST leaves for
-/// the real client.
+/// A refusal carries the mark of what it refuses. Without it a refused connection to the app hangs: its RST
+/// leaves for the real client.
 pub(super) const FWMARK_REFLECT_V4: Sysctl = Sysctl("net/ipv4/fwmark_reflect");
 pub(super) const FWMARK_REFLECT_V6: Sysctl = Sysctl("net/ipv6/fwmark_reflect");
 
@@ -27,6 +27,14 @@ impl Sysctl {
     pub(super) fn read(self) -> io::Result<String> {
         let value = fs::read_to_string(self.path()).map_err(|error| self.explain(&error))?;
         Ok(value.trim().to_owned())
+    }
+
+    /// Whether [`Self::switch_on`] would work; changes nothing.
+    pub(super) fn may_switch_on(self) -> io::Result<()> {
+        if self.read()? == "1" {
+            return Ok(());
+        }
+        fs::OpenOptions::new().write(true).open(self.path()).map(drop).map_err(|error| self.explain(&error))
     }
 
     /// None when it was on already.

@@ -1,5 +1,5 @@
-//! The way back: one connection from the agent to the app for each one captured, with the client's address where the
-//! namespace allows it. Sockets are made inside the namespace; connecting never blocks a worker.
+//! The way back: one connection from the agent to the app for each one captured, with the client's address
+//! where the namespace allows it. Sockets are made inside the namespace; connecting never blocks a worker.
 
 use std::{
     io,

@@ -1,5 +1,6 @@
-//! Which address leads to the app, out of who listens on the port. It follows the kernel, for which a listener on the
-//! very address wins over one on every address, and never leads where the client's own connection would not have gone.
+//! Which address leads to the app, out of who listens on the port. It follows the kernel, for which a
+//! listener on the very address wins over one on every address, and never leads where the client's own
+//! connection would not have gone.
 
 use std::{
     collections::HashMap,

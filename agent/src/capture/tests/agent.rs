@@ -13,10 +13,10 @@ use std::{
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::pod::{Namespace, eventually};
+use super::pod::{Namespace, closing, eventually};
 use crate::{
     capture::{Captured, ConnectError, Enrolment, Inbound, Options, Verdict, WorkerListeners},
-    config::umbra::ClientAddress,
+    config::umbra::{ClientAddress, NetnsRef},
 };
 
 /// An agent in a namespace, until it is dropped.
@@ -39,7 +39,11 @@ impl Agent {
     }
 
     pub(super) fn with(namespace: &Namespace, options: &Options, captured: &[Captured]) -> Self {
-        let (enrolment, workers) = Enrolment::enrol(&namespace.reference(), options)
+        Self::in_netns(&namespace.reference(), options, captured)
+    }
+
+    pub(super) fn in_netns(netns: &NetnsRef, options: &Options, captured: &[Captured]) -> Self {
+        let (enrolment, workers) = Enrolment::enrol(netns, options)
             .unwrap_or_else(|error| panic!("tests of capture run as root: {error}"));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -75,7 +79,8 @@ impl Agent {
 
     /// Closes every listener, as the kernel does for a process that was killed.
     pub(super) fn close_listeners(&mut self) {
-        self.runtime.take().expect("closed once").shutdown_timeout(Duration::from_secs(5));
+        let runtime = self.runtime.take().expect("closed once");
+        closing(|| runtime.shutdown_timeout(Duration::from_secs(5)));
     }
 
     pub(super) fn count(&self, verdict: Verdict) -> u64 {

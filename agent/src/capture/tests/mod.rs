@@ -1,8 +1,10 @@
-//! The hook and the way back on the real kernel: namespaces, veth pairs, real sockets. They need root, and fail without.
+//! The hook and the way back on the real kernel: namespaces, veth pairs, real sockets. They need root, and
+//! fail without.
 
 mod agent;
 mod client_address;
 mod fail_open;
-mod pod;
+mod host;
+pub(super) mod pod;
 mod verdicts;
 mod withdraw;

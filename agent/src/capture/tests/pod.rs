@@ -4,8 +4,11 @@ use std::{
     fmt::Debug,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
-    process::{self, Command},
-    sync::atomic::{AtomicUsize, Ordering},
+    process::{self, Command, Stdio},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -27,7 +30,7 @@ pub(super) const APP_V6: &str = "fd01::2";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A named network namespace, removed when dropped.
-pub(super) struct Namespace {
+pub(in crate::capture) struct Namespace {
     name: String,
     netns: Netns,
 }
@@ -40,11 +43,13 @@ impl Namespace {
         let path = format!("/run/netns/{name}").into();
         let netns = Netns::open(&NetnsRef::Path(path)).expect("just made");
         let namespace = Self { name, netns };
+        // Or each address is on probation for a second.
+        namespace.sysctl("net/ipv6/conf/default/accept_dad", "0");
         namespace.ip(&["link", "set", "lo", "up"]);
         namespace
     }
 
-    pub(super) fn reference(&self) -> NetnsRef {
+    pub(in crate::capture) fn reference(&self) -> NetnsRef {
         NetnsRef::Path(format!("/run/netns/{}", self.name).into())
     }
 
@@ -52,8 +57,13 @@ impl Namespace {
         self.netns.on_thread(work).expect("tests of capture run as root")
     }
 
+    pub(super) fn sysctl(&self, name: &str, value: &str) {
+        self.inside(|| std::fs::write(format!("/proc/sys/{name}"), value))
+            .expect("a setting of the namespace");
+    }
+
     /// The output of `ip` inside.
-    pub(super) fn ip(&self, arguments: &[&str]) -> String {
+    pub(in crate::capture) fn ip(&self, arguments: &[&str]) -> String {
         ip(&[&["-n", &self.name], arguments].concat())
     }
 
@@ -100,18 +110,18 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+        let _ = closing(|| Command::new("ip").args(["netns", "del", &self.name]).status());
     }
 }
 
 /// A client's and an app's namespace.
-pub(super) struct Pod {
-    pub(super) client: Namespace,
-    pub(super) pod: Namespace,
+pub(in crate::capture) struct Pod {
+    pub(in crate::capture) client: Namespace,
+    pub(in crate::capture) pod: Namespace,
 }
 
 impl Pod {
-    pub(super) fn new() -> Self {
+    pub(in crate::capture) fn new() -> Self {
         let (client, pod) = (Namespace::new("client"), Namespace::new("app"));
         client.ip(&["link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", &pod.name]);
         for (namespace, addresses) in
@@ -128,8 +138,10 @@ impl Pod {
             }
             namespace.ip(&["link", "set", "eth0", "up"]);
         }
-        let carrier = || client.ip(&["link", "show", "eth0"]).contains("LOWER_UP");
-        eventually("the veth pair is up", carrier);
+        for namespace in [&client, &pod] {
+            let up = || namespace.ip(&["link", "show", "eth0"]).contains("state UP");
+            eventually("the veth pair is up", up);
+        }
         Self { client, pod }
     }
 }
@@ -153,7 +165,7 @@ impl Seen {
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut line = String::new();
         BufReader::new(&stream).read_line(&mut line)?;
-        let mut addresses = line.split_whitespace().map(|address| address.parse::<SocketAddr>());
+        let mut addresses = line.split_whitespace().map(str::parse::<SocketAddr>);
         match (addresses.next(), addresses.next()) {
             (Some(Ok(app_peer)), Some(Ok(app_local))) => Ok(Self {
                 client: stream.local_addr()?,
@@ -164,6 +176,11 @@ impl Seen {
             }),
             _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("the app said {line:?}"))),
         }
+    }
+
+    /// Ends the connection by a reset, which leaves nothing behind at the client.
+    pub(super) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// The app met the client itself: nobody was in between.
@@ -225,8 +242,20 @@ pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Held while a child process starts: until then it holds a copy of every file of this one.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Closes files for good, as a process does that has no children.
+pub(super) fn closing<T>(work: impl FnOnce() -> T) -> T {
+    let _nobody_starts = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    work()
+}
+
 fn ip(arguments: &[&str]) -> String {
-    let output = Command::new("ip").args(arguments).output().expect("iproute2 is installed");
+    let mut command = Command::new("ip");
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = closing(|| command.spawn()).expect("iproute2 is installed");
+    let output = child.wait_with_output().expect("it ends by itself");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {} (as root?): {error}", arguments.join(" "));
     String::from_utf8(output.stdout).unwrap()

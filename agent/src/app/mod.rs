@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use rules::{Compiled, Source};
@@ -38,6 +39,7 @@ const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
 pub async fn run(source: Source) -> anyhow::Result<()> {
     let stop = stop_signal()?;
+    raise_file_limit();
     let accounts = Arc::new(Accounts::default());
     let compiled = rules::first(&source, &accounts)?;
     let config = compiled.resources.agent.unwrap_or_default();
@@ -125,6 +127,15 @@ fn worker_count(config: &AgentConfig) -> usize {
     match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
+    }
+}
+
+/// A relayed connection takes two files; the usual soft limit of 1024 is meant for programs that use select.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit on open files stays as it is");
     }
 }
 

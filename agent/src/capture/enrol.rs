@@ -18,7 +18,7 @@ use super::{
     listener::{self, WorkerListeners},
     loader::LoadError,
     maps::{Captured, Maps},
-    netns::{self, Netns},
+    netns::Netns,
     upstream::{ConnectError, Upstream},
 };
 use crate::config::umbra::{ClientAddress, NetnsRef};
@@ -69,7 +69,7 @@ impl Enrolment {
         netns: &NetnsRef,
         options: &Options,
     ) -> Result<(Arc<Self>, Vec<WorkerListeners>), EnrolError> {
-        let unreachable = |reason| EnrolError::Netns { name: netns::name(netns), reason };
+        let unreachable = |reason| EnrolError::Netns { name: netns.to_string(), reason };
         let netns = Arc::new(Netns::open(netns).map_err(unreachable)?);
         let inside = netns.on_thread(|| Inside::make(&netns, options)).map_err(unreachable)??;
 

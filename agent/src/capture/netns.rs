@@ -38,7 +38,7 @@ impl Netns {
             NetnsRef::Pid(pid) => File::open(format!("/proc/{pid}/ns/net")),
         }?;
         let metadata = file.metadata()?;
-        Ok(Self { name: name(reference), file, identity: (metadata.dev(), metadata.ino()) })
+        Ok(Self { name: reference.to_string(), file, identity: (metadata.dev(), metadata.ino()) })
     }
 
     /// `host`, the path or `pid:1234`: as configured.
@@ -85,15 +85,6 @@ impl Netns {
 impl AsFd for Netns {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.file.as_fd()
-    }
-}
-
-/// `host`, the path or `pid:1234`: as configured.
-pub(super) fn name(reference: &NetnsRef) -> String {
-    match reference {
-        NetnsRef::Host => "host".into(),
-        NetnsRef::Path(path) => path.display().to_string(),
-        NetnsRef::Pid(pid) => format!("pid:{pid}"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{fs, io, net::TcpListener};
 use super::{
     loader,
     netlink::{Family, Netlink},
-    netns::{self, Netns},
+    netns::Netns,
     passage,
     sockdiag::SockDiag,
     sysctl::{FWMARK_ACCEPT, FWMARK_REFLECT_V4, FWMARK_REFLECT_V6, Sysctl},
@@ -51,11 +51,7 @@ pub fn checks(netns: &NetnsRef) -> Vec<Check> {
         Ok(())
     });
     if let Err(error) = entered {
-        checks.push(check(
-            "namespace",
-            DIRECT,
-            Err(format!("{} cannot be entered: {error}", netns::name(netns))),
-        ));
+        checks.push(check("namespace", DIRECT, Err(format!("{netns} cannot be entered: {error}"))));
     }
     checks
 }

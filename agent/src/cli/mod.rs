@@ -1,6 +1,7 @@
 //! The command line: one file per command. Exit codes: 0 fine, 1 findings or failure, 2 wrong usage.
 
 mod check;
+mod doctor;
 mod quick;
 mod run;
 
@@ -26,6 +27,8 @@ enum Command {
     Run(run::Arguments),
     /// Find every fault in configuration files, without running anything.
     Check(check::Arguments),
+    /// Tell whether this machine can capture traffic, and what happens where it cannot.
+    Doctor(doctor::Arguments),
 }
 
 /// Runs the command that was asked for.
@@ -38,6 +41,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
+        Command::Doctor(doctor) => doctor.execute(),
     };
     done.unwrap_or_else(|error| {
         eprintln_error(&error);

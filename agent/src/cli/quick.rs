@@ -1,31 +1,33 @@
 //! The quick form: one port, one mirror, no file. It is written out as the documents a user would write, so that
 //! everything behind it is the same.
 
-use std::net::ToSocketAddrs as _;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use http::Uri;
 
+use crate::config::umbra::NetnsRef;
+
 /// Mirror one port without any file.
 #[derive(Debug, Args)]
-#[group(id = "quick form", conflicts_with = "config", multiple = true)]
+#[command(next_help_heading = "Without any file")]
 pub(super) struct Arguments {
     /// Mirror the requests that arrive at this local port.
     #[arg(long, requires = "mirror", value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
+    port: Option<u16>,
     /// Where the copies go: http://HOST:PORT.
-    #[arg(long, value_name = "URL", required = false)]
-    mirror: Uri,
+    #[arg(long, value_name = "URL", requires = "port")]
+    mirror: Option<Uri>,
     /// The share of requests to copy, 0 to 100.
     #[arg(long, value_name = "PERCENT", default_value_t = 100.0, value_parser = percent, requires = "port")]
     percent: f64,
     /// The network namespace of the port: host, /run/netns/NAME or pid:N.
     #[arg(long, value_name = "NETNS", default_value = "host", requires = "port")]
-    netns: String,
+    netns: NetnsRef,
     /// The address of /metrics and /readyz.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9977", requires = "port")]
-    admin: std::net::SocketAddr,
+    admin: SocketAddr,
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -37,17 +39,18 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 impl Arguments {
-    /// The documents that say the same.
+    /// The documents that say the same; None when the quick form was not used.
     ///
     /// # Errors
     /// When the mirror is not a plain HTTP URL or its host has no address.
-    pub(super) fn to_yaml(&self) -> anyhow::Result<String> {
-        let (host, port) = target(&self.mirror)?;
+    pub(super) fn to_yaml(&self) -> anyhow::Result<Option<String>> {
+        let (Some(captured), Some(mirror)) = (self.port, &self.mirror) else { return Ok(None) };
+        let (host, port) = target(mirror)?;
         let addresses = (host, port).to_socket_addrs().with_context(|| format!("--mirror: find {host}"))?;
         let endpoints: Vec<_> = addresses.map(|address| format!("{{address: '{}'}}", address.ip())).collect();
-        let Self { port: captured, percent, netns, admin, .. } = self;
-        let (netns, endpoints) = (netns.replace('\'', "''"), endpoints.join(", "));
-        Ok(format!(
+        let Self { percent, admin, .. } = self;
+        let (netns, endpoints) = (self.netns.to_string().replace('\'', "''"), endpoints.join(", "));
+        Ok(Some(format!(
             "apiVersion: umbra.dev/v1alpha1
 kind: AgentConfig
 metadata: {{name: command-line}}
@@ -84,7 +87,7 @@ spec:
     mirror: {{host: shadow.umbra.internal, port: {{number: {port}}}}}
     mirrorPercentage: {{value: {percent}}}
 "
-        ))
+        )))
     }
 }
 
@@ -107,6 +110,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::{app::Source, record::Accounts, route::CapturedPort};
 
     #[derive(Debug, Parser)]
     struct Command {
@@ -128,6 +132,21 @@ mod tests {
             let error = parse(&["--port", "8080", "--mirror", mirror]).unwrap().to_yaml().unwrap_err();
             assert!(error.to_string().contains(reason), "{mirror}: {error}");
         }
+    }
+
+    #[test]
+    fn the_documents_of_the_quick_form_have_no_findings() {
+        let flags =
+            ["--port", "8080", "--mirror", "http://[::1]:9090", "--percent", "0.5", "--netns", "pid:1"];
+        let yaml = parse(&flags).unwrap().to_yaml().unwrap().unwrap();
+        let compiled = Source::CommandLine(yaml).compile(&Accounts::default());
+        assert!(compiled.report.diagnostics.is_empty(), "{}", compiled.report.render(&compiled.sources));
+        let mirror = compiled.snapshot.ports().next().unwrap().1;
+        assert_eq!(
+            compiled.snapshot.captured_ports(),
+            [CapturedPort { address: None, port: 8080 }],
+            "{mirror:?}"
+        );
     }
 
     #[test]

@@ -12,19 +12,22 @@ use crate::app::{self, Source};
 #[command(after_help = "Examples:
   umbra run --config rules.yaml
   umbra run --port 8080 --mirror http://127.0.0.1:9090 --percent 10")]
+#[command(
+    override_usage = "umbra run --config <PATH>...\n       umbra run --port <PORT> --mirror <URL> [OPTIONS]"
+)]
 #[group(skip)]
 pub(super) struct Arguments {
     /// A file of Kubernetes-style YAML, or a directory of them; may be repeated. Changes take effect at once.
-    #[arg(long, value_name = "PATH", required_unless_present = "port")]
+    #[arg(long, value_name = "PATH", required_unless_present = "port", conflicts_with = "port")]
     config: Vec<PathBuf>,
     #[command(flatten)]
-    quick: Option<quick::Arguments>,
+    quick: quick::Arguments,
 }
 
 impl Arguments {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        let source = match self.quick {
-            Some(quick) => Source::CommandLine(quick.to_yaml()?),
+        let source = match self.quick.to_yaml()? {
+            Some(yaml) => Source::CommandLine(yaml),
             None => Source::Files(self.config),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start")?;

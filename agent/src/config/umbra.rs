@@ -1,6 +1,6 @@
 //! `umbra.dev/v1alpha1`: what Istio's API cannot say. One AgentConfig at most; every key has a default.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 
@@ -49,6 +49,30 @@ pub enum NetnsRef {
     Path(std::path::PathBuf),
     /// `pid:1234`
     Pid(u32),
+}
+
+impl FromStr for NetnsRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("pid:") {
+            Some(pid) => pid.parse().ok().filter(|pid| *pid > 0).map(Self::Pid),
+            None if text == "host" => Some(Self::Host),
+            None => text.starts_with('/').then(|| Self::Path(text.into())),
+        }
+        .ok_or_else(|| format!("`{text}` names no network namespace"))
+    }
+}
+
+/// As configured.
+impl fmt::Display for NetnsRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::Path(path) => path.display().fmt(f),
+            Self::Pid(pid) => write!(f, "pid:{pid}"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

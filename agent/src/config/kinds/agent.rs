@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    str::FromStr as _,
     time::Duration,
 };
 
@@ -80,17 +80,8 @@ fn capture(faults: &mut Faults<'_>, fields: &mut Fields<'_>, capture: &mut Captu
 
 fn inbound(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Inbound> {
     let mut fields = field.fields(faults)?;
-    let netns = fields.required(faults, "netns").and_then(|field| {
-        field.parsed(faults, NETNS, |text| {
-            match text.strip_prefix("pid:") {
-                Some(pid) => pid.parse().ok().filter(|pid| *pid > 0).map(NetnsRef::Pid).ok_or(()),
-                None if text == "host" => Ok(NetnsRef::Host),
-                None if text.starts_with('/') => Ok(NetnsRef::Path(PathBuf::from(text))),
-                None => Err(()),
-            }
-            .map_err(|()| format!("`{text}` names no network namespace"))
-        })
-    });
+    let netns =
+        fields.required(faults, "netns").and_then(|field| field.parsed(faults, NETNS, NetnsRef::from_str));
     fields.finish(faults, Names::Umbra);
     Some(Inbound { netns: netns? })
 }

@@ -1,0 +1,65 @@
+//! `umbra doctor`: what this machine allows, found by trying it.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::{
+    capture::probe::{self, Check},
+    config::umbra::NetnsRef,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The network namespace to try: host, /run/netns/NAME or pid:N.
+    #[arg(long, value_name = "NETNS", default_value = "host")]
+    netns: NetnsRef,
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+impl Arguments {
+    #[allow(clippy::print_stdout, reason = "the findings are the command's output")]
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let checks = probe::checks(&self.netns);
+        let found = checks.iter().filter(|check| check.result.is_err()).count();
+        match self.output {
+            Output::Text => {
+                for check in &checks {
+                    println!("{}", line(check));
+                }
+                match found {
+                    0 => println!("\nThis machine can do everything umbra does."),
+                    _ => println!("\n{found} of {} checks found something missing.", checks.len()),
+                }
+            }
+            Output::Json => println!("{:#}", checks.iter().map(row).collect::<serde_json::Value>()),
+        }
+        Ok(ExitCode::from(u8::from(found > 0)))
+    }
+}
+
+fn line(check: &Check) -> String {
+    match &check.result {
+        Ok(found) => format!("✓ {:<25} {found}", check.name),
+        Err(shortfall) => {
+            format!("✗ {:<25} {}\n  {:<25} → {}", check.name, shortfall.reason, "", shortfall.fallback)
+        }
+    }
+}
+
+fn row(check: &Check) -> serde_json::Value {
+    match &check.result {
+        Ok(found) => json!({"check": check.name, "ok": true, "found": found}),
+        Err(shortfall) => {
+            json!({"check": check.name, "ok": false, "reason": shortfall.reason, "fallback": shortfall.fallback})
+        }
+    }
+}

@@ -68,10 +68,8 @@ impl Netns {
 
     /// Runs `ip` with these arguments inside.
     pub fn ip(&self, arguments: &str) {
-        match self.name() {
-            Some(name) => ip(&format!("-n {name} {arguments}")),
-            None => ip(arguments),
-        }
+        // Not `ip -n`, which mounts a /sys of its own and so fails in a bare chroot.
+        run_ip(self.command("ip"), arguments);
     }
 
     /// Runs on a thread inside. Sockets made there stay inside, whichever thread uses them afterwards.
@@ -180,7 +178,11 @@ impl Drop for Link {
 }
 
 fn ip(arguments: &str) {
-    let output = Command::new("ip").args(arguments.split_whitespace()).output().unwrap_or_else(|error| {
+    run_ip(Command::new("ip"), arguments);
+}
+
+fn run_ip(mut ip: Command, arguments: &str) {
+    let output = ip.args(arguments.split_whitespace()).output().unwrap_or_else(|error| {
         panic!("cannot run ip: {error}; run this by `cargo xtask test`, which installs it")
     });
     let complaint = String::from_utf8_lossy(&output.stderr);

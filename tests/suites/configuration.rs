@@ -1,6 +1,8 @@
 //! Bad input is refused with its place, and never reaches a running agent; good input takes effect without losing a
 //! request.
 
+#![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
+
 use std::{
     fs,
     path::Path,

@@ -1,5 +1,7 @@
 //! Promise 2: if the agent dies or hangs, traffic flows on without it.
 
+#![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
+
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},

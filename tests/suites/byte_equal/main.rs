@@ -1,6 +1,8 @@
 //! Promise 3 at length: 100,000 requests through a real nginx, once directly and once through the agent. What nginx and
 //! the app behind it see must be the same, byte for byte, and so must the copies.
 
+#![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
+
 mod traffic;
 
 use std::{collections::BTreeMap, io::Read as _, io::Write as _, thread};

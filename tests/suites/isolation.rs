@@ -26,7 +26,7 @@ fn a_shadow_that_refuses() {
 
 #[test]
 fn a_black_holed_shadow() {
-    bad_shadow("{outcome=\"failed\"}", |node, shadow| node.black_hole(shadow));
+    bad_shadow("{outcome=\"failed\"}", Node::black_hole);
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl<'s> Direction<'s> {
                 Ok(count) if count == self.pending.len() => written(&std::mem::take(&mut self.pending)),
                 Ok(count) => written(&self.pending.split_to(count)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    ready!(self.sink.poll_write_ready(cx))?
+                    ready!(self.sink.poll_write_ready(cx))?;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),

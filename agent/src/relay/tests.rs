@@ -74,7 +74,7 @@ async fn both_directions_arrive_byte_for_byte_and_the_tap_sees_them() {
         app_in.read_to_end(&mut at_app),
         client_in.read_to_end(&mut at_client),
     );
-    (sent_up.and(sent_down).unwrap(), read_up.unwrap(), read_down.unwrap());
+    sent_up.and(sent_down).and(read_up).and(read_down).unwrap();
 
     let (end, seen) = relay.await.unwrap();
     assert_eq!(end, End::Closed);

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
 
-use std::time::Duration;
+use std::{any::Any, net::SocketAddr, time::Duration};
 
 use support::{Agent, Body, Config, Node, Pod, Upstream, agent, upstream};
 
@@ -13,20 +13,22 @@ const UPLOAD: usize = 4 << 20;
 #[test]
 fn an_absent_shadow() {
     // Nobody has this address, and the node says so.
-    bad_shadow("{outcome=\"failed\",reason=\"connect\"}", |_, _| "10.98.200.1:9".parse().unwrap());
+    bad_shadow("{outcome=\"failed\",reason=\"connect\"}", |_, _| {
+        ("10.98.200.1:9".parse().unwrap(), Box::new(()))
+    });
 }
 
 #[test]
 fn a_shadow_that_refuses() {
     bad_shadow("{outcome=\"failed\",reason=\"connect\"}", |_, shadow| {
-        let refusing = Box::leak(Box::new(shadow.refusing()));
-        refusing.address()
+        let refusing = shadow.refusing();
+        (refusing.address(), Box::new(refusing))
     });
 }
 
 #[test]
 fn a_black_holed_shadow() {
-    bad_shadow("{outcome=\"failed\"}", Node::black_hole);
+    bad_shadow("{outcome=\"failed\"}", |node, shadow| (node.black_hole(shadow), Box::new(())));
 }
 
 #[test]
@@ -45,15 +47,18 @@ fn a_shadow_that_answers_garbage() {
 }
 
 fn bad_server(ends: &str, start: impl Fn(&Pod) -> Upstream) {
-    bad_shadow(ends, |_, shadow| Box::leak(Box::new(start(shadow))).address());
+    bad_shadow(ends, |_, shadow| {
+        let server = start(shadow);
+        (server.address(), Box::new(server))
+    });
 }
 
 /// Plain requests, then uploads, through an agent whose shadow is bad.
-fn bad_shadow(ends: &str, shadow_address: impl Fn(&Node, &Pod) -> std::net::SocketAddr) {
+fn bad_shadow(ends: &str, start: impl Fn(&Node, &Pod) -> (SocketAddr, Box<dyn Any>)) {
     let node = Node::new();
     let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
     let primary = upstream(&app).start();
-    let shadow_address = shadow_address(&node, &shadow);
+    let (shadow_address, _running) = start(&node, &shadow);
     let config = Config::capture(&app.netns().path(), primary.address())
         .mirror(shadow_address, 100.0)
         .agent("  shadow: {timeout: 1s, connectTimeout: 500ms}\n");

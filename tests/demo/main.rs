@@ -1,8 +1,6 @@
 //! `cargo xtask demo`: a mirrored request on this machine, with a real kernel, real servers and a real client, told
 //! to a person. Ends with failure when something did not go as promised.
 
-mod interrupt;
-mod page;
 mod world;
 
 use std::{
@@ -15,9 +13,7 @@ use std::{
 
 use anyhow::Result;
 use http::Method;
-use interrupt::Interrupt;
-use page::Page;
-use support::{Agent, Received, Reply};
+use support::{Agent, Interrupt, Page, Received, Reply};
 use world::{HOST, World};
 
 /// Requests that are shown one by one, and in all.
@@ -33,7 +29,7 @@ fn main() -> Result<ExitCode> {
         println!("\n✗ {}", panic.payload_as_str().unwrap_or("the demonstration failed"));
     }));
     let interrupt = Interrupt::watch()?;
-    let mut page = Page::new();
+    let mut page = Page::on_stdout();
     match panic::catch_unwind(panic::AssertUnwindSafe(|| show(&mut page, &interrupt, keep))) {
         Ok(Ok(())) if page.all_kept() => Ok(ExitCode::SUCCESS),
         Ok(Err(interrupted)) => {

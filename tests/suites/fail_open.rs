@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use support::{Load, Netns, Node, agent, eventually, upstream};
+use support::{Config, Load, Netns, Node, agent, eventually, upstream};
 
 const CLIENTS: usize = 16;
 
@@ -130,6 +130,27 @@ fn stopping_in_order_loses_nothing_and_leaves_nothing_behind() {
         copies.count()
     );
     assert!(copies.count() > 0 && copies.count() < asking);
+    assert_eq!(traces(app.netns()), before);
+}
+
+#[test]
+fn told_to_stop_twice_it_stops_at_once_and_still_leaves_nothing_behind() {
+    let node = Node::new();
+    let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
+    let primary = upstream(&app).replies("ok").start();
+    let copies = upstream(&shadow).replies("ok").start();
+    let before = traces(app.netns());
+    let config = Config::capture(&app.netns().path(), primary.address())
+        .mirror(copies.address(), 100.0)
+        .agent("  drainTimeout: 10m\n");
+    let agent = agent(&node).config(&config).start();
+    let mut kept = client.client(primary.address());
+    kept.get("/");
+
+    agent.signal(Signal::SIGTERM);
+    eventually("the agent to drain", || (!agent.is_ready()).then_some(()));
+    assert!(agent.stop().success());
+
     assert_eq!(traces(app.netns()), before);
 }
 

@@ -70,27 +70,39 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     keeper.keep(compiled.sources.fingerprint(), stop).await?;
 
     window.not_ready("the agent is stopping");
-    take_down(&config, workers, &plane, heart, &enrolled).await;
+    let told_again = stop_signal()?;
+    tokio::select! {
+        cut = drain(&config, workers, plane, &enrolled) => tracing::info!(connections_cut = cut, "umbra has stopped"),
+        () = told_again => tracing::warn!("told to stop again: umbra stops at once, open connections are cut"),
+    }
+    drop(heart);
+    withdraw(&enrolled);
     window.close();
     Ok(())
 }
 
-/// Ends what runs without losing a request: first no new connection comes, then the open ones end, then the copies,
-/// and only then the way back to the apps is taken away.
-async fn take_down(config: &AgentConfig, workers: Workers, plane: &Plane, heart: Heart, enrolled: &Enrolled) {
+/// Ends what runs without losing a request: first no new connection comes, then the open ones end, then the copies.
+/// Returns how many connections did not end in time.
+async fn drain(config: &AgentConfig, workers: Workers, plane: Arc<Plane>, enrolled: &Enrolled) -> usize {
     for enrolment in enrolled.all() {
         enrolment.hand_back();
     }
     tokio::time::sleep(LAST_HANDSHAKES).await;
-    let cut = workers.drain(config.drain_timeout).await;
-    plane.drain(config.drain_timeout);
-    drop(heart);
+    let deadline = config.drain_timeout;
+    let cut = workers.drain(deadline).await;
+    if tokio::task::spawn_blocking(move || plane.drain(deadline)).await.is_err() {
+        tracing::error!("draining the shadow plane panicked");
+    }
+    cut
+}
+
+/// Leaves every namespace as it was found; only now, for it takes away the way back to the apps.
+fn withdraw(enrolled: &Enrolled) {
     for enrolment in enrolled.all() {
         if let Err(error) = enrolment.withdraw() {
             tracing::error!(netns = enrolment.name(), %error, "not everything could be restored");
         }
     }
-    tracing::info!(connections_cut = cut, "umbra has stopped");
 }
 
 async fn capture_all(config: &AgentConfig, workers: &Workers, enrolled: &Enrolled) -> anyhow::Result<()> {

@@ -13,10 +13,13 @@ use tokio::net::TcpStream;
 
 use super::buffer;
 
+/// How many chunks a direction moves before the other one, and other connections of the thread, have their turn.
+const TURN: usize = 8;
+
 /// Where a direction stands after a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Waits for the source to say more.
+    /// Waits for the source to say more, or for its next turn.
     WaitsToRead,
     /// Waits for the sink to take what was read.
     WaitsToWrite,
@@ -55,11 +58,15 @@ impl<'s> Direction<'s> {
         if let Some(over) = self.over {
             return over;
         }
-        loop {
+        for moved in 0.. {
             match self.poll_write(cx, &mut written) {
                 Poll::Pending => return Progress::WaitsToWrite,
                 Poll::Ready(Err(_)) => return self.end_as(Progress::SinkGone),
                 Poll::Ready(Ok(())) => {}
+            }
+            if moved == TURN {
+                cx.waker().wake_by_ref();
+                break;
             }
             match self.poll_read(cx) {
                 Poll::Pending => return Progress::WaitsToRead,
@@ -72,6 +79,7 @@ impl<'s> Direction<'s> {
                 }
             }
         }
+        Progress::WaitsToRead
     }
 
     fn end_as(&mut self, progress: Progress) -> Progress {

@@ -157,3 +157,42 @@ async fn an_app_that_closes_while_the_client_still_sends_resets_it_after_the_res
     while client.write_all(&[0; 1024]).await.is_ok() {}
     assert_eq!(relay.await.unwrap().0, End::Reset);
 }
+
+#[tokio::test]
+async fn an_answer_does_not_wait_for_the_end_of_an_upload() {
+    let (client, downstream) = pair().await;
+    let (upstream, app) = pair().await;
+    let mut uploaded = 0;
+    while let Ok(count) = client.try_write(&[0; 65536]) {
+        uploaded += count;
+        // Lets the kernel tell whether there is room for more.
+        tokio::task::yield_now().await;
+    }
+    app.try_write(b"early").unwrap();
+
+    let mut order = Order::default();
+    let relaying = relay(downstream, upstream, &mut order);
+    let _ = tokio::time::timeout(std::time::Duration::from_millis(500), relaying).await;
+
+    let before_the_answer = order.before_the_answer.expect("the answer was relayed");
+    assert!(before_the_answer < uploaded / 2, "{before_the_answer} of {uploaded} went first");
+    drop((client, app));
+}
+
+/// How many of the client's bytes were relayed before the app's first.
+#[derive(Default)]
+struct Order {
+    requests: usize,
+    before_the_answer: Option<usize>,
+}
+
+impl Tap for Order {
+    fn request(&mut self, chunk: &Bytes) {
+        self.requests += chunk.len();
+    }
+    fn response(&mut self, _: &Bytes) {
+        self.before_the_answer.get_or_insert(self.requests);
+    }
+    fn request_end(&mut self) {}
+    fn response_end(&mut self) {}
+}

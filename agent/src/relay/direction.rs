@@ -29,6 +29,15 @@ pub(super) enum Progress {
     SourceReset,
     /// The sink takes nothing more; the source is no longer read.
     SinkGone,
+    /// The same, and the sink had not ended in order before. The failed write has taken the socket's error with it:
+    /// whoever reads there meets an end that looks like one in order.
+    SinkReset,
+}
+
+impl Progress {
+    pub(super) fn is_over(self) -> bool {
+        !matches!(self, Self::WaitsToRead | Self::WaitsToWrite)
+    }
 }
 
 pub(super) struct Direction<'s> {
@@ -39,11 +48,12 @@ pub(super) struct Direction<'s> {
     /// Set once the direction is over for good.
     over: Option<Progress>,
     end_reported: bool,
+    source_was_reset: bool,
 }
 
 impl<'s> Direction<'s> {
     pub(super) fn new(source: &'s TcpStream, sink: &'s TcpStream) -> Self {
-        Self { source, sink, pending: Bytes::new(), over: None, end_reported: false }
+        Self { source, sink, pending: Bytes::new(), over: None, end_reported: false, source_was_reset: false }
     }
 
     /// True once, after the source ended in order.
@@ -51,6 +61,11 @@ impl<'s> Direction<'s> {
         let ended = self.over == Some(Progress::Ended) && !self.end_reported;
         self.end_reported |= ended;
         ended
+    }
+
+    /// The other direction found that this one's source was reset. What was received before is still moved.
+    pub(super) fn source_was_reset(&mut self) {
+        self.source_was_reset = true;
     }
 
     /// Moves what can be moved; `written` sees each piece the sink took.
@@ -61,7 +76,11 @@ impl<'s> Direction<'s> {
         for moved in 0.. {
             match self.poll_write(cx, &mut written) {
                 Poll::Pending => return Progress::WaitsToWrite,
-                Poll::Ready(Err(_)) => return self.end_as(Progress::SinkGone),
+                // Linux says EPIPE when the sink had ended before it was reset.
+                Poll::Ready(Err(error)) if error.kind() == ErrorKind::BrokenPipe => {
+                    return self.end_as(Progress::SinkGone);
+                }
+                Poll::Ready(Err(_)) => return self.end_as(Progress::SinkReset),
                 Poll::Ready(Ok(())) => {}
             }
             if moved == TURN {
@@ -72,6 +91,9 @@ impl<'s> Direction<'s> {
                 Poll::Pending => return Progress::WaitsToRead,
                 Poll::Ready(Err(_)) => return self.end_as(Progress::SourceReset),
                 Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) if self.source_was_reset => {
+                    return self.end_as(Progress::SourceReset);
+                }
                 Poll::Ready(Ok(false)) => {
                     // Refused only when the sink is already gone, which its own direction will find out.
                     let _ = SockRef::from(self.sink).shutdown(Shutdown::Write);

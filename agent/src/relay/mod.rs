@@ -61,16 +61,21 @@ async fn copy_both(client: &TcpStream, app: &TcpStream, tap: &mut impl Tap) -> E
         if requests.just_ended() {
             tap.request_end();
         }
+        if request == Progress::SinkReset {
+            responses.source_was_reset();
+        }
         let response = responses.poll(cx, |chunk| tap.response(chunk));
         if responses.just_ended() {
             tap.response_end();
+        }
+        if response == Progress::SinkReset {
+            requests.source_was_reset();
         }
         match (request, response) {
             (Progress::Ended, Progress::Ended) => return Poll::Ready(End::Closed),
             // The sink of one direction is gone, but what it said before still belongs to the other side.
             (Progress::SourceReset, _) | (_, Progress::SourceReset) => return Poll::Ready(End::Reset),
-            (Progress::SinkGone, Progress::Ended | Progress::SinkGone)
-            | (Progress::Ended, Progress::SinkGone) => {
+            (request, response) if request.is_over() && response.is_over() => {
                 return Poll::Ready(End::Reset);
             }
             _ => {}

@@ -159,6 +159,19 @@ async fn an_app_that_closes_while_the_client_still_sends_resets_it_after_the_res
 }
 
 #[tokio::test]
+async fn a_reset_by_the_app_stays_a_reset_when_a_write_meets_it_first() {
+    let (mut client, mut app, relay) = relayed().await;
+    app.write_all(b"the first half").await.unwrap();
+    client.read_exact(&mut [0; 14]).await.unwrap();
+    reset(&app);
+    drop(app);
+    // Before the relay had its turn: its write fails, and takes the socket's error with it.
+    client.try_write(b"more").unwrap();
+    let error = client.read(&mut [0; 1]).await.expect_err("half an answer must not look whole");
+    assert_eq!((relay.await.unwrap().0, error.kind()), (End::Reset, ErrorKind::ConnectionReset));
+}
+
+#[tokio::test]
 async fn an_answer_does_not_wait_for_the_end_of_an_upload() {
     let (client, downstream) = pair().await;
     let (upstream, app) = pair().await;

@@ -1,5 +1,6 @@
 use std::io::ErrorKind;
 
+use nix::{libc, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -49,6 +50,8 @@ async fn relayed() -> (TcpStream, TcpStream, JoinHandle<(End, Seen)>) {
     });
     (client, app, relay)
 }
+
+sockopt_impl!(Linger2, SetOnly, libc::IPPROTO_TCP, libc::TCP_LINGER2, libc::c_int);
 
 fn noise(length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(7);
@@ -169,6 +172,43 @@ async fn a_reset_by_the_app_stays_a_reset_when_a_write_meets_it_first() {
     client.try_write(b"more").unwrap();
     let error = client.read(&mut [0; 1]).await.expect_err("half an answer must not look whole");
     assert_eq!((relay.await.unwrap().0, error.kind()), (End::Reset, ErrorKind::ConnectionReset));
+}
+
+#[tokio::test]
+async fn a_client_that_resets_after_its_end_is_noticed_while_the_app_is_silent() {
+    let (mut client, mut app, relay) = relayed().await;
+    client.shutdown().await.unwrap();
+    assert_eq!(app.read(&mut [0; 1]).await.unwrap(), 0);
+    reset(&client);
+    drop(client);
+    let end = tokio::time::timeout(std::time::Duration::from_secs(5), relay).await;
+    assert_eq!(end.expect("the app is told at once").unwrap().0, End::Reset);
+    drop(app);
+}
+
+#[tokio::test]
+async fn an_app_that_has_gone_is_not_kept_open_by_a_client_that_never_closes() {
+    let (mut client, mut app, relay) = relayed().await;
+    app.write_all(b"goodbye").await.unwrap();
+    // Seconds for which its kernel remembers it.
+    setsockopt(&app, Linger2, &1).unwrap();
+    drop(app);
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    let end = tokio::time::timeout(std::time::Duration::from_secs(20), relay).await;
+    assert_eq!(end.expect("the relay ends").unwrap().0, End::Closed);
+}
+
+#[tokio::test]
+async fn an_app_that_only_listens_on_is_waited_for() {
+    let (mut client, mut app, _relay) = relayed().await;
+    app.shutdown().await.unwrap();
+    assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+    tokio::time::sleep(2 * (GONE_AFTER + GONE_PROBES * GONE_INTERVAL)).await;
+    client.write_all(b"late").await.unwrap();
+    let mut late = [0; 4];
+    app.read_exact(&mut late).await.unwrap();
+    assert_eq!(&late, b"late");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::net::ToSocketAddrs as _;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use http::Uri;
 
@@ -15,8 +15,8 @@ pub(super) struct Arguments {
     #[arg(long, requires = "mirror", value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// Where the copies go: http://HOST:PORT.
-    #[arg(long, value_name = "URL", required = false)]
-    mirror: Uri,
+    #[arg(long, value_name = "URL", required = false, value_parser = mirror)]
+    mirror: Mirror,
     /// The share of requests to copy, 0 to 100.
     #[arg(long, value_name = "PERCENT", default_value_t = 100.0, value_parser = percent, requires = "port")]
     percent: f64,
@@ -26,6 +26,26 @@ pub(super) struct Arguments {
     /// The address of /metrics and /readyz.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9977", requires = "port")]
     admin: std::net::SocketAddr,
+}
+
+/// Host and port of a plain HTTP URL.
+#[derive(Clone, Debug)]
+struct Mirror {
+    host: String,
+    port: u16,
+}
+
+fn mirror(text: &str) -> Result<Mirror, String> {
+    let url: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
+    if url.scheme_str() != Some("http") {
+        return Err("only http://HOST:PORT is understood here; TLS needs a DestinationRule in a file".into());
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() {
+        return Err("a copy keeps the path of its request; give only http://HOST:PORT".into());
+    }
+    let host = url.host().ok_or("it names no host")?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(Mirror { host, port: url.port_u16().unwrap_or(80) })
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -40,10 +60,11 @@ impl Arguments {
     /// The documents that say the same.
     ///
     /// # Errors
-    /// When the mirror is not a plain HTTP URL or its host has no address.
+    /// When the mirror's host has no address.
     pub(super) fn to_yaml(&self) -> anyhow::Result<String> {
-        let (host, port) = target(&self.mirror)?;
-        let addresses = (host, port).to_socket_addrs().with_context(|| format!("--mirror: find {host}"))?;
+        let Mirror { host, port } = &self.mirror;
+        let addresses =
+            (host.as_str(), *port).to_socket_addrs().with_context(|| format!("--mirror: find {host}"))?;
         let endpoints: Vec<_> = addresses.map(|address| format!("{{address: '{}'}}", address.ip())).collect();
         let Self { port: captured, percent, netns, admin, .. } = self;
         let (netns, endpoints) = (netns.replace('\'', "''"), endpoints.join(", "));
@@ -88,34 +109,16 @@ spec:
     }
 }
 
-/// Host and port of a plain HTTP URL.
-fn target(mirror: &Uri) -> anyhow::Result<(&str, u16)> {
-    if mirror.scheme_str() != Some("http") {
-        bail!(
-            "--mirror {mirror}: only http://HOST:PORT is understood here; TLS needs a DestinationRule in a file"
-        );
-    }
-    if !matches!(mirror.path(), "" | "/") || mirror.query().is_some() {
-        bail!("--mirror {mirror}: a copy keeps the path of its request; give only http://HOST:PORT");
-    }
-    let host = mirror.host().context("--mirror names no host")?;
-    Ok((host.trim_start_matches('[').trim_end_matches(']'), mirror.port_u16().unwrap_or(80)))
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::Parser as _;
 
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Command {
-        #[command(flatten)]
-        quick: Arguments,
-    }
-
-    fn parse(flags: &[&str]) -> Result<Arguments, clap::Error> {
-        Command::try_parse_from(std::iter::once(&"umbra").chain(flags)).map(|command| command.quick)
+    /// What is wrong with the usage, which ends the program with 2.
+    fn fault(flags: &[&str]) -> String {
+        let arguments = ["umbra", "run"].iter().chain(flags);
+        let error = super::super::Arguments::try_parse_from(arguments).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
     }
 
     #[test]
@@ -125,14 +128,14 @@ mod tests {
             ("http://127.0.0.1:1/v2", "keeps the path"),
             ("ftp://127.0.0.1", "only http://"),
         ] {
-            let error = parse(&["--port", "8080", "--mirror", mirror]).unwrap().to_yaml().unwrap_err();
-            assert!(error.to_string().contains(reason), "{mirror}: {error}");
+            let fault = fault(&["--port", "8080", "--mirror", mirror]);
+            assert!(fault.contains(reason), "{mirror}: {fault}");
         }
     }
 
     #[test]
     fn a_share_beyond_a_hundred_is_refused() {
-        let error = parse(&["--port", "80", "--mirror", "http://[::1]:9", "--percent", "130"]).unwrap_err();
-        assert!(error.to_string().contains("130 is not within 0 to 100"), "{error}");
+        let fault = fault(&["--port", "80", "--mirror", "http://[::1]:9", "--percent", "130"]);
+        assert!(fault.contains("130 is not within 0 to 100"), "{fault}");
     }
 }

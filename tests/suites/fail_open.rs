@@ -8,7 +8,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use support::{Load, Netns, Node, agent, eventually, upstream};
+use support::{Config, Load, Netns, Node, agent, eventually, upstream};
 
 const CLIENTS: usize = 16;
 
@@ -128,6 +128,24 @@ fn stopping_in_order_loses_nothing_and_leaves_nothing_behind() {
         copies.count()
     );
     assert!(copies.count() > 0 && copies.count() < asking);
+    assert_eq!(traces(app.netns()), before);
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_behind() {
+    let node = Node::new();
+    let (app, shadow) = (node.pod("app"), node.pod("shadow"));
+    let primary = upstream(&app).replies("ok").start();
+    let before = traces(app.netns());
+    let config = Config::capture(&app.netns().path(), primary.address())
+        .agent("    - netns: /run/netns/umbra-nobody-has-this-one")
+        .mirror((shadow.ip(), 80).into(), 100.0);
+    let mut agent = agent(&node).config(&config).spawn();
+
+    let status = eventually("the agent to give up", || agent.exit_status());
+
+    assert_eq!(status.code(), Some(1), "{}", agent.log());
+    assert!(agent.log().contains("umbra-nobody-has-this-one"), "{}", agent.log());
     assert_eq!(traces(app.netns()), before);
 }
 

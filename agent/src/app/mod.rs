@@ -55,35 +55,39 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     let workers = Workers::start(worker_count(&config), &node)?;
     let heart = Heart::start(enrolled.clone(), workers.silence()).context("start the heartbeat")?;
 
-    capture_all(&config, &workers, &enrolled).await?;
-    rules::capture(&node.snapshot.load(), &enrolled)?;
-    // Ready means captured: the kernel believes in us from the first beat on.
-    heart::beat(&enrolled);
-    window.ready();
-    let ports = node.snapshot.load().captured_ports().len();
-    tracing::info!(admin = %config.admin.address, ports, "umbra is ready");
-
     let agent = config.clone();
     let keeper = Keeper { source, accounts, node: &node, enrolled: &enrolled, agent };
-    keeper.keep(compiled.sources.fingerprint(), stop).await?;
+    let kept = async {
+        capture_all(&config, &workers, &enrolled).await?;
+        rules::capture(&node.snapshot.load(), &enrolled)?;
+        // Ready means captured: the kernel believes in us from the first beat on.
+        heart::beat(&enrolled);
+        window.ready();
+        let ports = node.snapshot.load().captured_ports().len();
+        tracing::info!(admin = %config.admin.address, ports, "umbra is ready");
+        keeper.keep(compiled.sources.fingerprint(), stop).await
+    }
+    .await;
 
+    // Also when not every namespace could be enrolled: those that were are left as they were found.
     window.not_ready("the agent is stopping");
     take_down(&config, workers, &plane, heart, &enrolled).await;
     window.close();
-    Ok(())
+    kept
 }
 
 /// Ends what runs without losing a request: first no new connection comes, then the open ones end, then the copies,
 /// and only then the way back to the apps is taken away.
 async fn take_down(config: &AgentConfig, workers: Workers, plane: &Plane, heart: Heart, enrolled: &Enrolled) {
-    for enrolment in enrolled.all() {
-        enrolment.hand_back();
+    let enrolments = enrolled.all();
+    enrolments.iter().for_each(|enrolment| enrolment.hand_back());
+    if !enrolments.is_empty() {
+        tokio::time::sleep(LAST_HANDSHAKES).await;
     }
-    tokio::time::sleep(LAST_HANDSHAKES).await;
     let cut = workers.drain(config.drain_timeout).await;
     plane.drain(config.drain_timeout);
     drop(heart);
-    for enrolment in enrolled.all() {
+    for enrolment in enrolments {
         if let Err(error) = enrolment.withdraw() {
             tracing::error!(netns = enrolment.name(), %error, "not everything could be restored");
         }

@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -129,6 +130,25 @@ fn stopping_in_order_loses_nothing_and_leaves_nothing_behind() {
     );
     assert!(copies.count() > 0 && copies.count() < asking);
     assert_eq!(traces(app.netns()), before);
+}
+
+#[test]
+fn an_agent_uses_all_the_descriptors_it_may_have() {
+    let node = Node::new();
+    let (app, shadow) = (node.pod("app"), node.pod("shadow"));
+    let primary = upstream(&app).replies("ok").start();
+    let copies = upstream(&shadow).replies("ok").start();
+    // The soft limit of most shells and services, which the agent inherits from this program.
+    let this = std::process::id().to_string();
+    let limited = Command::new("prlimit").args(["--pid", &this, "--nofile=1024:"]).status();
+    assert!(limited.unwrap().success());
+
+    let agent = agent(&node).mirror_all(&primary, &copies).start();
+
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.pid())).unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let (soft, hard) = files.trim().split_once(' ').unwrap();
+    assert!(hard.trim().starts_with(&format!("{soft} ")) && soft != "1024", "{files}");
 }
 
 #[test]

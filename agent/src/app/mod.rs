@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use rules::{Compiled, Source};
@@ -38,6 +39,7 @@ const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
 pub async fn run(source: Source) -> anyhow::Result<()> {
     let stop = stop_signal()?;
+    take_all_descriptors();
     let accounts = Arc::new(Accounts::default());
     let compiled = rules::first(&source, &accounts)?;
     let config = compiled.resources.agent.unwrap_or_default();
@@ -129,6 +131,16 @@ fn worker_count(config: &AgentConfig) -> usize {
     match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
+    }
+}
+
+/// A connection takes two descriptors, and one that finds none is reset: the usual soft limit of 1024 would hurt the
+/// primary from the 500th on. It exists for programs that use `select`, which this one does not.
+fn take_all_descriptors() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files cannot be raised (RLIMIT_NOFILE)");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Promise 1: the primary is never hurt, whatever the shadow is. Each shadow here is bad in its own way; the primary's
 //! answers stay whole and the books exact.
 
-use std::time::Duration;
+use std::{io::Write as _, net::TcpStream, time::Duration};
 
 use support::{Agent, Body, Config, Node, Pod, Upstream, agent, upstream};
 
@@ -109,4 +109,22 @@ fn a_shadow_that_dies_and_returns_is_mirrored_to_again() {
     assert_eq!(copies.eventually_received(1)[0].target, "/after");
     agent.accounting_is_exact();
     assert!(kept.get("/last").took < Duration::from_secs(5));
+}
+
+#[test]
+fn an_upload_its_client_breaks_off_cancels_its_copy() {
+    let node = Node::new();
+    let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
+    let primary = upstream(&app).replies("ok").start();
+    let copies = upstream(&shadow).replies("ok").start();
+    let agent = agent(&node).mirror_all(&primary, &copies).start();
+
+    let mut uploading = client.netns().run(|| TcpStream::connect(primary.address())).unwrap();
+    uploading.write_all(b"POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 10\r\n\r\nhalf").unwrap();
+    agent.eventually("umbra_shadow_in_flight", 1);
+    drop(uploading);
+
+    agent.eventually("umbra_shadow_outcomes_total{outcome=\"dropped\",reason=\"cancelled\"}", 1);
+    agent.accounting_is_exact();
+    assert_eq!(copies.count(), 0);
 }

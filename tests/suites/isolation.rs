@@ -3,7 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
 
-use std::{any::Any, net::SocketAddr, time::Duration};
+use std::{
+    any::Any,
+    io::Write as _,
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use support::{Agent, Body, Config, Node, Pod, Upstream, agent, upstream};
 
@@ -116,4 +121,22 @@ fn a_shadow_that_dies_and_returns_is_mirrored_to_again() {
     assert_eq!(copies.eventually_received(1)[0].target, "/after");
     agent.accounting_is_exact();
     assert!(kept.get("/last").took < Duration::from_secs(5));
+}
+
+#[test]
+fn an_upload_its_client_breaks_off_cancels_its_copy() {
+    let node = Node::new();
+    let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
+    let primary = upstream(&app).replies("ok").start();
+    let copies = upstream(&shadow).replies("ok").start();
+    let agent = agent(&node).mirror_all(&primary, &copies).start();
+
+    let mut uploading = client.netns().run(|| TcpStream::connect(primary.address())).unwrap();
+    uploading.write_all(b"POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 10\r\n\r\nhalf").unwrap();
+    agent.eventually("umbra_shadow_in_flight", 1);
+    drop(uploading);
+
+    agent.eventually("umbra_shadow_outcomes_total{outcome=\"dropped\",reason=\"cancelled\"}", 1);
+    agent.accounting_is_exact();
+    assert_eq!(copies.count(), 0);
 }

@@ -1,7 +1,11 @@
 //! The rules in force: loaded, compiled, swapped when they change. A change with faults is reported in full and the
 //! last good configuration stays.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
@@ -146,10 +150,7 @@ async fn changed(files: &mut Option<Watch>) {
     }
 }
 
-#[allow(
-    clippy::print_stderr,
-    reason = "findings are shown as `umbra check` shows them, source lines included"
-)]
+/// As `umbra check` shows them, source lines included. A reader that is gone misses them.
 fn print(compiled: &Compiled) {
-    eprint!("{}", compiled.report.render(&compiled.sources));
+    let _ = write!(io::stderr(), "{}", compiled.report.render(&compiled.sources));
 }

@@ -1,7 +1,12 @@
 //! `umbra check`: every fault of a configuration, before it runs.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, ErrorKind, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use crate::{
@@ -28,23 +33,32 @@ enum Output {
 }
 
 impl Arguments {
-    #[allow(clippy::print_stdout, reason = "the findings are the command's output")]
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        let Compiled { snapshot, report, sources, .. } =
-            Source::Files(self.paths).compile(&Accounts::default());
-        match self.output {
-            Output::Text => {
-                print!("{}", report.render(&sources));
-                println!(
-                    "{} errors, {} warnings; {} endpoints would be captured",
-                    report.errors(),
-                    report.warnings(),
-                    snapshot.captured_ports().len()
-                );
-            }
-            Output::Json => println!("{}", report.to_json()),
-        }
+        let compiled = Source::Files(self.paths).compile(&Accounts::default());
+        let report = &compiled.report;
         let found = report.has_errors() || self.strict && !report.diagnostics.is_empty();
+        match show(&compiled, self.output) {
+            // Whoever reads has seen enough, as `head` does; the exit code holds all the same.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            shown => shown.context("write the findings")?,
+        }
         Ok(ExitCode::from(u8::from(found)))
+    }
+}
+
+fn show(Compiled { snapshot, report, sources, .. }: &Compiled, output: Output) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match output {
+        Output::Text => {
+            write!(out, "{}", report.render(sources))?;
+            writeln!(
+                out,
+                "{} errors, {} warnings; {} endpoints would be captured",
+                report.errors(),
+                report.warnings(),
+                snapshot.captured_ports().len()
+            )
+        }
+        Output::Json => writeln!(out, "{}", report.to_json()),
     }
 }

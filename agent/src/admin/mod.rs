@@ -23,7 +23,7 @@ pub struct View {
     pub missing: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
-/// Answers until `stop` is ready, and then what was asked before for [`LAST_ANSWERS`] at most.
+/// Answers until `stop` is ready, and then what was asked before for `LAST_ANSWERS` at most.
 ///
 /// # Errors
 /// When the listener fails.

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::heart::Enrolled;
 use crate::{
-    capture::Captured,
+    capture::{Captured, Enrolment},
     config::{self, Report, Resources, Sources, umbra::AgentConfig},
     connection::Node,
     record::Accounts,
@@ -74,19 +74,19 @@ pub(super) fn first(source: &Source, accounts: &Accounts) -> anyhow::Result<Comp
     Ok(compiled)
 }
 
-/// Tells the kernel which endpoints to hand over.
+/// Tells the kernel which endpoints to hand over, in every namespace.
 ///
 /// # Errors
-/// When a namespace's map cannot be written.
+/// When a namespace's map cannot be written: the last such one. The others have the new endpoints all the same.
 pub(super) fn capture(snapshot: &Snapshot, enrolled: &Enrolled) -> anyhow::Result<()> {
     let endpoints: Vec<Captured> =
         snapshot.captured_ports().into_iter().map(|port| (port.address, port.port)).collect();
-    for enrolment in enrolled.all() {
+    let capture = |enrolment: &Enrolment| {
         enrolment
             .capture(&endpoints)
-            .with_context(|| format!("capture {} endpoints in {}", endpoints.len(), enrolment.name()))?;
-    }
-    Ok(())
+            .with_context(|| format!("capture {} endpoints in {}", endpoints.len(), enrolment.name()))
+    };
+    enrolled.all().iter().fold(Ok(()), |so_far, enrolment| capture(enrolment).and(so_far))
 }
 
 /// Keeps the rules of a running agent current.

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::heart::Enrolled;
 use crate::{
-    capture::{Captured, Enrolment},
+    capture::Captured,
     config::{self, Report, Resources, Sources, umbra::AgentConfig},
     connection::Node,
     record::Accounts,
@@ -81,12 +81,14 @@ pub(super) fn first(source: &Source, accounts: &Accounts) -> anyhow::Result<Comp
 pub(super) fn capture(snapshot: &Snapshot, enrolled: &Enrolled) -> anyhow::Result<()> {
     let endpoints: Vec<Captured> =
         snapshot.captured_ports().into_iter().map(|port| (port.address, port.port)).collect();
-    let capture = |enrolment: &Enrolment| {
-        enrolment
-            .capture(&endpoints)
+    let mut captured = Ok(());
+    for enrolment in enrolled.all() {
+        let tried = enrolment.capture(&endpoints);
+        captured = tried
             .with_context(|| format!("capture {} endpoints in {}", endpoints.len(), enrolment.name()))
-    };
-    enrolled.all().iter().fold(Ok(()), |so_far, enrolment| capture(enrolment).and(so_far))
+            .and(captured);
+    }
+    captured
 }
 
 /// Keeps the rules of a running agent current.

@@ -63,7 +63,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
         capture_all(&config, &workers, &enrolled).await?;
         rules::capture(&node.snapshot.load(), &enrolled)?;
         // Ready means captured: the kernel believes in us from the first beat on.
-        heart::beat(&enrolled);
+        heart::beat(&enrolled).map_err(anyhow::Error::msg)?;
         window.ready();
         let ports = node.snapshot.load().captured_ports().len();
         tracing::info!(admin = %config.admin.address, ports, "umbra is ready");

@@ -5,11 +5,16 @@ use std::borrow::Cow;
 
 use regex::bytes::Regex;
 
+use super::{
+    changes::Matched,
+    source::{Source, SourceCondition},
+};
 use crate::message::RequestHead;
 
 /// Every condition must hold.
 #[derive(Debug)]
 pub(super) struct Block {
+    pub(super) source: SourceCondition,
     pub(super) path: Text,
     pub(super) fields: Vec<FieldCondition>,
     pub(super) query: Vec<(Box<str>, Text)>,
@@ -23,6 +28,8 @@ pub(super) enum Text {
     /// Without regard to ASCII case.
     ExactAnyCase(Box<[u8]>),
     PrefixAnyCase(Box<[u8]>),
+    /// Whole path elements: `/foo` holds for `/foo` and `/foo/bar`, not for `/foobar`. Kept without a slash at its end.
+    Elements(Box<[u8]>),
     Regex(Regex),
     /// Any value, but a value.
     Present,
@@ -48,22 +55,36 @@ pub(super) enum Field {
 impl Block {
     /// A rule without any match block.
     pub(super) fn any() -> Self {
-        Self { path: Text::Prefix(Box::from(*b"/")), fields: Vec::new(), query: Vec::new() }
+        let (source, path) = (SourceCondition::default(), Text::Prefix(Box::from(*b"/")));
+        Self { source, path, fields: Vec::new(), query: Vec::new() }
     }
 
-    /// Istio generates nothing after a block like this (`IsCatchAllRoute`).
+    /// Istio generates nothing after a block like this (`IsCatchAllRoute`). Where the client is asked for it does so for
+    /// some clients only, and what follows stands for the others.
     pub(super) fn is_catch_all(&self) -> bool {
         let path = match &self.path {
             Text::Prefix(prefix) | Text::PrefixAnyCase(prefix) => **prefix == *b"/",
+            Text::Elements(prefix) => prefix.is_empty(),
             Text::Regex(regex) => regex.as_str() == "^(?:.*)$",
             Text::Exact(_) | Text::ExactAnyCase(_) | Text::Present => false,
         };
-        path && self.fields.is_empty() && self.query.is_empty()
+        path && self.fields.is_empty() && self.query.is_empty() && self.source.is_empty()
     }
 
-    pub(super) fn matches(&self, head: &RequestHead<'_>) -> bool {
+    /// What a rewrite of the path replaces (Envoy's route entries: by prefix, or the whole).
+    pub(super) fn matched(&self) -> Matched {
+        match &self.path {
+            Text::Prefix(prefix) | Text::PrefixAnyCase(prefix) | Text::Elements(prefix) => {
+                Matched::Prefix(prefix.len())
+            }
+            Text::Exact(_) | Text::ExactAnyCase(_) | Text::Regex(_) | Text::Present => Matched::Whole,
+        }
+    }
+
+    pub(super) fn matches(&self, head: &RequestHead<'_>, source: Option<&Source>) -> bool {
         let (path, query) = path_and_query(head);
-        self.path.holds(path.as_bytes())
+        self.source.holds(source)
+            && self.path.holds(path.as_bytes())
             && self.fields.iter().all(|condition| condition.holds(head))
             && self.query.iter().all(|(name, text)| {
                 first_parameter(query, name).is_some_and(|value| text.holds(value.as_bytes()))
@@ -72,8 +93,11 @@ impl Block {
 }
 
 impl Text {
-    fn holds(&self, value: &[u8]) -> bool {
+    pub(super) fn holds(&self, value: &[u8]) -> bool {
         match self {
+            Self::Elements(prefix) => {
+                value.strip_prefix(&**prefix).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+            }
             Self::Exact(text) => **text == *value,
             Self::Prefix(text) => value.starts_with(text),
             Self::ExactAnyCase(text) => text.eq_ignore_ascii_case(value),

@@ -5,10 +5,13 @@ mod decode;
 pub mod diagnostics;
 mod field;
 mod fields;
+pub mod gateway;
 pub mod istio;
 mod kinds;
+pub mod kubernetes;
 mod read;
 mod render;
+pub mod shadow_policy;
 #[cfg(test)]
 mod testing;
 pub mod umbra;

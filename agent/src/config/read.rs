@@ -4,14 +4,16 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    Code, Meta, Report,
+    Code, Location, Meta, Report,
     decode::{self, Node},
     field::{Faults, Field},
     fields::{Fields, Names},
-    istio, kinds, umbra,
+    gateway, istio, kinds, kubernetes,
+    shadow_policy::ShadowPolicy,
+    umbra,
 };
 
 /// Everything that was written, by kind.
@@ -21,7 +23,21 @@ pub struct Resources {
     pub virtual_services: Vec<istio::VirtualService>,
     pub destination_rules: Vec<istio::DestinationRule>,
     pub service_entries: Vec<istio::ServiceEntry>,
+    pub workload_entries: Vec<istio::WorkloadEntry>,
+    pub services: Vec<kubernetes::Service>,
+    pub endpoint_slices: Vec<kubernetes::EndpointSlice>,
+    pub pods: Vec<kubernetes::Pod>,
+    pub namespaces: Vec<kubernetes::Namespace>,
+    pub http_routes: Vec<gateway::HttpRoute>,
+    pub grpc_routes: Vec<gateway::GrpcRoute>,
+    pub reference_grants: Vec<gateway::ReferenceGrant>,
+    pub shadow_policies: Vec<ShadowPolicy>,
+    /// Where each name was first written.
+    pub(crate) names: Taken,
 }
+
+/// Kind, namespace and name → where it was first written.
+pub(crate) type Taken = HashMap<(&'static str, String, String), Location>;
 
 /// Reads the documents of one source into `resources`; faults go to `report`. Objects with faults are kept as far as
 /// they could be read, so that what refers to them is not reported too.

@@ -76,8 +76,8 @@ impl<'a> Compiler<'a, '_> {
     }
 
     fn answers_by_itself(&mut self, route: &HttpRoute, site: &Site) -> bool {
-        let redirect = route.redirect.as_ref().map(|at| ("redirect", at));
-        let answer = redirect.or(route.direct_response.as_ref().map(|at| ("directResponse", at)));
+        let redirect = route.redirect.as_ref().map(|answer| ("redirect", &answer.at));
+        let answer = redirect.or(route.direct_response.as_ref().map(|answer| ("directResponse", &answer.at)));
         if let Some((field, at)) = answer {
             let what = "answers by itself, so this rule never mirrors";
             self.findings.add(Code::MirrorsNothing, at, &site.field(field), what, None);

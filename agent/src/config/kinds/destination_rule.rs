@@ -29,7 +29,14 @@ pub(in crate::config) fn read(
     super::refuse_repeated(faults, "spec.subsets", "the subset", names);
     let export_to = spec.get("exportTo").map(|field| field.texts(faults)).unwrap_or_default();
     spec.finish(faults, RULE);
-    Some(DestinationRule { meta, host: host?, subsets, export_to })
+    Some(DestinationRule {
+        meta,
+        host: host?,
+        subsets,
+        traffic_policy: None,
+        workload_selector: None,
+        export_to,
+    })
 }
 
 fn subset(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Subset> {
@@ -37,5 +44,5 @@ fn subset(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Subset> {
     let name = fields.required(faults, "name").and_then(|field| field.text(faults));
     let labels = fields.get("labels").map_or_else(BTreeMap::new, |field| field.labels(faults));
     fields.finish(faults, SUBSET);
-    Some(Subset { name: name?, labels })
+    Some(Subset { name: name?, labels, traffic_policy: None })
 }

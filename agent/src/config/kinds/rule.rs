@@ -6,7 +6,9 @@ use crate::config::{
     decode::Value,
     field::{Faults, Field},
     fields::{Fields, Names},
-    istio::{Destination, HttpRoute, MirrorPolicy, Percent, RouteDestination},
+    istio::{
+        Delegate, Destination, DirectResponse, HttpRoute, MirrorPolicy, Percent, Redirect, RouteDestination,
+    },
 };
 
 const HEADERS: (&str, &str) = ("headers", "a copy has the headers the client sent");
@@ -23,7 +25,6 @@ const PLAIN: Names = Names::Istio(&[]);
 
 pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<HttpRoute> {
     let mut rule = field.fields(faults)?;
-    let place = |field: Option<Field<'_>>| field.map(|field| field.at().clone());
     let matched = rule.get("match").map(|field| field.list(faults)).unwrap_or_default();
     let mirrors = rule.get("mirrors");
     let read = HttpRoute {
@@ -31,9 +32,32 @@ pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<HttpRou
         name: rule.get("name").and_then(|field| field.text(faults)).map(|name| name.value),
         matches: matched.iter().filter_map(|block| matches::read(faults, block)).collect(),
         route: routes(faults, &mut rule),
-        redirect: place(rule.get("redirect")),
-        direct_response: place(rule.get("directResponse")),
-        delegate: place(rule.get("delegate")),
+        redirect: rule.get("redirect").map(|field| Redirect {
+            at: field.at().clone(),
+            uri: None,
+            prefix_rewrite: None,
+            authority: None,
+            port: None,
+            derive_port: None,
+            scheme: None,
+            code: None,
+        }),
+        direct_response: rule.get("directResponse").map(|field| DirectResponse {
+            at: field.at().clone(),
+            status: field.located(200),
+            body: None,
+        }),
+        delegate: rule.get("delegate").map(|field| Delegate {
+            at: field.at().clone(),
+            name: field.located(String::new()),
+            namespace: None,
+        }),
+        rewrite: None,
+        timeout: None,
+        retries: None,
+        fault: None,
+        cors_policy: None,
+        headers: None,
         mirror: rule.get("mirror").and_then(|field| destination(faults, &field)),
         mirrors_at: mirrors.as_ref().map(|field| field.at().clone()),
         mirrors: match mirrors {
@@ -114,7 +138,7 @@ fn route(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<RouteDestination>
     let destination = fields.required(faults, "destination").and_then(|field| destination(faults, &field));
     let weight = fields.get("weight").and_then(|field| field.integer(faults, 0..=i64::from(i32::MAX)));
     fields.finish(faults, ROUTE);
-    Some(RouteDestination { at: field.at().clone(), destination: destination?, weight })
+    Some(RouteDestination { at: field.at().clone(), destination: destination?, weight, headers: None })
 }
 
 fn mirror_policy(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<MirrorPolicy> {

@@ -9,7 +9,7 @@ use crate::config::{
     Code, Located, Meta,
     field::{Faults, Field},
     fields::{Fields, Names},
-    istio::{Resolution, ServiceEntry, ServicePort, WorkloadEndpoint},
+    istio::{MeshLocation, Resolution, ServiceEntry, ServicePort, WorkloadEndpoint},
 };
 
 const ENTRY: Names = Names::Istio(&[
@@ -73,7 +73,18 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fie
     };
     let export_to = spec.get("exportTo").map(|field| field.texts(faults)).unwrap_or_default();
     spec.finish(faults, ENTRY);
-    ServiceEntry { meta, hosts, ports, resolution, endpoints, export_to }
+    ServiceEntry {
+        meta,
+        hosts,
+        addresses: Vec::new(),
+        ports,
+        location: MeshLocation::External,
+        resolution,
+        endpoints,
+        workload_selector: None,
+        subject_alt_names: Vec::new(),
+        export_to,
+    }
 }
 
 fn hosts(faults: &mut Faults<'_>, field: &Field<'_>) -> Vec<Located<String>> {
@@ -144,6 +155,9 @@ fn endpoint(
         labels,
         ports: own_ports,
         weight: weight.map(|weight| weight.value),
+        network: None,
+        locality: None,
+        service_account: None,
     })
 }
 

@@ -37,5 +37,5 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fie
     let http = rules.iter().filter_map(|rule| super::rule::read(faults, rule)).collect();
     let export_to = spec.get("exportTo").map(|field| field.texts(faults)).unwrap_or_default();
     spec.finish(faults, NOT_HONOURED);
-    VirtualService { meta, hosts, gateways, http, export_to }
+    VirtualService { meta, hosts, gateways, http, tls: None, tcp: None, export_to }
 }

@@ -6,9 +6,9 @@ use crate::{
     config::{
         Code, Diagnostic, Located, Location, Meta, Report, Resources,
         istio::{
-            Destination, DestinationRule, HttpMatch, HttpRoute, MirrorPolicy, Percent, Resolution,
-            RouteDestination, ServiceEntry, ServicePort, StringMatch, Subset, VirtualService,
-            WorkloadEndpoint,
+            Delegate, Destination, DestinationRule, DirectResponse, HttpMatch, HttpRoute, MeshLocation,
+            MirrorPolicy, Percent, Redirect, Resolution, RouteDestination, ServiceEntry, ServicePort,
+            StringMatch, Subset, VirtualService, WorkloadEndpoint,
         },
     },
     message::{BodyLength, Header, RequestHead, Version},
@@ -60,13 +60,20 @@ pub(super) fn service(name: &str, host: &str, endpoints: &[(&str, &str)]) -> Ser
         labels: labels(&[("version", version)]),
         ports: BTreeMap::new(),
         weight: None,
+        network: None,
+        locality: None,
+        service_account: None,
     };
     ServiceEntry {
         meta: meta(name),
         hosts: vec![text(host)],
+        addresses: Vec::new(),
         ports: vec![port(80, "http", "HTTP", 8080)],
+        location: MeshLocation::External,
         resolution: written(Resolution::Static),
         endpoints: endpoints.iter().map(endpoint).collect(),
+        workload_selector: None,
+        subject_alt_names: Vec::new(),
         export_to: Vec::new(),
     }
 }
@@ -77,11 +84,13 @@ pub(super) fn port(number: u16, name: &str, protocol: &str, target_port: u16) ->
 
 /// Subsets named after the versions they select.
 pub(super) fn versions(name: &str, host: &str, versions: &[&str]) -> DestinationRule {
-    let subset = |v: &&str| Subset { name: text(v), labels: labels(&[("version", v)]) };
+    let subset = |v: &&str| Subset { name: text(v), labels: labels(&[("version", v)]), traffic_policy: None };
     DestinationRule {
         meta: meta(name),
         host: text(host),
         subsets: versions.iter().map(subset).collect(),
+        traffic_policy: None,
+        workload_selector: None,
         export_to: Vec::new(),
     }
 }
@@ -92,6 +101,8 @@ pub(super) fn virtual_service(name: &str, host: &str, http: Vec<HttpRoute>) -> V
         hosts: vec![text(host)],
         gateways: Vec::new(),
         http,
+        tls: None,
+        tcp: None,
         export_to: Vec::new(),
     }
 }
@@ -100,6 +111,27 @@ pub(super) fn virtual_service(name: &str, host: &str, http: Vec<HttpRoute>) -> V
 pub(super) fn destination(text: &str) -> Destination {
     let (host, subset) = text.split_once('/').map_or((text, None), |(host, subset)| (host, Some(subset)));
     Destination { at: here(), host: self::text(host), subset: subset.map(self::text), port: None }
+}
+
+pub(super) fn redirect() -> Redirect {
+    Redirect {
+        at: here(),
+        uri: Some(text("/elsewhere")),
+        prefix_rewrite: None,
+        authority: None,
+        port: None,
+        derive_port: None,
+        scheme: None,
+        code: None,
+    }
+}
+
+pub(super) fn direct_response() -> DirectResponse {
+    DirectResponse { at: here(), status: written(204), body: None }
+}
+
+pub(super) fn delegate(name: &str) -> Delegate {
+    Delegate { at: here(), name: text(name), namespace: None }
 }
 
 /// A rule that routes to `my-app/v1` and mirrors to `my-app/v2`.
@@ -112,6 +144,12 @@ pub(super) fn rule(name: &str, matches: Vec<HttpMatch>) -> HttpRoute {
         redirect: None,
         direct_response: None,
         delegate: None,
+        rewrite: None,
+        timeout: None,
+        retries: None,
+        fault: None,
+        cors_policy: None,
+        headers: None,
         mirror: Some(destination("my-app/v2")),
         mirrors: Vec::new(),
         mirrors_at: None,
@@ -121,7 +159,7 @@ pub(super) fn rule(name: &str, matches: Vec<HttpMatch>) -> HttpRoute {
 }
 
 pub(super) fn route(to: &str, weight: Option<i64>) -> RouteDestination {
-    RouteDestination { at: here(), destination: destination(to), weight: weight.map(written) }
+    RouteDestination { at: here(), destination: destination(to), weight: weight.map(written), headers: None }
 }
 
 pub(super) fn policy(to: &str, percentage: Option<Percent>) -> MirrorPolicy {
@@ -179,6 +217,7 @@ pub(super) fn app(http: Vec<HttpRoute>) -> Resources {
         virtual_services: vec![virtual_service("my-app", APP, http)],
         destination_rules: vec![versions("my-app", APP, &["v1", "v2"])],
         service_entries: vec![service("my-app", APP, &[("10.0.0.1", "v1"), ("10.0.0.2", "v2")])],
+        ..Resources::default()
     }
 }
 

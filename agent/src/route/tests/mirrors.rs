@@ -69,9 +69,9 @@ fn an_entry_of_mirrors_without_a_destination_is_skipped() {
 /// Trap 21.
 #[test]
 fn a_rule_that_answers_by_itself_never_mirrors() {
-    let redirect = one(|r| r.redirect = Some(here()));
-    let direct = one(|r| r.direct_response = Some(here()));
-    for world in [redirect, direct] {
+    let redirected = one(|r| r.redirect = Some(redirect()));
+    let direct = one(|r| r.direct_response = Some(direct_response()));
+    for world in [redirected, direct] {
         assert_eq!(world.mirrors(), []);
         assert_eq!(world.codes(), [Code::MirrorsNothing, Code::NothingMirrored]);
     }
@@ -79,8 +79,8 @@ fn a_rule_that_answers_by_itself_never_mirrors() {
 
 #[test]
 fn a_rule_with_a_delegate_produces_nothing_and_does_not_end_the_list() {
-    let delegate = rule("delegate", vec![]).with(|r| r.delegate = Some(here()));
-    let world = compile(&app(vec![delegate, rule("next", vec![])]));
+    let delegating = rule("delegate", vec![]).with(|r| r.delegate = Some(delegate("other")));
+    let world = compile(&app(vec![delegating, rule("next", vec![])]));
     assert_eq!(world.rule_for(&get("/")), "next");
     assert_eq!(world.codes(), [Code::NotHonoured]);
 }

@@ -28,7 +28,7 @@ pub struct Changes {
 
 /// One of Envoy's header parsers: what it removes goes first, then all values are worked out, then it sets, then it
 /// adds. Names are never `host`, pseudo headers or framing.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeaderChanges {
     pub remove: Vec<HeaderName>,
     pub set: Vec<(HeaderName, Template)>,

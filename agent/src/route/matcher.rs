@@ -21,7 +21,7 @@ pub(super) struct Block {
 }
 
 /// What a value is compared with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Text {
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),

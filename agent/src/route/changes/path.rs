@@ -61,7 +61,9 @@ impl PathChange {
 impl PartialEq for PathChange {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Replace { matched: a, with: x }, Self::Replace { matched: b, with: y }) => a == b && x == y,
+            (Self::Replace { matched: a, with: x }, Self::Replace { matched: b, with: y }) => {
+                a == b && x == y
+            }
             (Self::Regex { regex: a, with: x }, Self::Regex { regex: b, with: y }) => {
                 a.as_str() == b.as_str() && x == y
             }

@@ -8,18 +8,23 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::HOST};
 use super::Original;
 
 /// A value with its gaps.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Template(Vec<Piece>);
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Piece {
     Text(Box<str>),
     /// `%REQ(X?Y):N%`: the first of these fields that the request has, its first N bytes.
-    Request { fields: Vec<Field>, most: usize },
-    Client { port: bool },
+    Request {
+        fields: Vec<Field>,
+        most: usize,
+    },
+    Client {
+        port: bool,
+    },
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Field {
     Method,
     Path,

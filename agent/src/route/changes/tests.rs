@@ -99,7 +99,10 @@ fn a_regex_rewrite_replaces_every_occurrence_but_none_in_the_query() {
         let with = PathChange::substitution(with, regex.captures_len() - 1).unwrap();
         PathChange::Regex { regex, with }.apply(path)
     };
-    assert_eq!(replaced("/v(\\d+)/", "/version-\\1/", "/v1/a/v2/b?x=/v3/"), "/version-1/a/version-2/b?x=/v3/");
+    assert_eq!(
+        replaced("/v(\\d+)/", "/version-\\1/", "/v1/a/v2/b?x=/v3/"),
+        "/version-1/a/version-2/b?x=/v3/"
+    );
     assert_eq!(replaced("a", "$1\\\\", "/a"), "/$1\\");
     for refused in ["\\2", "\\x", "\\"] {
         assert_eq!(PathChange::substitution(refused, 1), None, "{refused}");

@@ -1,6 +1,10 @@
 //! Small builders of what a reader would have read, and a way to ask the outcome.
 
-use std::{cell::Cell, collections::BTreeMap, net::SocketAddr};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::{
     config::{
@@ -10,13 +14,53 @@ use crate::{
             MirrorPolicy, Percent, Redirect, Resolution, RouteDestination, ServiceEntry, ServicePort,
             StringMatch, Subset, VirtualService, WorkloadEndpoint,
         },
+        kubernetes,
     },
     message::{BodyLength, Header, RequestHead, Version},
     record::Accounts,
     route::{Decision, Rule, Snapshot},
 };
 
+/// Where requests come from, unless a test says otherwise.
+pub(super) const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
 pub(super) const APP: &str = "my-app.default.svc.cluster.local";
+
+/// A Service of Kubernetes that selects the pods of an app: port 80, served at 8080.
+pub(super) fn kube_service(name: &str, app: &str) -> kubernetes::Service {
+    kubernetes::Service {
+        meta: meta(name),
+        kind: kubernetes::ServiceType::ClusterIp,
+        ports: vec![kubernetes::KubePort {
+            number: written(80),
+            name: "http".into(),
+            transport: kubernetes::Transport::Tcp,
+            target: kubernetes::TargetPort::Number(8080),
+            app_protocol: None,
+        }],
+        selector: labels(&[("app", app)]),
+        cluster_ips: Vec::new(),
+        headless: false,
+        external_name: None,
+        publish_not_ready_addresses: false,
+        export_to: Vec::new(),
+    }
+}
+
+/// A ready pod of an app.
+pub(super) fn pod(name: &str, app: &str, address: &str) -> kubernetes::Pod {
+    kubernetes::Pod {
+        meta: meta(name).with(|meta| meta.labels = labels(&[("app", app)])),
+        ips: vec![address.parse().unwrap()],
+        phase: kubernetes::PodPhase::Running,
+        ready: true,
+        terminating: false,
+        ports: BTreeMap::new(),
+        node: None,
+        host_network: false,
+        service_account: None,
+    }
+}
 
 /// Changes a value in passing.
 pub(super) trait With: Sized {
@@ -279,9 +323,14 @@ pub(super) fn in_force(resources: &Resources) -> World {
 impl World {
     /// The name of the rule for a request to an address; `-` for no rule, `?` for no host, None when not captured.
     pub(super) fn decide(&self, destination: &str, request: &Request) -> Option<String> {
+        self.decide_from(CLIENT, destination, request)
+    }
+
+    /// The same for a request of this client.
+    pub(super) fn decide_from(&self, client: IpAddr, destination: &str, request: &Request) -> Option<String> {
         let destination: SocketAddr = destination.parse().unwrap();
         let rules = self.snapshot.inbound(destination)?;
-        Some(request.read(|head| match rules.decide(head) {
+        Some(request.read(|head| match rules.decide(head, client) {
             Decision::Rule(rule) => rule.key.rule.clone(),
             Decision::NoRule => "-".into(),
             Decision::NoHost => "?".into(),
@@ -298,7 +347,7 @@ impl World {
         let Some(rules) = self.snapshot.inbound("10.0.0.1:8080".parse().unwrap()) else { return Vec::new() };
         let mirrors =
             |rule: &Rule| rule.mirrors.iter().map(|m| (m.cluster.name.clone(), m.share.0)).collect();
-        get("/").read(|head| match rules.decide(head) {
+        get("/").read(|head| match rules.decide(head, CLIENT) {
             Decision::Rule(rule) => mirrors(rule),
             Decision::NoRule | Decision::NoHost => Vec::new(),
         })

@@ -78,11 +78,11 @@ fn a_rule_that_answers_by_itself_never_mirrors() {
 }
 
 #[test]
-fn a_rule_with_a_delegate_produces_nothing_and_does_not_end_the_list() {
+fn a_rule_whose_delegate_is_missing_produces_nothing_and_does_not_end_the_list() {
     let delegating = rule("delegate", vec![]).with(|r| r.delegate = Some(delegate("other")));
     let world = compile(&app(vec![delegating, rule("next", vec![])]));
     assert_eq!(world.rule_for(&get("/")), "next");
-    assert_eq!(world.codes(), [Code::NotHonoured]);
+    assert_eq!(world.codes(), [Code::Delegation]);
 }
 
 /// Trap 17.
@@ -107,7 +107,7 @@ fn a_weight_of_zero_removes_one_of_several_destinations_but_not_the_only_one() {
 
 fn mirror_of(world: &World) -> Arc<Mirror> {
     let rules = world.snapshot.inbound("10.0.0.1:8080".parse().unwrap()).unwrap();
-    get("/").read(|head| match rules.decide(head) {
+    get("/").read(|head| match rules.decide(head, CLIENT) {
         Decision::Rule(rule) => Arc::clone(&rule.mirrors[0]),
         other => panic!("{other:?}"),
     })
@@ -155,7 +155,7 @@ fn equal_destinations_share_a_cluster_and_keep_books_of_their_own() {
     };
     let world = in_force(&app(vec![rule("it", vec![on_path(prefix("/a"))]), rule("it", vec![]).with(twice)]));
     let rules = world.snapshot.inbound("10.0.0.1:8080".parse().unwrap()).unwrap();
-    let mirrors = get("/").read(|head| match rules.decide(head) {
+    let mirrors = get("/").read(|head| match rules.decide(head, CLIENT) {
         Decision::Rule(rule) => rule.mirrors.clone(),
         other => panic!("{other:?}"),
     });

@@ -99,9 +99,8 @@ fn what_no_client_may_send_is_refused() {
 /// Trap 18.
 #[test]
 fn a_copy_shows_what_its_rule_changes() {
-    let list = |name: &'static str, value| {
-        vec![(HeaderName::from_static(name), Template::new(value).unwrap())]
-    };
+    let list =
+        |name: &'static str, value| vec![(HeaderName::from_static(name), Template::new(value).unwrap())];
     let step = HeaderChanges {
         remove: vec![HeaderName::from_static("cookie"), HeaderName::from_static("x-mark")],
         set: list("x-from", "%REQ(:authority)%"),
@@ -116,9 +115,11 @@ fn a_copy_shows_what_its_rule_changes() {
     let headers = headers.map(|(name, value)| Header { name, value: value.as_bytes() });
     let (version, body) = (Version::Http11, BodyLength::None);
     let head = RequestHead { method: "GET", target: "/v1/x?y", version, headers: &headers, body };
-    let copy = pack(&head, Some(Arc::new(changes))).to_request(&HeaderName::from_static("x-mark"), ()).unwrap();
+    let copy =
+        pack(&head, Some(Arc::new(changes))).to_request(&HeaderName::from_static("x-mark"), ()).unwrap();
     assert_eq!(copy.uri(), "/v2/x?y");
-    let fields: Vec<_> = copy.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+    let fields: Vec<_> =
+        copy.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
     assert_eq!(fields, ["host: other", "x-a: 1", "x-a: 2", "x-from: shop", "x-mark: 1"]);
 }
 

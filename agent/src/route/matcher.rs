@@ -1,7 +1,7 @@
 //! One compiled match block and its verdict on a request. As in Envoy, method, scheme, authority and headers are all
 //! conditions on header fields; path and query parameters stand beside them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use regex::bytes::Regex;
 
@@ -89,6 +89,84 @@ impl Block {
             && self.query.iter().all(|(name, text)| {
                 first_parameter(query, name).is_some_and(|value| text.holds(value.as_bytes()))
             })
+    }
+}
+
+/// A condition that does not hold, and what the request has in its place.
+#[derive(Debug)]
+pub(super) struct Miss {
+    condition: String,
+    found: Option<String>,
+}
+
+impl Block {
+    /// The first condition that does not hold, for a person; None when all do.
+    pub(super) fn miss(&self, head: &RequestHead<'_>, source: Option<&Source>) -> Option<Miss> {
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (path, query) = path_and_query(head);
+        if !self.source.holds(source) {
+            let found = source.map(|s| {
+                let labels: Vec<_> = s.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                format!("{} {}", s.namespace, labels.join(",")).trim_end().to_owned()
+            });
+            return Some(Miss { condition: format!("source: {}", self.source), found });
+        }
+        if !self.path.holds(path.as_bytes()) {
+            return Some(Miss { condition: format!("uri: {}", self.path), found: Some(path.to_owned()) });
+        }
+        if let Some(missed) = self.fields.iter().find(|condition| !condition.holds(head)) {
+            let found = missed.field.read(head).map(|value| lossy(&value));
+            return Some(Miss { condition: missed.to_string(), found });
+        }
+        let missed = self.query.iter().find(|(name, text)| {
+            !first_parameter(query, name).is_some_and(|value| text.holds(value.as_bytes()))
+        });
+        missed.map(|(name, text)| Miss {
+            condition: format!("queryParams[{name}]: {text}"),
+            found: first_parameter(query, name).map(str::to_owned),
+        })
+    }
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.found {
+            Some(found) => write!(f, "{}, but it is `{found}`", self.condition),
+            None => write!(f, "{}, but there is none", self.condition),
+        }
+    }
+}
+
+impl fmt::Display for FieldCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let not = if self.without { "not " } else { "" };
+        match &self.field {
+            Field::Method => write!(f, "method: {not}{}", self.text),
+            Field::Scheme => write!(f, "scheme: {not}{}", self.text),
+            Field::Authority => write!(f, "authority: {not}{}", self.text),
+            Field::Path => write!(f, "headers[:path]: {not}{}", self.text),
+            Field::Header(name) if self.without => write!(f, "withoutHeaders[{name}]: not {}", self.text),
+            Field::Header(name) => write!(f, "headers[{name}]: {}", self.text),
+        }
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, text) = match self {
+            Self::Exact(text) => ("exact", text),
+            Self::Prefix(text) => ("prefix", text),
+            Self::ExactAnyCase(text) => ("exact (any case)", text),
+            Self::PrefixAnyCase(text) => ("prefix (any case)", text),
+            Self::Elements(text) => ("path prefix", text),
+            Self::Regex(regex) => {
+                let pattern = regex.as_str();
+                let written = pattern.strip_prefix("^(?:").and_then(|p| p.strip_suffix(")$"));
+                return write!(f, "regex `{}`", written.unwrap_or(pattern));
+            }
+            Self::Present => return f.write_str("present"),
+        };
+        write!(f, "{kind} `{}`", String::from_utf8_lossy(text))
     }
 }
 

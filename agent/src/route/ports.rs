@@ -72,6 +72,10 @@ impl PortRules {
         &self.owners
     }
 
+    pub(super) fn at(&self) -> CapturedPort {
+        self.at
+    }
+
     pub(super) fn mirrors(&self) -> bool {
         self.owners.iter().flat_map(|owner| &owner.rulings).any(|(_, ruling)| ruling.mirrors())
     }

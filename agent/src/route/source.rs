@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     net::IpAddr,
     sync::Arc,
 };
@@ -66,5 +67,13 @@ impl SourceCondition {
                 self.namespace.as_ref().is_none_or(|namespace| *namespace == source.namespace)
                     && self.labels.iter().all(|(key, value)| source.labels.get(key) == Some(value))
             })
+    }
+}
+
+impl fmt::Display for SourceCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let namespace = self.namespace.iter().map(|namespace| format!("namespace {namespace}"));
+        let labels = self.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        f.write_str(&namespace.chain(labels).collect::<Vec<_>>().join(", "))
     }
 }

@@ -78,6 +78,8 @@ codes! {
     UnknownPrimary = ("UMB0208", Warning),
     /// A VirtualService's host that is in no ServiceEntry.
     UnmatchedHost = ("UMB0209", Warning),
+    /// A document of a kind that says nothing about mirroring.
+    Skipped = ("UMB0210", Warning),
 }
 
 /// One fault.

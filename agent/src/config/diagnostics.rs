@@ -90,6 +90,8 @@ codes! {
     SecretsExposed = ("UMB0224", Warning),
     /// Requests that write are copied to a host outside of the mesh.
     ExternalWrites = ("UMB0225", Warning),
+    /// A document of a kind that says nothing about mirroring.
+    Skipped = ("UMB0210", Warning),
 }
 
 /// One fault.
@@ -119,6 +121,13 @@ impl Report {
     /// True when the configuration must be refused.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|d| d.code.severity() == Severity::Error)
+    }
+}
+
+impl Diagnostic {
+    /// The configuration is refused for it.
+    pub fn is_error(&self) -> bool {
+        self.code.severity() == Severity::Error
     }
 }
 

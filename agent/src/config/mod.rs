@@ -6,6 +6,7 @@ pub mod diagnostics;
 mod field;
 mod fields;
 pub mod gateway;
+mod honoured;
 pub mod istio;
 mod kinds;
 pub mod kubernetes;
@@ -14,6 +15,7 @@ mod render;
 pub mod shadow_policy;
 #[cfg(test)]
 mod testing;
+mod typed;
 pub mod umbra;
 mod values;
 

@@ -23,7 +23,20 @@ use crate::{
     record::Accounts,
 };
 
-pub(super) fn compile(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Snapshot {
+/// Which ports a snapshot has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Those that are captured, and what must not fall to their rules.
+    Captured,
+    Everything,
+}
+
+pub(super) fn compile(
+    resources: &Resources,
+    accounts: &Accounts,
+    report: &mut Report,
+    keep: Keep,
+) -> Snapshot {
     let mut findings = Findings::new(report);
     let registry = Registry::new(resources, &mut findings);
     let sources = Arc::new(Sources::new(resources));
@@ -58,7 +71,7 @@ pub(super) fn compile(resources: &Resources, accounts: &Accounts, report: &mut R
     }
     tables.report_idle(&registry);
     exposure::report(&virtual_services, &mut tables.compiler);
-    let snapshot = index(ports);
+    let snapshot = index(ports, keep);
     if snapshot.captured_ports().is_empty() && !tables.compiler.findings.has_errors() {
         let any = resources.virtual_services.first().map(|vs| vs.meta.name.at.clone());
         let any = any.or_else(|| resources.http_routes.first().map(|route| route.meta.name.at.clone()));
@@ -71,13 +84,14 @@ pub(super) fn compile(resources: &Resources, accounts: &Accounts, report: &mut R
 }
 
 /// Keeps what is captured, and exact addresses that must not fall to rules for every address.
-fn index(ports: BTreeMap<CapturedPort, PortRules>) -> Snapshot {
+fn index(ports: BTreeMap<CapturedPort, PortRules>, keep: Keep) -> Snapshot {
+    let all = keep == Keep::Everything;
     let mut snapshot = Snapshot::default();
     // None sorts before every address: the rules for every address come first.
     for (CapturedPort { address, port }, rules) in ports {
         match address {
-            None if rules.mirrors() => drop(snapshot.any.insert(port, Arc::new(rules))),
-            Some(address) if rules.mirrors() || snapshot.any.contains_key(&port) => {
+            None if all || rules.mirrors() => drop(snapshot.any.insert(port, Arc::new(rules))),
+            Some(address) if all || rules.mirrors() || snapshot.any.contains_key(&port) => {
                 snapshot.exact.insert((address, port), Arc::new(rules));
             }
             _ => {}

@@ -40,6 +40,7 @@ mod ways;
 
 use std::{
     collections::HashMap,
+    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -149,6 +150,16 @@ pub struct CapturedPort {
     pub port: u16,
 }
 
+/// `10.0.0.1:8080`, `*:8080`
+impl fmt::Display for CapturedPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => SocketAddr::new(address, self.port).fmt(f),
+            None => write!(f, "*:{}", self.port),
+        }
+    }
+}
+
 impl CapturedPort {
     fn of(socket: SocketAddr) -> Self {
         Self { address: Some(socket.ip()).filter(|ip| !ip.is_unspecified()), port: socket.port() }
@@ -192,15 +203,24 @@ impl Snapshot {
     /// An account is opened for each mirror in force; a caller that discards the snapshot calls
     /// [`Accounts::forget_unused`].
     pub fn compile(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Self {
-        compile::compile(resources, accounts, report)
+        compile::compile(resources, accounts, report, compile::Keep::Captured)
+    }
+
+    /// The same with services for which nothing is mirrored, for a dry run.
+    pub fn compile_everything(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Self {
+        compile::compile(resources, accounts, report, compile::Keep::Everything)
     }
 
     /// The rules of a dialled address; None when nothing there is mirrored.
     pub fn inbound(&self, destination: SocketAddr) -> Option<&Arc<PortRules>> {
+        self.at(destination).filter(|rules| rules.mirrors())
+    }
+
+    /// The rules of a dialled address, as far as they were kept.
+    pub fn at(&self, destination: SocketAddr) -> Option<&Arc<PortRules>> {
         self.exact
             .get(&(destination.ip().to_canonical(), destination.port()))
             .or_else(|| self.any.get(&destination.port()))
-            .filter(|rules| rules.mirrors())
     }
 
     /// Every address and port for which some rule mirrors, in order.
@@ -212,11 +232,16 @@ impl Snapshot {
 
     /// Every captured port with its rules, in no order.
     pub fn ports(&self) -> impl Iterator<Item = (CapturedPort, &Arc<PortRules>)> {
+        self.all_ports().filter(|(_, rules)| rules.mirrors())
+    }
+
+    /// The same with those kept for a dry run.
+    pub fn all_ports(&self) -> impl Iterator<Item = (CapturedPort, &Arc<PortRules>)> {
         let exact = self
             .exact
             .iter()
             .map(|(&(address, port), rules)| (CapturedPort { address: Some(address), port }, rules));
         let any = self.any.iter().map(|(&port, rules)| (CapturedPort { address: None, port }, rules));
-        exact.chain(any).filter(|(_, rules)| rules.mirrors())
+        exact.chain(any)
     }
 }

@@ -72,7 +72,8 @@ impl PortRules {
         &self.owners
     }
 
-    pub(super) fn at(&self) -> CapturedPort {
+    /// The endpoint.
+    pub fn at(&self) -> CapturedPort {
         self.at
     }
 
@@ -105,6 +106,16 @@ impl PortRules {
 }
 
 impl Owner {
+    /// How specifically a host names this service; None when it does not.
+    pub fn names(&self, host: &str) -> Option<usize> {
+        self.host.names(host)
+    }
+
+    /// The service ports that lead to the endpoint.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.rulings.iter().map(|&(port, _)| port)
+    }
+
     /// Which service port was dialled is not known here. Where it matters, the port the client named tells (80 when it
     /// named none), else the first one written.
     pub(super) fn ruling(&self, head: &RequestHead<'_>) -> &Ruling {

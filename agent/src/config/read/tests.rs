@@ -136,10 +136,11 @@ fn what_is_no_known_object_is_named() {
         ),
         (
             "apiVersion: v1\nkind: ConfigMap\n",
-            "UMB0102 2:7 kind: `ConfigMap` is not a kind known here (known: VirtualService \
-             (networking.istio.io), \
-             DestinationRule (networking.istio.io), ServiceEntry (networking.istio.io), AgentConfig \
-             (umbra.dev), List)",
+            "UMB0210 2:7 kind: `ConfigMap` is not a kind known here: left unread",
+        ),
+        (
+            "apiVersion: v1\nkind: DestinationRules\n",
+            "UMB0102 2:7 kind: `DestinationRules` is not a kind known here (did you mean DestinationRule?)",
         ),
         (
             "apiVersion: networking.istio.io/v2\nkind: VirtualService\n",

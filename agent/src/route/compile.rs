@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     CapturedPort, Snapshot,
     clusters::Clusters,
-    delegates, exposure,
+    delegates,
+    exposure::Exposure,
     findings::Findings,
     gateway::Attachments,
     hosts::ServiceHost,
@@ -45,7 +46,13 @@ pub(super) fn compile(
     let attachments = Attachments::new(resources, &registry, &mut findings);
     let clusters = Clusters::new(&registry, Subsets::new(&resources.destination_rules));
     let grants = &resources.reference_grants;
-    let compiler = Compiler { clusters, findings, sources_known: !sources.is_empty(), grants };
+    let compiler = Compiler {
+        clusters,
+        findings,
+        sources_known: !sources.is_empty(),
+        grants,
+        exposure: Exposure::default(),
+    };
     let mut tables = Tables::new(&virtual_services, accounts, compiler);
 
     let mut ports = BTreeMap::<CapturedPort, PortRules>::new();
@@ -70,7 +77,8 @@ pub(super) fn compile(
         }
     }
     tables.report_idle(&registry);
-    exposure::report(&virtual_services, &mut tables.compiler);
+    let Compiler { exposure, findings, .. } = &mut tables.compiler;
+    exposure.report_loops(findings);
     let snapshot = index(ports, keep);
     if snapshot.captured_ports().is_empty() && !tables.compiler.findings.has_errors() {
         let any = resources.virtual_services.first().map(|vs| vs.meta.name.at.clone());

@@ -86,6 +86,8 @@ impl<'a> Compiler<'a, '_> {
         let site = root.item("rules", index);
         let blocks = matches::blocks(route, index, &site, &mut self.findings);
         let meaning = self.route_meaning(route, index, listener, &site);
+        let seen: Vec<_> = blocks.iter().map(|(_, (_, block))| block).collect();
+        self.expose(&meaning, &seen, &site, (route.kind(), route.meta()));
         let mut opener = Opener::new(key, meaning, &mut self.clusters, accounts);
         for (number, (specificity, block)) in blocks {
             let id = BlockId { block: number, ..id };

@@ -12,7 +12,7 @@ use super::{
     share::{Share, Written},
 };
 use crate::config::{
-    Code,
+    Code, Location,
     istio::{self, CorsPolicy, HttpRoute, UnmatchedPreflights},
 };
 use http::HeaderValue;
@@ -21,11 +21,19 @@ use http::HeaderValue;
 #[derive(Debug, Default)]
 pub(super) struct Meaning<'a> {
     pub(super) action: Action,
-    pub(super) mirrors: Vec<(Place<'a>, Share)>,
+    pub(super) mirrors: Vec<Mirrored<'a>>,
     pub(super) primaries: Vec<Primary<'a>>,
     pub(super) rewritten: Option<Rewritten>,
     pub(super) cors: Option<Cors>,
     pub(super) unmirrored: Option<Unmirrored>,
+}
+
+/// A mirror that can get copies.
+#[derive(Debug)]
+pub(super) struct Mirrored<'a> {
+    pub(super) place: Place<'a>,
+    pub(super) share: Share,
+    pub(super) at: Location,
 }
 
 /// A destination of the rule that exists, and what is changed on the way there, the path aside.
@@ -43,6 +51,12 @@ pub(super) struct Cors {
     pub(super) answers_all: bool,
 }
 
+impl<'a> Mirrored<'a> {
+    pub(super) fn new((place, share): (Place<'a>, Share), at: &Location) -> Self {
+        Self { place, share, at: at.clone() }
+    }
+}
+
 impl<'a> Compiler<'a, '_> {
     /// Every mirror that can get a copy: `mirror`, then `mirrors` in order. `listener` is the service port the rule is
     /// compiled for.
@@ -56,13 +70,15 @@ impl<'a> Compiler<'a, '_> {
         let mut mirrors = Vec::new();
         if let Some(destination) = &route.mirror {
             let place = self.place(destination, namespace, listener, &site.field("mirror"));
-            mirrors.extend(place.zip(self.share(&Written::of_rule(route), site)));
+            let found = place.zip(self.share(&Written::of_rule(route), site));
+            mirrors.extend(found.map(|found| Mirrored::new(found, &destination.at)));
         }
         for (index, policy) in route.mirrors.iter().enumerate() {
             let Some(destination) = &policy.destination else { continue };
             let site = site.item("mirrors", index);
             let place = self.place(destination, namespace, listener, &site.field("destination"));
-            mirrors.extend(place.zip(self.share(&Written::of_policy(policy), &site)));
+            let found = place.zip(self.share(&Written::of_policy(policy), &site));
+            mirrors.extend(found.map(|found| Mirrored::new(found, &destination.at)));
         }
         let mut meaning = Meaning { mirrors, ..Meaning::default() };
         meaning.action = match (&route.redirect, &route.direct_response) {
@@ -103,7 +119,7 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
-    pub(super) fn warn_if_empty(&mut self, place: Place<'a>, at: &crate::config::Location, site: &Site<'_>) {
+    pub(super) fn warn_if_empty(&mut self, place: Place<'a>, at: &Location, site: &Site<'_>) {
         if self.clusters.cluster(place).endpoints.is_empty() {
             let what = format!("`{}` has no endpoints: every copy will be dropped", place.text());
             let hint = "see the endpoints of its service, whether they are ready, and `labels` of the subset";

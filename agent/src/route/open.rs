@@ -6,7 +6,7 @@ use super::{
     Mirror, Rule, Share, Unmirrored, alter,
     changes::{Changes, Matched},
     clusters::{Clusters, Place},
-    mirrors::Meaning,
+    mirrors::{Meaning, Mirrored},
     rules::unique,
     ways::{Preflight, Ways},
 };
@@ -29,7 +29,7 @@ impl<'a> Opener<'a> {
         accounts: &Accounts,
     ) -> Self {
         let mut texts = BTreeSet::new();
-        let mut open = |(place, share): (Place<'a>, Share)| {
+        let mut open = |Mirrored { place, share, .. }: Mirrored<'a>| {
             let mirror = unique(&mut texts, place.text());
             let account = accounts.account(&MirrorKey { rule: (*key).clone(), mirror });
             clusters.cluster(place);

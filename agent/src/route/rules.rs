@@ -6,6 +6,7 @@ use super::{
     clusters::Clusters,
     conditions,
     delegates::{Merged, MergedRule},
+    exposure::Exposure,
     findings::{Findings, Site},
     matcher::Block,
     open::Opener,
@@ -23,6 +24,7 @@ pub(super) struct Compiler<'a, 'r> {
     /// Some workloads are known by their addresses.
     pub(super) sources_known: bool,
     pub(super) grants: &'a [ReferenceGrant],
+    pub(super) exposure: Exposure<'a>,
 }
 
 /// What became of a rule in a table.
@@ -58,6 +60,8 @@ impl<'a> Compiler<'a, '_> {
                 None => Fate::Present,
             };
             if fate == Fate::Present {
+                let seen: Vec<_> = blocks.iter().map(|(_, block)| block).collect();
+                self.expose(&meaning, &seen, &site, ("VirtualService", &rule.origin.meta));
                 let mut opener = Opener::new(key, meaning, &mut self.clusters, accounts);
                 for (id, block) in blocks {
                     let ways = opener.ways(block.matched(), &mut self.clusters);

@@ -15,7 +15,7 @@ use super::{
     exports,
     findings::{Findings, Site},
 };
-use crate::config::{Code, Located, Location, Meta, Resources, kubernetes::SlicePort};
+use crate::config::{Code, Located, Meta, Resources, kubernetes::SlicePort};
 
 /// How many names are compared by their letters in one compilation: a person reads few hints, and comparing is slow.
 const COMPARISONS: usize = 50_000;
@@ -175,10 +175,6 @@ impl<'a> Service<'a> {
             Kind::Entry => "ServiceEntry",
         };
         format!("{kind} {}", self.meta.qualified())
-    }
-
-    pub(super) fn at(&self) -> &'a Location {
-        &self.meta.name.at
     }
 }
 

@@ -3,6 +3,7 @@
 mod build;
 mod copies;
 mod delegates;
+mod exposure;
 mod hosts;
 mod inbound;
 mod matching;

@@ -13,7 +13,7 @@ use crate::{
         alter::{self, Altered, Rewritten, Values},
         clusters::Place,
         findings::Site,
-        mirrors::{Meaning, Primary},
+        mirrors::{Meaning, Mirrored, Primary},
         rules::Compiler,
         share::Share,
     },
@@ -34,7 +34,9 @@ impl<'a> Compiler<'a, '_> {
             let site = site.item("filters", number);
             match &filter.kind {
                 FilterKind::RequestMirror(mirror) => match self.mirror(route, mirror, listener, &site) {
-                    Some(found) => meaning.mirrors.extend(found),
+                    Some(found) => {
+                        meaning.mirrors.extend(found.map(|f| Mirrored::new(f, &mirror.at)));
+                    }
                     None => unresolved = true,
                 },
                 FilterKind::RequestHeaderModifier(written) => modifier = Some(written),

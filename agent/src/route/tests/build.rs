@@ -113,7 +113,7 @@ pub(super) fn service(name: &str, host: &str, endpoints: &[(&str, &str)]) -> Ser
         hosts: vec![text(host)],
         addresses: Vec::new(),
         ports: vec![port(80, "http", "HTTP", 8080)],
-        location: MeshLocation::External,
+        location: MeshLocation::Internal,
         resolution: written(Resolution::Static),
         endpoints: endpoints.iter().map(endpoint).collect(),
         workload_selector: None,

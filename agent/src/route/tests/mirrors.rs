@@ -57,7 +57,7 @@ fn mirrors_have_shares_of_their_own_and_keep_their_order() {
     });
     let v1 = V2.replace("v2", "v1");
     assert_eq!(world.mirrors(), [(V2.to_owned(), 1_000_000), (v1, 250_000)]);
-    assert_eq!(world.codes(), [Code::MirrorsNothing]);
+    assert_eq!(world.codes(), [Code::MirrorsNothing, Code::LiveShadow]);
 }
 
 #[test]

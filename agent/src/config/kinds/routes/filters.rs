@@ -13,7 +13,7 @@ use crate::config::{
 };
 
 /// Each filter's type and the field that describes it.
-const FIELDS: &[(&str, &str)] = &[
+const FIELDS: [(&str, &str); 8] = [
     ("RequestMirror", "requestMirror"),
     ("RequestHeaderModifier", "requestHeaderModifier"),
     ("ResponseHeaderModifier", "responseHeaderModifier"),
@@ -68,7 +68,8 @@ fn type_of(kind: &FilterKind) -> &str {
 
 fn filter(faults: &mut Faults<'_>, field: &Field<'_>, route: Route) -> Option<Filter> {
     field.map(faults, Foreign, |faults, fields, at| {
-        let known = if route == Route::Grpc { &FIELDS[..GRPC] } else { FIELDS };
+        fields.ignore(&FIELDS.map(|(_, field)| field));
+        let known = if route == Route::Grpc { &FIELDS[..GRPC] } else { &FIELDS[..] };
         let kind = fields.required(faults, "type").and_then(|field| field.one_of(faults, known))?.value;
         for (name, other) in FIELDS.iter().filter(|(_, other)| *other != kind && fields.has(other)) {
             let what = format!("belongs to a filter of type {name}");

@@ -170,7 +170,8 @@ impl Sink for Exchanges<'_> {
             response_bytes: None,
             status: 0,
         };
-        if let Some(Decision::Rule(rule)) = snapshot.inbound(self.destination).map(|rules| rules.decide(head))
+        if let Some(Decision::Rule(rule)) =
+            snapshot.inbound(self.destination).map(|rules| rules.decide(head, self.client.ip()))
         {
             exchange.rule = Some(Arc::clone(&rule.key));
             let draw = fastrand::u64(..);

@@ -41,12 +41,17 @@ pub struct Compiled {
 }
 
 impl Source {
-    /// Reads everything anew and compiles it.
-    pub fn compile(&self, accounts: &Accounts) -> Compiled {
-        let (resources, mut report, sources) = match self {
+    /// Reads everything anew.
+    pub fn read(&self) -> (Resources, Report, Sources) {
+        match self {
             Self::Files(paths) => files::load(paths),
             Self::CommandLine(text) => command_line(text),
-        };
+        }
+    }
+
+    /// Reads everything anew and compiles it.
+    pub fn compile(&self, accounts: &Accounts) -> Compiled {
+        let (resources, mut report, sources) = self.read();
         let snapshot = Snapshot::compile(&resources, accounts, &mut report);
         Compiled { resources, snapshot, report, sources }
     }

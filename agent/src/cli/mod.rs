@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod log;
+mod matches;
 mod quick;
 mod run;
 
@@ -30,6 +31,8 @@ enum Command {
     Run(run::Arguments),
     /// Find every fault in configuration files, without running anything.
     Check(check::Arguments),
+    /// Tell what the rules would do with a request, and why, without running anything.
+    Match(matches::Arguments),
     /// Tell whether this machine can capture traffic, and what happens where it cannot.
     Doctor(doctor::Arguments),
 }
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
+        Command::Match(request) => request.execute(),
         Command::Doctor(doctor) => doctor.execute(),
     };
     done.unwrap_or_else(|error| {

@@ -85,6 +85,7 @@ kind: ServiceEntry
 metadata: {{name: app}}
 spec:
   hosts: [app.umbra.internal]
+  location: MESH_INTERNAL
   resolution: STATIC
   ports: [{{number: {captured}, name: http, protocol: HTTP}}]
   endpoints: [{{address: 0.0.0.0}}]
@@ -94,6 +95,7 @@ kind: ServiceEntry
 metadata: {{name: shadow}}
 spec:
   hosts: [shadow.umbra.internal]
+  location: MESH_INTERNAL
   resolution: STATIC
   ports: [{{number: {port}, name: http, protocol: HTTP}}]
   endpoints: [{endpoints}]

@@ -78,6 +78,20 @@ codes! {
     UnknownPrimary = ("UMB0208", Warning),
     /// A VirtualService's host that is in no ServiceEntry.
     UnmatchedHost = ("UMB0209", Warning),
+    /// A delegate that is missing, not exported, unused, or in conflict with the rule that delegates to it.
+    Delegation = ("UMB0220", Warning),
+    /// A reference of a route that does not resolve: Gateway API's `ResolvedRefs=False` with its reason.
+    UnresolvedRef = ("UMB0221", Warning),
+    /// A shadow that also gets live traffic.
+    LiveShadow = ("UMB0222", Warning),
+    /// Copies that would be mirrored again, were they not marked.
+    MirrorLoop = ("UMB0223", Warning),
+    /// Credentials are copied to a host outside of the mesh.
+    SecretsExposed = ("UMB0224", Warning),
+    /// Requests that write are copied to a host outside of the mesh.
+    ExternalWrites = ("UMB0225", Warning),
+    /// A document of a kind that says nothing about mirroring.
+    Skipped = ("UMB0210", Warning),
 }
 
 /// One fault.
@@ -107,6 +121,13 @@ impl Report {
     /// True when the configuration must be refused.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|d| d.code.severity() == Severity::Error)
+    }
+}
+
+impl Diagnostic {
+    /// The configuration is refused for it.
+    pub fn is_error(&self) -> bool {
+        self.code.severity() == Severity::Error
     }
 }
 

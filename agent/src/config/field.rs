@@ -6,6 +6,7 @@ use super::{
     Code, Diagnostic, Located, Location, Report,
     decode::{Key, Node, Value},
     fields::Fields,
+    honoured::Honoured,
 };
 
 /// Where faults of one object go.
@@ -13,6 +14,8 @@ pub(super) struct Faults<'r> {
     pub(super) report: &'r mut Report,
     /// `VirtualService default/my-app`
     pub(super) object: Option<String>,
+    /// What is made of the fields of its kind.
+    pub(super) honoured: &'static Honoured,
 }
 
 impl Faults<'_> {
@@ -33,6 +36,11 @@ impl Faults<'_> {
             hint: None,
         });
         self.report.diagnostics.last_mut().expect("pushed one line above")
+    }
+
+    /// Warns of a field that has a meaning, but not to the agent.
+    pub(super) fn unhonoured(&mut self, at: &Location, path: &str, meaning: &str) {
+        self.add(Code::NotHonoured, at, path, format!("read but not honoured yet: {meaning}"));
     }
 }
 

@@ -17,9 +17,8 @@ pub(super) struct Fields<'n> {
 /// Whose field names these are, which decides how a strange one is taken.
 #[derive(Clone, Copy)]
 pub(super) enum Names {
-    /// Istio has more fields than umbra honours: a warning. The first part of a pair is a field that is known but
-    /// not honoured, the second what that means.
-    Istio(&'static [(&'static str, &'static str)]),
+    /// Others may know more fields than umbra does: a warning.
+    Foreign,
     /// Ours: an error.
     Umbra,
 }
@@ -31,6 +30,10 @@ impl<'n> Fields<'n> {
 
     pub(super) fn at(&self) -> &'n Location {
         self.at
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     pub(super) fn path_of(&self, name: &str) -> String {
@@ -66,50 +69,57 @@ impl<'n> Fields<'n> {
         self.entries.iter().any(|(key, node)| named(key) && !matches!(node.value, Value::Null))
     }
 
-    /// Reports every key that was not asked for.
+    /// Reports every key that has no effect: nobody asked for it, or it is not honoured.
     pub(super) fn finish(self, faults: &mut Faults<'_>, names: Names) {
         for (key, node) in self.entries {
             let written = key.name.as_str();
-            if self.asked.contains(&written) {
+            let spelt = |name: &&&str| **name == written || snake_case(name) == written;
+            if matches!(node.value, Value::Null) && matches!(names, Names::Foreign) {
                 continue;
             }
-            let path = self.path_of(written);
-            if let Some(name) = self.asked.iter().find(|name| snake_case(name) == written)
-                && matches!(names, Names::Istio(_))
+            // Exact spellings first: comparing the others costs an allocation each.
+            let exact = self.asked.iter().find(|name| **name == written);
+            match exact.or_else(|| self.asked.iter().find(spelt).filter(|_| matches!(names, Names::Foreign)))
             {
-                if self.entries.iter().any(|(key, _)| key.name == **name) {
-                    let what = format!("another spelling of `{name}`, which is written too");
-                    faults.add(Code::Conflict, &key.at, &path, what).help("keep one of them");
-                }
-                continue;
+                Some(name) => self.known(faults, key, name),
+                None => self.strange(faults, key, names),
             }
-            let fault = match names {
-                Names::Umbra => faults.add(Code::UnknownField, &key.at, &path, "no such field"),
-                Names::Istio(_) if matches!(node.value, Value::Null) => continue,
-                Names::Istio(others) => {
-                    match others.iter().find(|(name, _)| *name == written || snake_case(name) == written) {
-                        Some((_, meaning)) => {
-                            let what = format!("read but not honoured yet: {meaning}");
-                            faults.add(Code::NotHonoured, &key.at, &path, what);
-                            continue;
-                        }
-                        None => {
-                            faults.add(Code::NotHonoured, &key.at, &path, "not a field known here: no effect")
-                        }
-                    }
-                }
-            };
-            let others = if let Names::Istio(others) = names { others } else { &[] };
-            let known = self.asked.iter().chain(others.iter().map(|(name, _)| name));
-            // A long key is no slip of a name, and costs its length to compare.
-            let known = known.filter(|_| written.len() <= 64);
-            let distance = |name: &&&str| strsim::damerau_levenshtein(name, written);
-            let near = known.min_by_key(distance).filter(|name| distance(name) <= 1 + written.len() / 5);
-            if let Some(name) = near {
-                fault.help(format!("did you mean `{name}`?"));
-            } else if matches!(names, Names::Umbra) {
-                fault.help(format!("fields known here: {}", self.asked.join(", ")));
+        }
+    }
+
+    fn known(&self, faults: &mut Faults<'_>, key: &Key, name: &str) {
+        if key.name != name && self.entries.iter().any(|(key, _)| key.name == name) {
+            let what = format!("another spelling of `{name}`, which is written too");
+            let path = self.path_of(&key.name);
+            faults.add(Code::Conflict, &key.at, &path, what).help("keep one of them");
+        } else if let Some(meaning) = faults.honoured.unhonoured(&self.path_of(name)) {
+            faults.unhonoured(&key.at, &self.path_of(&key.name), meaning);
+        }
+    }
+
+    fn strange(&self, faults: &mut Faults<'_>, key: &Key, names: Names) {
+        let (written, path) = (key.name.as_str(), self.path_of(&key.name));
+        let honoured = faults.honoured;
+        let listed = honoured.below(&self.path).find(|name| *name == written || snake_case(name) == written);
+        if let Some(meaning) = listed.and_then(|name| honoured.unhonoured(&self.path_of(name))) {
+            faults.unhonoured(&key.at, &path, meaning);
+            return;
+        }
+        let fault = match names {
+            Names::Umbra => faults.add(Code::UnknownField, &key.at, &path, "no such field"),
+            Names::Foreign => {
+                faults.add(Code::NotHonoured, &key.at, &path, "not a field known here: no effect")
             }
+        };
+        let known = self.asked.iter().copied().chain(honoured.below(&self.path));
+        // A long key is no slip of a name, and costs its length to compare.
+        let known = known.filter(|_| written.len() <= 64);
+        let distance = |name: &&str| strsim::damerau_levenshtein(name, written);
+        let near = known.min_by_key(|name| (distance(name), *name));
+        if let Some(name) = near.filter(|name| distance(name) <= 1 + written.len() / 5) {
+            fault.help(format!("did you mean `{name}`?"));
+        } else if matches!(names, Names::Umbra) {
+            fault.help(format!("fields known here: {}", self.asked.join(", ")));
         }
     }
 }

@@ -5,12 +5,17 @@ mod decode;
 pub mod diagnostics;
 mod field;
 mod fields;
+pub mod gateway;
+mod honoured;
 pub mod istio;
 mod kinds;
+pub mod kubernetes;
 mod read;
 mod render;
+pub mod shadow_policy;
 #[cfg(test)]
 mod testing;
+mod typed;
 pub mod umbra;
 mod values;
 

@@ -1,17 +1,22 @@
 //! Documents to resources: which kind each one is, its metadata, and that no two share a name. The fields of each
 //! kind are read in `kinds`.
 
+mod known;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    Code, Meta, Report,
+    Code, Location, Meta, Report,
     decode::{self, Node},
     field::{Faults, Field},
-    fields::{Fields, Names},
-    istio, kinds, umbra,
+    fields::Fields,
+    gateway,
+    honoured::Honoured,
+    istio, kubernetes,
+    shadow_policy::ShadowPolicy,
+    umbra,
 };
 
 /// Everything that was written, by kind.
@@ -21,39 +26,56 @@ pub struct Resources {
     pub virtual_services: Vec<istio::VirtualService>,
     pub destination_rules: Vec<istio::DestinationRule>,
     pub service_entries: Vec<istio::ServiceEntry>,
+    pub workload_entries: Vec<istio::WorkloadEntry>,
+    pub services: Vec<kubernetes::Service>,
+    pub endpoint_slices: Vec<kubernetes::EndpointSlice>,
+    pub pods: Vec<kubernetes::Pod>,
+    pub namespaces: Vec<kubernetes::Namespace>,
+    pub http_routes: Vec<gateway::HttpRoute>,
+    pub grpc_routes: Vec<gateway::GrpcRoute>,
+    pub reference_grants: Vec<gateway::ReferenceGrant>,
+    pub shadow_policies: Vec<ShadowPolicy>,
+    /// Where each name was first written.
+    pub(crate) names: Taken,
 }
+
+/// Kind, namespace and name → where it was first written.
+pub(crate) type Taken = HashMap<(&'static str, String, String), Location>;
 
 /// Reads the documents of one source into `resources`; faults go to `report`. Objects with faults are kept as far as
 /// they could be read, so that what refers to them is not reported too.
 pub fn read(file: &str, text: &str, resources: &mut Resources, report: &mut Report) {
     for document in decode::documents(&Arc::from(file), text, report) {
-        let mut faults = Faults { report, object: None };
+        let mut faults = Faults { report, object: None, honoured: Honoured::of("") };
         object(&mut faults, &document, resources);
     }
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    VirtualService,
-    DestinationRule,
-    ServiceEntry,
-    AgentConfig,
+/// A document of a known kind, being read.
+pub(super) struct Object<'n> {
+    pub(super) meta: Meta,
+    pub(super) metadata: Field<'n>,
+    /// What stands beside `metadata`.
+    pub(super) fields: Fields<'n>,
 }
 
-/// An API group and its versions known here.
-type Group = (&'static str, &'static [&'static str]);
+impl<'n> Object<'n> {
+    /// The fields of `spec`, which must be there.
+    pub(super) fn spec(&mut self, faults: &mut Faults<'_>) -> Option<Fields<'n>> {
+        self.fields.required(faults, "spec")?.fields(faults)
+    }
 
-const ISTIO: Group = ("networking.istio.io", &["v1", "v1beta1", "v1alpha3"]);
-const UMBRA: Group = ("umbra.dev", &["v1alpha1"]);
-const KINDS: &[(&str, Kind, Group)] = &[
-    ("VirtualService", Kind::VirtualService, ISTIO),
-    ("DestinationRule", Kind::DestinationRule, ISTIO),
-    ("ServiceEntry", Kind::ServiceEntry, ISTIO),
-    ("AgentConfig", Kind::AgentConfig, UMBRA),
-];
+    /// The fields of `spec`, or none.
+    pub(super) fn spec_or_empty(&mut self, faults: &mut Faults<'_>) -> Option<Fields<'n>> {
+        match self.fields.get("spec") {
+            Some(spec) => spec.fields(faults),
+            None => Some(Fields::new("spec".into(), self.fields.at(), &[])),
+        }
+    }
+}
 
 fn object(faults: &mut Faults<'_>, node: &Node, resources: &mut Resources) {
-    faults.object = None;
+    (faults.object, faults.honoured) = (None, Honoured::of(""));
     let field = Field { path: String::new(), node };
     let Some(mut fields) =
         (matches!(node.value, decode::Value::Map(_))).then(|| field.fields(faults)).flatten()
@@ -74,9 +96,9 @@ fn object(faults: &mut Faults<'_>, node: &Node, resources: &mut Resources) {
     ) else {
         return;
     };
-    if kind_name == "List" && api_version == "v1" {
-        let items = fields.get("items").map(|items| items.list(faults)).unwrap_or_default();
-        for item in items {
+    // `kubectl get` prints `List`, the API itself `PodList`.
+    if kind_name == "List" && api_version == "v1" || known::is_list(&kind_name) && fields.has("items") {
+        for item in fields.get("items").map(|items| items.list(faults)).unwrap_or_default() {
             object(faults, item.node, resources);
         }
         return;
@@ -86,72 +108,16 @@ fn object(faults: &mut Faults<'_>, node: &Node, resources: &mut Resources) {
         Some(name) => format!("{kind_name} {name}"),
         None => kind_name.clone(),
     });
-    let Some(known) = recognise(faults, api.as_ref().unwrap_or(&field), &api_version, &kind, &kind_name)
-    else {
-        return;
-    };
+    let api = api.as_ref().unwrap_or(&field);
+    let Some(known) = known::recognise(faults, api, &api_version, &kind, &kind_name) else { return };
+    faults.honoured = Honoured::of(known.name);
     let Some(metadata) = fields.required(faults, "metadata") else { return };
     let Some(meta) = meta(faults, &metadata) else { return };
-    let spec = fields.get("spec");
-    if spec.is_none() && !matches!(known, Kind::AgentConfig) {
-        faults.add(Code::Missing, fields.at(), "spec", "is required");
-        return;
-    }
-    let spec = match spec {
-        Some(spec) => spec.fields(faults),
-        None => Some(Fields::new("spec".into(), fields.at(), &[])),
-    };
-    let Some(spec) = spec else { return };
-    match known {
-        Kind::VirtualService => {
-            let read = kinds::virtual_service::read(faults, meta, spec);
-            keep(faults, &mut resources.virtual_services, read, |kept| &kept.meta);
-        }
-        Kind::DestinationRule => {
-            if let Some(read) = kinds::destination_rule::read(faults, meta, spec) {
-                keep(faults, &mut resources.destination_rules, read, |kept| &kept.meta);
-            }
-        }
-        Kind::ServiceEntry => {
-            let read = kinds::service_entry::read(faults, meta, spec);
-            keep(faults, &mut resources.service_entries, read, |kept| &kept.meta);
-        }
-        Kind::AgentConfig => {
-            let read = kinds::agent::read(faults, meta, spec);
-            keep_agent(faults, &mut resources.agent, read);
-        }
-    }
-    fields.ignore(&["status"]);
-    fields.finish(faults, if matches!(known, Kind::AgentConfig) { Names::Umbra } else { Names::Istio(&[]) });
-}
-
-/// The kind, if it is known in this version.
-fn recognise(
-    faults: &mut Faults<'_>,
-    api: &Field<'_>,
-    api_version: &str,
-    kind: &Field<'_>,
-    kind_name: &str,
-) -> Option<Kind> {
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    match KINDS.iter().find(|(name, ..)| *name == kind_name) {
-        Some((_, known, (own, versions))) if group == *own && versions.contains(&version) => Some(*known),
-        Some((_, _, (own, versions))) => {
-            let own = format!("{kind_name} is read as {own}/{}", versions.join(&format!(", {own}/")));
-            let what = match api_version {
-                "" => "an object without an apiVersion".to_owned(),
-                _ => format!("{kind_name} of {api_version} is not known"),
-            };
-            api.fault(faults, Code::UnknownKind, what).help(own);
-            None
-        }
-        None => {
-            let known: Vec<_> =
-                KINDS.iter().map(|(name, _, (group, _))| format!("{name} ({group})")).collect();
-            let what = format!("`{kind_name}` is not a kind known here");
-            kind.fault(faults, Code::UnknownKind, what).help(format!("known: {}, List", known.join(", ")));
-            None
-        }
+    let mut object = Object { meta, metadata, fields };
+    (known.read)(faults, &mut object, resources);
+    if let Some(names) = known.names {
+        object.fields.ignore(&["status"]);
+        object.fields.finish(faults, names);
     }
 }
 
@@ -176,32 +142,9 @@ fn meta(faults: &mut Faults<'_>, metadata: &Field<'_>) -> Option<Meta> {
         }
         Some(name)
     });
-    let mut text = |name| fields.get(name).and_then(|field| field.text(faults)).map(|text| text.value);
-    let namespace = text("namespace").filter(|text| !text.is_empty()).unwrap_or_else(|| "default".into());
-    let created = text("creationTimestamp");
-    let labels = fields.get("labels").map(|field| field.labels(faults)).unwrap_or_default();
+    let namespace = fields.plain(faults, "namespace").unwrap_or_else(|| "default".into());
+    let created = fields.text(faults, "creationTimestamp").map(|text| text.value);
+    let labels = fields.labels(faults, "labels");
     // Annotations, managedFields and the like say nothing about mirroring.
     Some(Meta { name: name?, namespace, labels, created })
-}
-
-fn keep<T>(faults: &mut Faults<'_>, kept: &mut Vec<T>, read: T, meta: impl Fn(&T) -> &Meta) {
-    let new = meta(&read);
-    let same = |old: &&T| meta(old).name.value == new.name.value && meta(old).namespace == new.namespace;
-    if let Some(old) = kept.iter().find(same) {
-        let first = format!("the other one is at {}", meta(old).name.at);
-        faults.add(Code::Duplicate, &new.name.at, "metadata.name", "written twice").help(first);
-    } else {
-        kept.push(read);
-    }
-}
-
-fn keep_agent(faults: &mut Faults<'_>, kept: &mut Option<umbra::AgentConfig>, read: umbra::AgentConfig) {
-    let place = |config: &umbra::AgentConfig| config.meta.as_ref().map(|meta| meta.name.at.clone());
-    match (kept.as_ref().and_then(place), place(&read)) {
-        (Some(first), Some(second)) => {
-            let hint = format!("the other one is at {first}");
-            faults.add(Code::Duplicate, &second, "metadata.name", "a second AgentConfig").help(hint);
-        }
-        _ => *kept = Some(read),
-    }
 }

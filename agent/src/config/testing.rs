@@ -33,7 +33,11 @@ pub(super) fn faults(text: &str) -> Vec<String> {
 
 /// An object whose spec is `spec`, which starts at line 5, indented by two.
 pub(super) fn object(kind: &str, spec: &str) -> String {
-    let group = if kind == "AgentConfig" { "umbra.dev/v1alpha1" } else { "networking.istio.io/v1" };
+    let group = match kind {
+        "AgentConfig" | "ShadowPolicy" => "umbra.dev/v1alpha1",
+        "HTTPRoute" | "GRPCRoute" => "gateway.networking.k8s.io/v1",
+        _ => "networking.istio.io/v1",
+    };
     let spec = spec.trim_start_matches('\n').lines().map(|line| format!("  {line}\n")).collect::<String>();
     format!("apiVersion: {group}\nkind: {kind}\nmetadata: {{name: a}}\nspec:\n{spec}")
 }

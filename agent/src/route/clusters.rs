@@ -2,13 +2,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    net::SocketAddr,
     sync::Arc,
 };
 
 use super::{
-    Cluster, exports, hosts,
-    services::{Registry, Service},
+    CapturedPort, Cluster, hosts,
+    services::{Endpoint, Registry, Service},
     subsets::{self, Subsets},
+    ways::Members,
 };
 use crate::config::{Code, Location, istio::Destination};
 
@@ -16,21 +18,22 @@ pub(super) struct Clusters<'a> {
     registry: &'a Registry<'a>,
     subsets: Subsets<'a>,
     made: HashMap<Place<'a>, Arc<Cluster>>,
+    members: HashMap<Place<'a>, Members>,
 }
 
 /// A destination that exists.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place<'a> {
-    host: &'a str,
-    port: u16,
-    subset: Option<(&'a str, &'a BTreeMap<String, String>)>,
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+    pub(super) subset: Option<(&'a str, &'a BTreeMap<String, String>)>,
 }
 
 /// Why a destination does not.
-pub(super) struct Unresolved<'a> {
+pub(super) struct Unresolved {
     /// For a mirror's destination.
     pub(super) code: Code,
-    pub(super) at: &'a Location,
+    pub(super) at: Location,
     /// The field of the destination.
     pub(super) field: &'static str,
     pub(super) what: String,
@@ -39,26 +42,26 @@ pub(super) struct Unresolved<'a> {
 
 impl<'a> Clusters<'a> {
     pub(super) fn new(registry: &'a Registry<'a>, subsets: Subsets<'a>) -> Self {
-        Self { registry, subsets, made: HashMap::new() }
+        Self { registry, subsets, made: HashMap::new(), members: HashMap::new() }
     }
 
     /// Finds what a destination written in an object of `namespace` means, in a rule for the service port `listener`.
     pub(super) fn locate(
         &self,
-        destination: &'a Destination,
+        destination: &Destination,
         namespace: &str,
         listener: u16,
-    ) -> Result<Place<'a>, Unresolved<'a>> {
+    ) -> Result<Place<'a>, Unresolved> {
         let service = self.service(destination, namespace)?;
         let subset = destination.subset.as_ref().map(|name| {
             let rules = self.subsets.rules(&service.host, service.namespace(), namespace);
-            let labels = subsets::labels(&rules, &name.value).ok_or_else(|| {
+            let subset = subsets::named(&rules, &name.value).ok_or_else(|| {
                 let known: BTreeSet<_> =
                     rules.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str()).collect();
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
                 Unresolved {
                     code: Code::UnknownSubset,
-                    at: &name.at,
+                    at: name.at.clone(),
                     field: "subset",
                     what: format!("no DestinationRule of `{}` has a subset `{}`", service.host, name.value),
                     hint: Some(match rules.first() {
@@ -70,7 +73,7 @@ impl<'a> Clusters<'a> {
                     }),
                 }
             })?;
-            Ok((name.value.as_str(), labels))
+            Ok((subset.name.as_str(), &subset.labels))
         });
         let subset = subset.transpose()?;
         Ok(Place { host: &service.host, port: port(destination, service, listener)?, subset })
@@ -82,15 +85,10 @@ impl<'a> Clusters<'a> {
         let cluster = self.made.entry(place).or_insert_with(|| {
             let Place { host, port, subset } = place;
             let name = format!("outbound|{port}|{}|{host}", subset.map_or("", |(name, _)| name));
-            let service = registry.get(host).expect("a place names a service of this registry");
-            let port = service.port(port).expect("a place names a port of its service");
             let mut seen = BTreeSet::new();
-            let endpoints = service.endpoints.iter();
+            let endpoints = endpoints(registry, place).filter(|(endpoint, _)| endpoint.ready);
             let endpoints = endpoints
-                .filter(|e| {
-                    subset.is_none_or(|(_, labels)| labels.iter().all(|(k, v)| e.labels.get(k) == Some(v)))
-                })
-                .map(|endpoint| endpoint.socket(port))
+                .map(|(_, socket)| socket)
                 // "Every local address" is where requests are captured, not a place to send them to.
                 .filter(|socket| !socket.ip().is_unspecified() && seen.insert(*socket))
                 .collect();
@@ -99,30 +97,61 @@ impl<'a> Clusters<'a> {
         Arc::clone(cluster)
     }
 
-    fn service(
-        &self,
-        destination: &'a Destination,
-        namespace: &str,
-    ) -> Result<&'a Service<'a>, Unresolved<'a>> {
+    /// Every endpoint of a place, as it is captured: those that are not ready may have requests under way.
+    pub(super) fn members(&mut self, place: Place<'a>) -> Members {
+        let registry = self.registry;
+        let members = self.members.entry(place).or_insert_with(|| {
+            let mut members: Vec<_> =
+                endpoints(registry, place).map(|(_, socket)| CapturedPort::of(socket)).collect();
+            members.sort_unstable();
+            members.dedup();
+            members.into()
+        });
+        Arc::clone(members)
+    }
+
+    pub(super) fn registry(&self) -> &'a Registry<'a> {
+        self.registry
+    }
+
+    fn service(&self, destination: &Destination, namespace: &str) -> Result<&'a Service<'a>, Unresolved> {
         let host = hosts::resolve(&destination.host.value, namespace);
         let unknown = |what, hint| Unresolved {
             code: Code::UnknownHost,
-            at: &destination.host.at,
+            at: destination.host.at.clone(),
             field: "host",
             what,
             hint,
         };
         let service = self.registry.get(&host).ok_or_else(|| {
             let hint = self.registry.nearest(&host).map(|near| format!("the nearest known host is `{near}`"));
-            unknown(format!("no ServiceEntry has the host `{host}`"), hint)
+            unknown(format!("no Service or ServiceEntry has the host `{host}`"), hint)
         })?;
-        let entry = service.entry;
-        if exports::reach(&entry.export_to, &entry.meta.namespace, namespace).is_none() {
-            let what = format!("the ServiceEntry of `{host}` is not exported to namespace {namespace}");
-            return Err(unknown(what, Some(format!("see `exportTo` of {}", entry.meta.qualified()))));
+        if !service.is_visible_to(namespace) {
+            let what = format!("`{host}` is not exported to namespace {namespace}");
+            return Err(unknown(what, Some(format!("see `exportTo` of {}", service.declared_by()))));
         }
-        Ok(service)
+        let Some(alias) = service.alias else { return Ok(service) };
+        // Istio replaces an ExternalName service by the host it stands for.
+        self.registry.get(&alias.to_ascii_lowercase()).ok_or_else(|| {
+            let what = format!("`{host}` stands for `{}`, which no ServiceEntry has", alias.value);
+            unknown(what, Some("an external name becomes known by a ServiceEntry with its endpoints".into()))
+        })
     }
+}
+
+/// The endpoints of a place, and where each of them serves it.
+fn endpoints<'a>(
+    registry: &'a Registry<'a>,
+    place: Place<'a>,
+) -> impl Iterator<Item = (&'a Endpoint<'a>, SocketAddr)> {
+    let service = registry.get(place.host).expect("a place names a service of this registry");
+    let port = service.port(place.port).expect("a place names a port of its service");
+    let chosen = move |endpoint: &&Endpoint<'_>| {
+        let has = |(key, value)| endpoint.labels.get(key) == Some(value);
+        place.subset.is_none_or(|(_, labels)| labels.iter().all(has))
+    };
+    service.endpoints.iter().filter(chosen).filter_map(|endpoint| Some((endpoint, endpoint.socket(port)?)))
 }
 
 impl Place<'_> {
@@ -135,26 +164,25 @@ impl Place<'_> {
 
 /// The port written, else the only one of the service, else the one the primary's client dialled. Where Istio would
 /// then silently have no cluster, this is a fault.
-fn port<'a>(
-    destination: &'a Destination,
-    service: &Service<'_>,
-    listener: u16,
-) -> Result<u16, Unresolved<'a>> {
-    let ports: Vec<_> = service.entry.ports.iter().map(|p| p.number.value).collect();
+fn port(destination: &Destination, service: &Service<'_>, listener: u16) -> Result<u16, Unresolved> {
+    match (&destination.port, service.ports.as_slice()) {
+        (Some(port), _) if service.port(port.value).is_some() => return Ok(port.value),
+        (None, [only]) => return Ok(only.number),
+        (None, _) if service.port(listener).is_some() => return Ok(listener),
+        _ => {}
+    }
+    let ports: Vec<_> = service.ports.iter().map(|p| p.number).collect();
     let list = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-    let (at, field, what) = match (&destination.port, ports.as_slice()) {
-        (Some(port), _) if ports.contains(&port.value) => return Ok(port.value),
-        (Some(port), _) => {
-            (&port.at, "port.number", format!("`{}` has no port {}", service.host, port.value))
-        }
-        (None, &[only]) => return Ok(only),
-        (None, _) if ports.contains(&listener) => return Ok(listener),
-        (None, _) => {
+    let (at, field, what) = match &destination.port {
+        Some(port) => (&port.at, "port.number", format!("`{}` has no port {}", service.host, port.value)),
+        None => {
             let what = format!("is not set, and `{}` has no port {listener} like the primary", service.host);
             (&destination.at, "port", what)
         }
     };
-    let hint =
-        if ports.is_empty() { "its ServiceEntry has no ports".into() } else { format!("it has {list}") };
-    Err(Unresolved { code: Code::UnknownPort, at, field, what, hint: Some(hint) })
+    let hint = match list.is_empty() {
+        true => format!("{} has no ports", service.declared_by()),
+        false => format!("it has {list}"),
+    };
+    Err(Unresolved { code: Code::UnknownPort, at: at.clone(), field, what, hint: Some(hint) })
 }

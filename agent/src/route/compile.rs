@@ -6,14 +6,17 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     CapturedPort, Snapshot,
     clusters::Clusters,
+    delegates,
+    exposure::Exposure,
     findings::Findings,
+    gateway::Attachments,
     hosts::ServiceHost,
     ports::{Owner, PortRules},
     precedence::Precedence,
     rules::Compiler,
     services::Registry,
+    source::Sources,
     subsets::Subsets,
-    table::Table,
     tables::Tables,
 };
 use crate::{
@@ -21,42 +24,67 @@ use crate::{
     record::Accounts,
 };
 
-pub(super) fn compile(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Snapshot {
-    let virtual_services = resources.virtual_services.as_slice();
+/// Which ports a snapshot has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Those that are captured, and what must not fall to their rules.
+    Captured,
+    Everything,
+}
+
+pub(super) fn compile(
+    resources: &Resources,
+    accounts: &Accounts,
+    report: &mut Report,
+    keep: Keep,
+) -> Snapshot {
     let mut findings = Findings::new(report);
-    let registry = Registry::new(&resources.service_entries, &mut findings);
-    let precedence = Precedence::new(virtual_services, &mut findings);
+    let registry = Registry::new(resources, &mut findings);
+    let sources = Arc::new(Sources::new(resources));
+    let virtual_services = delegates::merge(&resources.virtual_services, &mut findings);
+    let precedence = Precedence::new(&virtual_services, &mut findings);
+    let attachments = Attachments::new(resources, &registry, &mut findings);
     let clusters = Clusters::new(&registry, Subsets::new(&resources.destination_rules));
-    let mut tables = Tables::new(virtual_services, accounts, Compiler { clusters, findings });
+    let grants = &resources.reference_grants;
+    let compiler = Compiler {
+        clusters,
+        findings,
+        sources_known: !sources.is_empty(),
+        grants,
+        exposure: Exposure::default(),
+    };
+    let mut tables = Tables::new(&virtual_services, accounts, compiler);
 
     let mut ports = BTreeMap::<CapturedPort, PortRules>::new();
-    let nothing = Arc::new(Table::default());
     for service in &registry.services {
         let host = Arc::new(ServiceHost::new(&service.host));
-        let (name, namespace) = (Arc::from(service.host.as_str()), Arc::from(service.namespace()));
+        let namespace = Arc::from(service.namespace());
+        let claims = precedence.claims(&service.host, service.namespace());
+        let attached = attachments.of(service);
         for port in service.http_ports() {
-            let claims = precedence.claims(&service.host, service.namespace());
-            let table = tables.winner(&claims, port.number.value).unwrap_or_else(|| Arc::clone(&nothing));
+            let ruling = tables.ruling(service, port.number, &claims, attached);
             for endpoint in &*service.endpoints {
-                let socket = endpoint.socket(port);
-                let address = Some(socket.ip()).filter(|ip| !ip.is_unspecified());
-                let rules = ports.entry(CapturedPort { address, port: socket.port() }).or_default();
-                rules.add(&name, port.number.value, &table, || Owner {
-                    service: Arc::clone(&name),
+                let Some(at) = endpoint.socket(port).map(CapturedPort::of) else { continue };
+                let rules = ports.entry(at).or_insert_with(|| PortRules::new(at));
+                rules.add(&service.host, port.number, &ruling, &sources, || Owner {
+                    service: Arc::clone(&service.host),
                     namespace: Arc::clone(&namespace),
                     labels: Arc::clone(&endpoint.labels),
                     host: Arc::clone(&host),
-                    tables: Vec::new(),
+                    rulings: Vec::new(),
                 });
             }
         }
     }
     tables.report_idle(&registry);
-    let snapshot = index(ports);
+    let Compiler { exposure, findings, .. } = &mut tables.compiler;
+    exposure.report_loops(findings);
+    let snapshot = index(ports, keep);
     if snapshot.captured_ports().is_empty() && !tables.compiler.findings.has_errors() {
-        let any = virtual_services.first().map(|vs| vs.meta.name.at.clone());
+        let any = resources.virtual_services.first().map(|vs| vs.meta.name.at.clone());
+        let any = any.or_else(|| resources.http_routes.first().map(|route| route.meta.name.at.clone()));
         let at = any.unwrap_or_else(|| Location { file: "<configuration>".into(), line: 1, column: 1 });
-        let hint = "a VirtualService with `mirror` needs a ServiceEntry for its host, with endpoints and an HTTP port";
+        let hint = "a VirtualService with `mirror` needs a Service or ServiceEntry for its host, with endpoints and an HTTP port";
         let what = "nothing is mirrored by any rule".to_owned();
         tables.compiler.findings.add_general(Code::NothingMirrored, at, what, hint.to_owned());
     }
@@ -64,13 +92,14 @@ pub(super) fn compile(resources: &Resources, accounts: &Accounts, report: &mut R
 }
 
 /// Keeps what is captured, and exact addresses that must not fall to rules for every address.
-fn index(ports: BTreeMap<CapturedPort, PortRules>) -> Snapshot {
+fn index(ports: BTreeMap<CapturedPort, PortRules>, keep: Keep) -> Snapshot {
+    let all = keep == Keep::Everything;
     let mut snapshot = Snapshot::default();
     // None sorts before every address: the rules for every address come first.
     for (CapturedPort { address, port }, rules) in ports {
         match address {
-            None if rules.mirrors() => drop(snapshot.any.insert(port, Arc::new(rules))),
-            Some(address) if rules.mirrors() || snapshot.any.contains_key(&port) => {
+            None if all || rules.mirrors() => drop(snapshot.any.insert(port, Arc::new(rules))),
+            Some(address) if all || rules.mirrors() || snapshot.any.contains_key(&port) => {
                 snapshot.exact.insert((address, port), Arc::new(rules));
             }
             _ => {}

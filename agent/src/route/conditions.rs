@@ -5,6 +5,7 @@ use super::{
     findings::{Findings, Site},
     matcher::{Block, Field, FieldCondition, Text},
     re2,
+    source::SourceCondition,
 };
 use crate::config::{
     Code, Located,
@@ -14,25 +15,45 @@ use crate::config::{
 /// Keys of `headers` that Istio's reference says are ignored: they have fields of their own.
 const OWN_FIELDS: [&str; 4] = ["uri", "scheme", "method", "authority"];
 
+/// Why a match block does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// It is for another service port.
+    Port(u16),
+    /// It is for gateways.
+    Gateways,
+    /// It asks for the client, and no workload is known.
+    Source,
+    Faulty,
+}
+
 /// Reads one match block; every fault of it is reported, not the first one.
 pub(super) struct Reader<'f, 'r> {
     findings: &'f mut Findings<'r>,
-    site: Site,
+    site: Site<'f>,
+    /// The source is to be asked for at run time: some workloads are known.
+    sources_known: bool,
     /// A fault makes the block worthless, and the configuration refused.
     faulty: bool,
 }
 
 impl<'f, 'r> Reader<'f, 'r> {
-    pub(super) fn new(findings: &'f mut Findings<'r>, site: Site) -> Self {
-        Self { findings, site, faulty: false }
+    pub(super) fn new(findings: &'f mut Findings<'r>, site: Site<'f>, sources_known: bool) -> Self {
+        Self { findings, site, sources_known, faulty: false }
     }
 
-    /// None when the block does not exist for mesh traffic to this service port.
-    pub(super) fn block(mut self, written: &HttpMatch, port: u16) -> Option<Block> {
-        let block = self.conditions(written);
-        let for_port = written.port.as_ref().is_none_or(|p| p.value == port);
-        let for_source = self.source(written);
-        (for_port && for_source && !self.faulty).then_some(block)
+    /// Why a block does not exist for mesh traffic to this service port is an error.
+    pub(super) fn block(mut self, written: &HttpMatch, port: u16) -> Result<Block, Absent> {
+        let mut block = self.conditions(written);
+        let source = self.source(written);
+        match &written.port {
+            Some(wanted) if wanted.value != port => Err(Absent::Port(wanted.value)),
+            _ if self.faulty => Err(Absent::Faulty),
+            _ => {
+                block.source = source?;
+                Ok(block)
+            }
+        }
     }
 
     fn conditions(&mut self, written: &HttpMatch) -> Block {
@@ -46,36 +67,40 @@ impl<'f, 'r> Reader<'f, 'r> {
             ("authority", Field::Authority, &written.authority),
         ] {
             if let Some(written) = written {
-                let text = self.text(written, name);
+                let site = self.site;
+                let text = self.text(written, &site.field(name));
                 block.fields.push(FieldCondition { field, text, without: false });
             }
         }
         for (key, written) in &written.headers {
-            let name = format!("headers[{}]", key.value);
+            let site = self.site;
+            let site = site.key("headers", &key.value);
             if OWN_FIELDS.contains(&key.value.as_str()) {
                 let what = "is ignored by Istio";
                 let hint = format!("use the field `{}` of the match", key.value);
-                self.findings.add(Code::NotHonoured, &key.at, &self.site.field(name), what, hint);
+                self.findings.add(Code::NotHonoured, &key.at, &site, what, hint);
             } else if key.value.starts_with('@') {
                 self.faulty = true;
                 let what = "claims of tokens are not known here, so this block never matches";
-                self.findings.add(Code::NotHonoured, &key.at, &self.site.field(name), what, None);
+                self.findings.add(Code::NotHonoured, &key.at, &site, what, None);
             } else {
-                let text = self.text(written, &name);
+                let text = self.text(written, &site);
                 block.fields.push(FieldCondition { field: field(&key.value), text, without: false });
             }
         }
         for (key, written) in &written.without_headers {
             // Istio's validation lets `regex: "*"` stand for presence here, and only here.
+            let site = self.site;
             let presence = written.value == StringMatch::Regex("*".into());
             let text = match presence {
                 true => Text::Present,
-                false => self.text(written, &format!("withoutHeaders[{}]", key.value)),
+                false => self.text(written, &site.key("withoutHeaders", &key.value)),
             };
             block.fields.push(FieldCondition { field: field(&key.value), text, without: true });
         }
         for (key, written) in &written.query_params {
-            let text = self.text(written, &format!("queryParams[{}]", key.value));
+            let site = self.site;
+            let text = self.text(written, &site.key("queryParams", &key.value));
             block.query.push((key.value.as_str().into(), text));
         }
         block
@@ -89,58 +114,75 @@ impl<'f, 'r> Reader<'f, 'r> {
             StringMatch::Prefix(text) if any_case => Text::PrefixAnyCase(bytes(text)),
             StringMatch::Prefix(text) => Text::Prefix(bytes(text)),
             StringMatch::Empty => Text::Prefix(bytes("/")),
-            StringMatch::Exact(_) | StringMatch::Regex(_) => self.text(written, "uri"),
+            StringMatch::Exact(_) | StringMatch::Regex(_) => {
+                let site = self.site;
+                self.text(written, &site.field("uri"))
+            }
         }
     }
 
-    fn text(&mut self, written: &Located<StringMatch>, field: &str) -> Text {
-        match &written.value {
-            StringMatch::Exact(text) => Text::Exact(text.as_bytes().into()),
-            StringMatch::Prefix(text) => Text::Prefix(text.as_bytes().into()),
-            StringMatch::Empty => Text::Present,
-            StringMatch::Regex(pattern) => match re2::compile(pattern) {
-                Ok(regex) => Text::Regex(regex),
-                Err(fault) => {
-                    self.faulty = true;
-                    let hint =
-                        (pattern == "*").then(|| "write `{}` to ask for presence, `.*` for anything".into());
-                    let site = self.site.field(field).field("regex");
-                    self.findings.add(
-                        Code::BadRegex,
-                        &written.at,
-                        &site,
-                        format_args!("`{pattern}`: {fault}"),
-                        hint,
-                    );
-                    Text::Present
-                }
-            },
-        }
+    /// A fault makes the block worthless.
+    fn text(&mut self, written: &Located<StringMatch>, site: &Site<'_>) -> Text {
+        text(written, site, self.findings).unwrap_or_else(|| {
+            self.faulty = true;
+            Text::Present
+        })
     }
 
-    /// Mesh traffic is all there is here; who sent it is not known where it arrives.
-    fn source(&mut self, written: &HttpMatch) -> bool {
+    /// Mesh traffic is all there is here. Who sent it is looked up by address when it arrives.
+    fn source(&mut self, written: &HttpMatch) -> Result<SourceCondition, Absent> {
         if let Some(gateway) = written.gateways.first() {
             // Istio's `sourceMatchHTTP`: with gateways written, labels and namespace are not looked at.
-            let mesh = written.gateways.iter().any(|g| g.value == "mesh");
-            if !mesh {
-                let what = "names no `mesh`: this block is for gateways, whose traffic is not captured";
-                self.findings.add(Code::NotHonoured, &gateway.at, &self.site.field("gateways"), what, None);
+            if written.gateways.iter().any(|g| g.value == "mesh") {
+                return Ok(SourceCondition::default());
             }
-            return mesh;
+            let what = "names no `mesh`: this block is for gateways, whose traffic is not captured";
+            self.findings.add(Code::NotHonoured, &gateway.at, &self.site.field("gateways"), what, None);
+            return Err(Absent::Gateways);
         }
-        let labels = (!written.source_labels.is_empty()).then_some("sourceLabels");
-        let namespace = written.source_namespace.as_ref().map(|_| "sourceNamespace");
+        let condition = SourceCondition {
+            namespace: written.source_namespace.clone().filter(|namespace| !namespace.is_empty()),
+            labels: written.source_labels.clone(),
+        };
+        if condition.is_empty() || self.sources_known {
+            return Ok(condition);
+        }
+        let labels = (!condition.labels.is_empty()).then_some("sourceLabels");
+        let namespace = condition.namespace.as_ref().map(|_| "sourceNamespace");
         for field in labels.into_iter().chain(namespace) {
-            let what = "the client is not known where its request arrives, so this block never matches";
+            let what =
+                "clients are known by Pods and WorkloadEntries, and there are none: this block never matches";
             self.findings.add(Code::NotHonoured, &written.at, &self.site.field(field), what, None);
         }
-        labels.or(namespace).is_none()
+        Err(Absent::Source)
     }
 }
 
+/// What a value is compared with; a fault is reported.
+pub(super) fn text(
+    written: &Located<StringMatch>,
+    site: &Site<'_>,
+    findings: &mut Findings<'_>,
+) -> Option<Text> {
+    Some(match &written.value {
+        StringMatch::Exact(text) => Text::Exact(text.as_bytes().into()),
+        StringMatch::Prefix(text) => Text::Prefix(text.as_bytes().into()),
+        StringMatch::Empty => Text::Present,
+        StringMatch::Regex(pattern) => match re2::compile(pattern) {
+            Ok(regex) => Text::Regex(regex),
+            Err(fault) => {
+                let hint =
+                    (pattern == "*").then(|| "write `{}` to ask for presence, `.*` for anything".into());
+                let what = format_args!("`{pattern}`: {fault}");
+                findings.add(Code::BadRegex, &written.at, &site.field("regex"), what, hint);
+                return None;
+            }
+        },
+    })
+}
+
 /// Envoy keeps method, path, scheme and host of any HTTP version as pseudo headers.
-fn field(key: &str) -> Field {
+pub(super) fn field(key: &str) -> Field {
     match key.to_ascii_lowercase().as_str() {
         "host" | ":authority" => Field::Authority,
         ":method" => Field::Method,

@@ -1,9 +1,9 @@
 //! Where compiling puts its faults: each once, though the same rule is compiled for several ports and the reader may
 //! have seen the same fault before.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt};
 
-use crate::config::{Code, Diagnostic, Location, Report};
+use crate::config::{Code, Diagnostic, Location, Meta, Report};
 
 pub(super) struct Findings<'r> {
     report: &'r mut Report,
@@ -11,18 +11,59 @@ pub(super) struct Findings<'r> {
     found: HashSet<(Code, Location, String)>,
 }
 
-/// The object and the path within it that is being compiled.
-#[derive(Clone, Debug)]
-pub(super) struct Site {
-    /// `VirtualService default/my-app`
-    pub(super) object: String,
-    /// `spec.http[1]`
-    pub(super) path: String,
+/// The object and the path within it that is being compiled. Written out only when there is something to tell.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site<'s> {
+    kind: &'static str,
+    meta: &'s Meta,
+    above: Option<&'s Site<'s>>,
+    step: Step<'s>,
 }
 
-impl Site {
-    pub(super) fn field(&self, field: impl std::fmt::Display) -> Self {
-        Self { object: self.object.clone(), path: format!("{}.{field}", self.path) }
+#[derive(Clone, Copy, Debug)]
+enum Step<'s> {
+    Field(&'s str),
+    Item(&'s str, usize),
+    Key(&'s str, &'s str),
+}
+
+impl<'s> Site<'s> {
+    /// The `spec` of an object.
+    pub(super) fn of(kind: &'static str, meta: &'s Meta) -> Self {
+        Self { kind, meta, above: None, step: Step::Field("spec") }
+    }
+
+    /// `spec.rewrite`
+    pub(super) fn field(&'s self, name: &'s str) -> Self {
+        Self { above: Some(self), step: Step::Field(name), ..*self }
+    }
+
+    /// `spec.http[1]`
+    pub(super) fn item(&'s self, name: &'s str, index: usize) -> Self {
+        Self { above: Some(self), step: Step::Item(name, index), ..*self }
+    }
+
+    /// `spec.headers[x-user]`
+    pub(super) fn key(&'s self, name: &'s str, key: &'s str) -> Self {
+        Self { above: Some(self), step: Step::Key(name, key), ..*self }
+    }
+
+    fn object(&self) -> String {
+        format!("{} {}", self.kind, self.meta.qualified())
+    }
+}
+
+/// The path.
+impl fmt::Display for Site<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(above) = self.above {
+            write!(f, "{above}.")?;
+        }
+        match self.step {
+            Step::Field(name) => f.write_str(name),
+            Step::Item(name, index) => write!(f, "{name}[{index}]"),
+            Step::Key(name, key) => write!(f, "{name}[{key}]"),
+        }
     }
 }
 
@@ -32,21 +73,21 @@ impl<'r> Findings<'r> {
         Self { report, read, found: HashSet::new() }
     }
 
-    /// `what` follows the path: `spec.http[1].mirror.host: ` + `no ServiceEntry has this host`.
+    /// `what` follows the path: `spec.http[1].mirror.host: ` + `no Service has this host`.
     pub(super) fn add(
         &mut self,
         code: Code,
         at: &Location,
-        site: &Site,
+        site: &Site<'_>,
         what: impl std::fmt::Display,
         hint: impl Into<Option<String>>,
     ) {
         if self.read.contains(&(code, at.clone())) {
             return;
         }
-        let message = format!("{}: {what}", site.path);
+        let message = format!("{site}: {what}");
         if self.found.insert((code, at.clone(), message.clone())) {
-            let (object, hint) = (Some(site.object.clone()), hint.into());
+            let (object, hint) = (Some(site.object()), hint.into());
             self.report.push(Diagnostic { code, at: at.clone(), object, message, hint });
         }
     }

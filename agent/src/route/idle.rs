@@ -3,17 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::{
-    findings::Findings,
+    delegates::Merged,
+    findings::{Findings, Site},
     hosts,
     precedence::{self, Claim},
     rules::Fate,
     services::{Registry, Service},
     tables::Tables,
 };
-use crate::{
-    config::{Code, istio::VirtualService},
-    record::Accounts,
-};
+use crate::{config::Code, record::Accounts};
 
 /// Where a virtual service claims nothing, its rules are checked for this port: the only one Istio gives a host outside
 /// its registry.
@@ -21,11 +19,11 @@ const ORPHAN_PORT: u16 = 80;
 
 impl Tables<'_, '_> {
     pub(super) fn report_idle(&mut self, registry: &Registry<'_>) {
-        for (virtual_service, written) in self.virtual_services.iter().enumerate() {
-            if precedence::for_mesh(written) {
-                let claims = (0..written.hosts.len()).map(|host| Claim { virtual_service, host });
+        for (virtual_service, merged) in self.virtual_services.iter().enumerate() {
+            if precedence::for_mesh(merged.written) {
+                let claims = (0..merged.written.hosts.len()).map(|host| Claim { virtual_service, host });
                 claims.for_each(|claim| self.report_host(claim, registry));
-                self.report_rules(virtual_service, written);
+                self.report_rules(virtual_service, merged);
             }
         }
     }
@@ -34,13 +32,13 @@ impl Tables<'_, '_> {
         if self.won.contains(&claim) {
             return;
         }
-        let virtual_service = &self.virtual_services[claim.virtual_service];
+        let virtual_service = self.virtual_services[claim.virtual_service].written;
         let written = &virtual_service.hosts[claim.host];
-        let site = precedence::site(virtual_service).field(format_args!("hosts[{}]", claim.host));
+        let spec = Site::of("VirtualService", &virtual_service.meta);
+        let site = spec.item("hosts", claim.host);
         let findings = &mut self.compiler.findings;
-        if let Some(&winner) = self.lost.get(&claim) {
-            let what =
-                format!("{} already speaks for this host", self.virtual_services[winner].meta.qualified());
+        if let Some(winner) = self.lost.get(&claim) {
+            let what = format!("{winner} already speaks for this host");
             let hint = "they are not merged in the mesh: private before public, then the older, then by name";
             findings.add(Code::Shadowed, &written.at, &site, what, hint.to_owned());
             return;
@@ -51,7 +49,7 @@ impl Tables<'_, '_> {
             None => registry.get(&host).into_iter().collect(),
         };
         if covered.is_empty() {
-            let what = format!("no ServiceEntry has the host `{host}`");
+            let what = format!("no Service or ServiceEntry has the host `{host}`");
             let hint = registry.nearest(&host).map(|near| format!("the nearest known host is `{near}`"));
             findings.add(Code::UnmatchedHost, &written.at, &site, what, hint);
         } else if covered.iter().all(|service| service.http_ports().next().is_none()) {
@@ -61,16 +59,15 @@ impl Tables<'_, '_> {
             && !self.ports.contains_key(&claim.virtual_service)
         {
             let what = format!("reaches no namespace of `{host}`, so no rule applies to it");
-            let site = precedence::site(virtual_service).field("exportTo");
-            findings.add(Code::NotHonoured, &export.at, &site, what, None);
+            findings.add(Code::NotHonoured, &export.at, &spec.field("exportTo"), what, None);
         }
     }
 
     /// Losers and orphans are compiled here for their faults alone; their accounts are never used.
-    fn report_rules(&mut self, index: usize, virtual_service: &VirtualService) {
+    fn report_rules(&mut self, index: usize, merged: &Merged<'_>) {
         let claimed = self.ports.get(&index);
         if let Some(claimed) = claimed {
-            report_ports(virtual_service, claimed, &mut self.compiler.findings);
+            report_ports(merged, claimed, &mut self.compiler.findings);
         }
         let ports = claimed.cloned().unwrap_or_else(|| BTreeSet::from([ORPHAN_PORT]));
         let mut fates: Vec<Vec<Fate>> = Vec::new();
@@ -80,26 +77,30 @@ impl Tables<'_, '_> {
                 None => self.compiler.table(&self.virtual_services[index], port, &Accounts::default()).1,
             });
         }
-        for (rule, route) in virtual_service.http.iter().enumerate() {
+        for (rule, written) in merged.rules.iter().enumerate() {
             let fates = || fates.iter().map(|of_port| of_port[rule]);
             let cut_off = fates().find_map(|fate| if let Fate::CutOff(by) = fate { Some(by) } else { None });
             if let Some(by) = cut_off.filter(|_| fates().all(|fate| fate != Fate::Present)) {
-                let site = precedence::site(virtual_service).field(format_args!("http[{rule}]"));
-                let what = format!("no request reaches this rule: http[{by}] matches everything");
-                let hint = format!("see {}", virtual_service.http[by].at);
-                self.compiler.findings.add(Code::Unreachable, &route.at, &site, what, hint);
+                let root = written.root();
+                let site = root.item("http", written.index);
+                let by = &merged.rules[by];
+                let what = format!("no request reaches this rule: http[{}] matches everything", by.index);
+                let hint = format!("see {}", by.route.at);
+                self.compiler.findings.add(Code::Unreachable, &written.route.at, &site, what, hint);
             }
         }
     }
 }
 
 /// `match[].port` is a service's port; one that no service of the virtual service has matches nothing.
-fn report_ports(virtual_service: &VirtualService, claimed: &BTreeSet<u16>, findings: &mut Findings<'_>) {
-    for (rule, route) in virtual_service.http.iter().enumerate() {
-        for (block, written) in route.matches.iter().enumerate() {
+fn report_ports(merged: &Merged<'_>, claimed: &BTreeSet<u16>, findings: &mut Findings<'_>) {
+    for rule in &merged.rules {
+        for (block, written) in rule.route.matches.iter().enumerate() {
             let Some(port) = written.port.as_ref().filter(|p| !claimed.contains(p)) else { continue };
-            let site =
-                precedence::site(virtual_service).field(format_args!("http[{rule}].match[{block}].port"));
+            let root = rule.root();
+            let site = root.item("http", rule.index);
+            let site = site.item("match", block);
+            let site = site.field("port");
             let known = claimed.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
             let what = format!("{} is no HTTP port of the service", port.value);
             let hint = format!("it has {known}; a service's port is meant, not an endpoint's");

@@ -1,28 +1,35 @@
 //! One compiled match block and its verdict on a request. As in Envoy, method, scheme, authority and headers are all
 //! conditions on header fields; path and query parameters stand beside them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use regex::bytes::Regex;
 
+use super::{
+    changes::Matched,
+    source::{Source, SourceCondition},
+};
 use crate::message::RequestHead;
 
 /// Every condition must hold.
 #[derive(Debug)]
 pub(super) struct Block {
+    pub(super) source: SourceCondition,
     pub(super) path: Text,
     pub(super) fields: Vec<FieldCondition>,
     pub(super) query: Vec<(Box<str>, Text)>,
 }
 
 /// What a value is compared with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Text {
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),
     /// Without regard to ASCII case.
     ExactAnyCase(Box<[u8]>),
     PrefixAnyCase(Box<[u8]>),
+    /// Whole path elements: `/foo` holds for `/foo` and `/foo/bar`, not for `/foobar`. Kept without a slash at its end.
+    Elements(Box<[u8]>),
     Regex(Regex),
     /// Any value, but a value.
     Present,
@@ -48,22 +55,36 @@ pub(super) enum Field {
 impl Block {
     /// A rule without any match block.
     pub(super) fn any() -> Self {
-        Self { path: Text::Prefix(Box::from(*b"/")), fields: Vec::new(), query: Vec::new() }
+        let (source, path) = (SourceCondition::default(), Text::Prefix(Box::from(*b"/")));
+        Self { source, path, fields: Vec::new(), query: Vec::new() }
     }
 
-    /// Istio generates nothing after a block like this (`IsCatchAllRoute`).
+    /// Istio generates nothing after a block like this (`IsCatchAllRoute`). Where the client is asked for it does so for
+    /// some clients only, and what follows stands for the others.
     pub(super) fn is_catch_all(&self) -> bool {
         let path = match &self.path {
             Text::Prefix(prefix) | Text::PrefixAnyCase(prefix) => **prefix == *b"/",
+            Text::Elements(prefix) => prefix.is_empty(),
             Text::Regex(regex) => regex.as_str() == "^(?:.*)$",
             Text::Exact(_) | Text::ExactAnyCase(_) | Text::Present => false,
         };
-        path && self.fields.is_empty() && self.query.is_empty()
+        path && self.fields.is_empty() && self.query.is_empty() && self.source.is_empty()
     }
 
-    pub(super) fn matches(&self, head: &RequestHead<'_>) -> bool {
+    /// What a rewrite of the path replaces (Envoy's route entries: by prefix, or the whole).
+    pub(super) fn matched(&self) -> Matched {
+        match &self.path {
+            Text::Prefix(prefix) | Text::PrefixAnyCase(prefix) | Text::Elements(prefix) => {
+                Matched::Prefix(prefix.len())
+            }
+            Text::Exact(_) | Text::ExactAnyCase(_) | Text::Regex(_) | Text::Present => Matched::Whole,
+        }
+    }
+
+    pub(super) fn matches(&self, head: &RequestHead<'_>, source: Option<&Source>) -> bool {
         let (path, query) = path_and_query(head);
-        self.path.holds(path.as_bytes())
+        self.source.holds(source)
+            && self.path.holds(path.as_bytes())
             && self.fields.iter().all(|condition| condition.holds(head))
             && self.query.iter().all(|(name, text)| {
                 first_parameter(query, name).is_some_and(|value| text.holds(value.as_bytes()))
@@ -71,9 +92,90 @@ impl Block {
     }
 }
 
+/// A condition that does not hold, and what the request has in its place.
+#[derive(Debug)]
+pub(super) struct Miss {
+    condition: String,
+    found: Option<String>,
+}
+
+impl Block {
+    /// The first condition that does not hold, for a person; None when all do.
+    pub(super) fn miss(&self, head: &RequestHead<'_>, source: Option<&Source>) -> Option<Miss> {
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (path, query) = path_and_query(head);
+        if !self.source.holds(source) {
+            let found = source.map(|s| {
+                let labels: Vec<_> = s.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                format!("{} {}", s.namespace, labels.join(",")).trim_end().to_owned()
+            });
+            return Some(Miss { condition: format!("source: {}", self.source), found });
+        }
+        if !self.path.holds(path.as_bytes()) {
+            return Some(Miss { condition: format!("uri: {}", self.path), found: Some(path.to_owned()) });
+        }
+        if let Some(missed) = self.fields.iter().find(|condition| !condition.holds(head)) {
+            let found = missed.field.read(head).map(|value| lossy(&value));
+            return Some(Miss { condition: missed.to_string(), found });
+        }
+        let missed = self.query.iter().find(|(name, text)| {
+            !first_parameter(query, name).is_some_and(|value| text.holds(value.as_bytes()))
+        });
+        missed.map(|(name, text)| Miss {
+            condition: format!("queryParams[{name}]: {text}"),
+            found: first_parameter(query, name).map(str::to_owned),
+        })
+    }
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.found {
+            Some(found) => write!(f, "{}, but it is `{found}`", self.condition),
+            None => write!(f, "{}, but there is none", self.condition),
+        }
+    }
+}
+
+impl fmt::Display for FieldCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let not = if self.without { "not " } else { "" };
+        match &self.field {
+            Field::Method => write!(f, "method: {not}{}", self.text),
+            Field::Scheme => write!(f, "scheme: {not}{}", self.text),
+            Field::Authority => write!(f, "authority: {not}{}", self.text),
+            Field::Path => write!(f, "headers[:path]: {not}{}", self.text),
+            Field::Header(name) if self.without => write!(f, "withoutHeaders[{name}]: not {}", self.text),
+            Field::Header(name) => write!(f, "headers[{name}]: {}", self.text),
+        }
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, text) = match self {
+            Self::Exact(text) => ("exact", text),
+            Self::Prefix(text) => ("prefix", text),
+            Self::ExactAnyCase(text) => ("exact (any case)", text),
+            Self::PrefixAnyCase(text) => ("prefix (any case)", text),
+            Self::Elements(text) => ("path prefix", text),
+            Self::Regex(regex) => {
+                let pattern = regex.as_str();
+                let written = pattern.strip_prefix("^(?:").and_then(|p| p.strip_suffix(")$"));
+                return write!(f, "regex `{}`", written.unwrap_or(pattern));
+            }
+            Self::Present => return f.write_str("present"),
+        };
+        write!(f, "{kind} `{}`", String::from_utf8_lossy(text))
+    }
+}
+
 impl Text {
-    fn holds(&self, value: &[u8]) -> bool {
+    pub(super) fn holds(&self, value: &[u8]) -> bool {
         match self {
+            Self::Elements(prefix) => {
+                value.strip_prefix(&**prefix).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+            }
             Self::Exact(text) => **text == *value,
             Self::Prefix(text) => value.starts_with(text),
             Self::ExactAnyCase(text) => text.eq_ignore_ascii_case(value),

@@ -2,40 +2,54 @@
 //! runtime, no clock. Read `compile.rs` first.
 //!
 //! ```text
-//! ServiceEntry ────▶ services ───┐                       ┌─▶ conditions ─▶ matcher ─┐
-//! DestinationRule ─▶ subsets ────┼─▶ tables ─▶ rules ────┤                          ├─▶ table ─▶ ports ─▶ Snapshot
-//! VirtualService ──▶ precedence ─┘      └─▶ idle         └─▶ mirrors ──▶ clusters ──┘
+//! Service, ServiceEntry ──▶ services ───┐                       ┌─▶ conditions ─▶ matcher ─┐
+//! DestinationRule ────────▶ subsets ────┼─▶ tables ─▶ rules ────┤                          ├─▶ table ─▶ ports ─▶ Snapshot
+//! VirtualService ─▶ delegates ─▶ precedence    └─▶ idle         └─▶ mirrors ─▶ open ─▶ ways ┘
+//! HTTPRoute, GRPCRoute ───▶ gateway ────┘                            alter ─▶ changes ─▲
 //! ```
 
+mod alter;
+mod changes;
 mod clusters;
 mod compile;
 mod conditions;
+mod delegates;
 mod exports;
+mod exposure;
 mod findings;
+mod gateway;
 mod hosts;
 mod idle;
 mod matcher;
 mod mirrors;
+mod open;
 mod ports;
 mod precedence;
 mod re2;
 mod rules;
 mod services;
 mod share;
+mod source;
 mod subsets;
 mod table;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod trace;
+mod ways;
 
 use std::{
     collections::HashMap,
+    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
+pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};
 pub use ports::{Owner, PortRules};
 pub use share::Share;
+pub use source::Source;
+pub use trace::{Step, Trace};
 
 use crate::{
     config::{Report, Resources},
@@ -51,12 +65,52 @@ pub struct Snapshot {
     any: HashMap<u16, Arc<PortRules>>,
 }
 
-/// One rule of the winning VirtualService.
-#[derive(Debug)]
+/// One rule of the winning VirtualService or route, as it holds for requests that took one of its ways.
+#[derive(Clone, Debug)]
 pub struct Rule {
     pub key: Arc<RuleKey>,
     /// `mirror` first, then `mirrors` in order; those of a share of zero left out.
     pub mirrors: Vec<Arc<Mirror>>,
+    /// Why there are none, though some are written.
+    pub unmirrored: Option<Unmirrored>,
+    pub action: Action,
+    /// Where the rule sends its requests.
+    pub destinations: Arc<[Destination]>,
+}
+
+/// What becomes of a rule's requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Action {
+    #[default]
+    Route,
+    /// The client's proxy answers.
+    Redirect,
+    DirectResponse,
+}
+
+/// Why a rule that names mirrors does not mirror a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmirrored {
+    /// It redirects or answers directly.
+    Answered,
+    /// Its `fault` aborts every request.
+    Aborted,
+    /// None of its destinations is known.
+    NoPrimary,
+    /// It sends its requests to other endpoints: this one came by another way.
+    Elsewhere,
+    /// A preflight that `corsPolicy` answers.
+    Preflight,
+}
+
+/// One destination of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    pub host: Arc<str>,
+    pub subset: Option<Arc<str>>,
+    pub port: u16,
+    /// As written; 100 for the only one.
+    pub weight: i64,
 }
 
 /// One mirror of a rule: where copies go and how many of the rule's requests.
@@ -66,6 +120,8 @@ pub struct Mirror {
     pub share: Share,
     /// The same one for the same destination, throughout a snapshot.
     pub cluster: Arc<Cluster>,
+    /// What a copy's head differs by from the request's.
+    pub changes: Option<Arc<Changes>>,
 }
 
 /// The endpoints a destination (host, subset, port) resolves to.
@@ -94,21 +150,77 @@ pub struct CapturedPort {
     pub port: u16,
 }
 
+/// `10.0.0.1:8080`, `*:8080`
+impl fmt::Display for CapturedPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => SocketAddr::new(address, self.port).fmt(f),
+            None => write!(f, "*:{}", self.port),
+        }
+    }
+}
+
+impl CapturedPort {
+    fn of(socket: SocketAddr) -> Self {
+        Self { address: Some(socket.ip()).filter(|ip| !ip.is_unspecified()), port: socket.port() }
+    }
+}
+
+impl Unmirrored {
+    /// For a person.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "the rule answers by itself",
+            Self::Aborted => "the rule aborts every request",
+            Self::NoPrimary => "none of the rule's destinations is known",
+            Self::Elsewhere => "the rule sends its requests to other endpoints",
+            Self::Preflight => "the rule's corsPolicy answers preflight requests",
+        }
+    }
+}
+
+impl Action {
+    /// The field of the rule.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Route => "route",
+            Self::Redirect => "redirect",
+            Self::DirectResponse => "directResponse",
+        }
+    }
+}
+
+impl Destination {
+    fn of(place: clusters::Place<'_>, weight: i64) -> Self {
+        let subset = place.subset.map(|(name, _)| Arc::from(name));
+        Self { host: Arc::from(place.host), subset, port: place.port, weight }
+    }
+}
+
 impl Snapshot {
     /// Compiles resources. With errors in the report the snapshot must not be put in force.
     ///
     /// An account is opened for each mirror in force; a caller that discards the snapshot calls
     /// [`Accounts::forget_unused`].
     pub fn compile(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Self {
-        compile::compile(resources, accounts, report)
+        compile::compile(resources, accounts, report, compile::Keep::Captured)
+    }
+
+    /// The same with services for which nothing is mirrored, for a dry run.
+    pub fn compile_everything(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Self {
+        compile::compile(resources, accounts, report, compile::Keep::Everything)
     }
 
     /// The rules of a dialled address; None when nothing there is mirrored.
     pub fn inbound(&self, destination: SocketAddr) -> Option<&Arc<PortRules>> {
+        self.at(destination).filter(|rules| rules.mirrors())
+    }
+
+    /// The rules of a dialled address, as far as they were kept.
+    pub fn at(&self, destination: SocketAddr) -> Option<&Arc<PortRules>> {
         self.exact
             .get(&(destination.ip().to_canonical(), destination.port()))
             .or_else(|| self.any.get(&destination.port()))
-            .filter(|rules| rules.mirrors())
     }
 
     /// Every address and port for which some rule mirrors, in order.
@@ -120,11 +232,16 @@ impl Snapshot {
 
     /// Every captured port with its rules, in no order.
     pub fn ports(&self) -> impl Iterator<Item = (CapturedPort, &Arc<PortRules>)> {
+        self.all_ports().filter(|(_, rules)| rules.mirrors())
+    }
+
+    /// The same with those kept for a dry run.
+    pub fn all_ports(&self) -> impl Iterator<Item = (CapturedPort, &Arc<PortRules>)> {
         let exact = self
             .exact
             .iter()
             .map(|(&(address, port), rules)| (CapturedPort { address: Some(address), port }, rules));
         let any = self.any.iter().map(|(&port, rules)| (CapturedPort { address: None, port }, rules));
-        exact.chain(any).filter(|(_, rules)| rules.mirrors())
+        exact.chain(any)
     }
 }

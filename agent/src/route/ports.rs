@@ -1,39 +1,51 @@
 //! What is known of one captured address and port: the services that own it and the rules of each.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::{
-    Decision,
+    CapturedPort, Decision,
     hosts::{ServiceHost, split_authority},
-    table::Table,
+    source::{Source, Sources},
+    table::Ruling,
 };
 use crate::message::RequestHead;
 
 /// The rules of one captured address and port.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PortRules {
+    at: CapturedPort,
     owners: Vec<Owner>,
+    /// Who clients are; None where no rule asks.
+    sources: Option<Arc<Sources>>,
 }
 
 /// A service with an endpoint at the address and port.
 #[derive(Debug)]
 pub struct Owner {
-    /// The host of its ServiceEntry, in full.
+    /// Its host, in full.
     pub service: Arc<str>,
-    /// The namespace of its ServiceEntry.
     pub namespace: Arc<str>,
     /// The labels of this endpoint, such as `version`.
     pub labels: Arc<BTreeMap<String, String>>,
     pub(super) host: Arc<ServiceHost>,
     /// By service port, in the order written; more than one when several lead to the same place.
-    pub(super) tables: Vec<(u16, Arc<Table>)>,
+    pub(super) rulings: Vec<(u16, Arc<Ruling>)>,
 }
 
 impl PortRules {
-    /// Judges a request. A service's only endpoint here serves it whatever the authority.
-    pub fn decide(&self, head: &RequestHead<'_>) -> Decision<'_> {
+    pub(super) fn new(at: CapturedPort) -> Self {
+        Self { at, owners: Vec::new(), sources: None }
+    }
+
+    /// Judges a request of a client. A service's only endpoint here serves it whatever the authority.
+    pub fn decide(&self, head: &RequestHead<'_>, client: IpAddr) -> Decision<'_> {
+        self.decide_for(head, self.sources.as_ref().and_then(|sources| sources.get(client)))
+    }
+
+    /// The same for a client whose workload is known.
+    pub fn decide_for(&self, head: &RequestHead<'_>, source: Option<&Source>) -> Decision<'_> {
         let Some(owner) = self.owner(head) else { return Decision::NoHost };
-        owner.table(head).decide(head).map_or(Decision::NoRule, Decision::Rule)
+        owner.ruling(head).decide(head, source, self.at).map_or(Decision::NoRule, Decision::Rule)
     }
 
     /// The service a request is for: the only one, else the one its authority names (port and case ignored).
@@ -55,13 +67,18 @@ impl PortRules {
         best.and_then(|(_, owner)| owner)
     }
 
-    /// Every service that owns the endpoint, in the order of their ServiceEntries.
+    /// Every service that owns the endpoint, in the order of their age.
     pub fn owners(&self) -> &[Owner] {
         &self.owners
     }
 
+    /// The endpoint.
+    pub fn at(&self) -> CapturedPort {
+        self.at
+    }
+
     pub(super) fn mirrors(&self) -> bool {
-        self.owners.iter().flat_map(|owner| &owner.tables).any(|(_, table)| table.mirrors())
+        self.owners.iter().flat_map(|owner| &owner.rulings).any(|(_, ruling)| ruling.mirrors())
     }
 
     /// Adds a service port that leads here; `new` makes its service known the first time.
@@ -69,33 +86,47 @@ impl PortRules {
         &mut self,
         service: &Arc<str>,
         port: u16,
-        table: &Arc<Table>,
+        ruling: &Arc<Ruling>,
+        sources: &Arc<Sources>,
         new: impl FnOnce() -> Owner,
     ) {
+        if self.sources.is_none() && ruling.asks_for_source() {
+            self.sources = Some(Arc::clone(sources));
+        }
         let known = self.owners.iter().position(|owner| Arc::ptr_eq(&owner.service, service));
         let index = known.unwrap_or_else(|| {
             self.owners.push(new());
             self.owners.len() - 1
         });
-        let tables = &mut self.owners[index].tables;
-        if !tables.iter().any(|&(known, _)| known == port) {
-            tables.push((port, Arc::clone(table)));
+        let rulings = &mut self.owners[index].rulings;
+        if !rulings.iter().any(|&(known, _)| known == port) {
+            rulings.push((port, Arc::clone(ruling)));
         }
     }
 }
 
 impl Owner {
+    /// How specifically a host names this service; None when it does not.
+    pub fn names(&self, host: &str) -> Option<usize> {
+        self.host.names(host)
+    }
+
+    /// The service ports that lead to the endpoint.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.rulings.iter().map(|&(port, _)| port)
+    }
+
     /// Which service port was dialled is not known here. Where it matters, the port the client named tells (80 when it
     /// named none), else the first one written.
-    fn table(&self, head: &RequestHead<'_>) -> &Table {
+    pub(super) fn ruling(&self, head: &RequestHead<'_>) -> &Ruling {
         const HTTP: u16 = 80;
-        let index = match self.tables.len() {
+        let index = match self.rulings.len() {
             1 => 0,
             _ => {
                 let dialled = head.authority().and_then(|a| split_authority(a).1).unwrap_or(HTTP);
-                self.tables.iter().position(|&(port, _)| port == dialled).unwrap_or(0)
+                self.rulings.iter().position(|&(port, _)| port == dialled).unwrap_or(0)
             }
         };
-        &self.tables[index].1
+        &self.rulings[index].1
     }
 }

@@ -1,6 +1,7 @@
 //! Which VirtualServices speak for a service in the mesh, in order. They are never merged there.
 
 use super::{
+    delegates::Merged,
     exports::{self, Reach},
     findings::{Findings, Site},
     hosts::{self, HostIndex},
@@ -16,7 +17,7 @@ pub(super) struct Claim {
 
 #[derive(Debug)]
 pub(super) struct Precedence<'a> {
-    virtual_services: &'a [VirtualService],
+    virtual_services: &'a [Merged<'a>],
     claims: HostIndex<Vec<Claim>>,
 }
 
@@ -25,15 +26,14 @@ pub(super) fn for_mesh(virtual_service: &VirtualService) -> bool {
     virtual_service.gateways.is_empty() || virtual_service.gateways.iter().any(|g| g.value == "mesh")
 }
 
-pub(super) fn site(virtual_service: &VirtualService) -> Site {
-    Site { object: format!("VirtualService {}", virtual_service.meta.qualified()), path: "spec".into() }
-}
+/// How strong a claim is: private before exported by name before public, each oldest first, then by name.
+pub(super) type Rank<'a> = (Reach, Option<&'a str>, &'a str, &'a str);
 
 impl<'a> Precedence<'a> {
-    pub(super) fn new(virtual_services: &'a [VirtualService], findings: &mut Findings<'_>) -> Self {
+    pub(super) fn new(virtual_services: &'a [Merged<'a>], findings: &mut Findings<'_>) -> Self {
         let mut claims = HostIndex::<Vec<Claim>>::default();
-        for (index, virtual_service) in virtual_services.iter().enumerate() {
-            let site = site(virtual_service);
+        for (index, Merged { written: virtual_service, .. }) in virtual_services.iter().enumerate() {
+            let site = Site::of("VirtualService", &virtual_service.meta);
             if !for_mesh(virtual_service) {
                 let what = "names no `mesh`: this is for gateways, whose traffic is not captured";
                 let at = &virtual_service.gateways[0].at;
@@ -49,10 +49,10 @@ impl<'a> Precedence<'a> {
     }
 
     /// The claims on a service, the strongest first: those of the most specific host that has any visible to
-    /// `namespace`, which stands for the client's. Private before exported by name before public, each oldest first.
-    pub(super) fn claims(&self, service: &str, namespace: &str) -> Vec<Claim> {
-        let rank = |claim: &Claim| -> Option<(Reach, _, _, _)> {
-            let VirtualService { meta, export_to, .. } = &self.virtual_services[claim.virtual_service];
+    /// `namespace`, which stands for the client's.
+    pub(super) fn claims(&self, service: &str, namespace: &str) -> Vec<(Rank<'a>, Claim)> {
+        let rank = |claim: &Claim| -> Option<Rank<'a>> {
+            let VirtualService { meta, export_to, .. } = self.virtual_services[claim.virtual_service].written;
             let reach = exports::reach(export_to, &meta.namespace, namespace)?;
             Some((reach, meta.created.as_deref(), meta.name.as_str(), meta.namespace.as_str()))
         };
@@ -60,7 +60,7 @@ impl<'a> Precedence<'a> {
             let mut visible: Vec<_> = candidates.iter().filter_map(|c| Some((rank(c)?, *c))).collect();
             if !visible.is_empty() {
                 visible.sort_by_key(|&(rank, _)| rank);
-                return visible.into_iter().map(|(_, claim)| claim).collect();
+                return visible;
             }
         }
         Vec::new()

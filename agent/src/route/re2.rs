@@ -15,19 +15,31 @@ const MAX_CACHE: usize = 256 << 10;
 
 /// Compiles a full match: `^(?:pattern)$`. The error says what is wrong, for a person.
 pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
-    let mut reader = Reader { rest: pattern, out: String::new(), last: Last::Nothing, repeats: vec![1] };
+    let whole = format!("^(?:{})$", translate(pattern, "(?:")?);
+    RegexBuilder::new(&whole).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_CACHE).build().map_err(fault)
+}
+
+/// Compiles for finding occurrences in text, as a rewrite does.
+pub(super) fn search(pattern: &str) -> Result<regex::Regex, String> {
+    let part = translate(pattern, "(")?;
+    regex::RegexBuilder::new(&part).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_CACHE).build().map_err(fault)
+}
+
+/// `group` opens one: where nobody asks for groups they are not captured, which costs less.
+fn translate(pattern: &str, group: &'static str) -> Result<String, String> {
+    let (out, last, repeats) = (String::new(), Last::Nothing, vec![1]);
+    let mut reader = Reader { rest: pattern, group, out, last, repeats };
     reader.expression()?;
-    RegexBuilder::new(&format!("^(?:{})$", reader.out))
-        .size_limit(MAX_PROGRAM)
-        .dfa_size_limit(MAX_CACHE)
-        .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "the compiled expression is too large".into(),
-            // The last line of a syntax error names the fault; those above it draw the rewritten expression.
-            other => {
-                other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").into()
-            }
-        })
+    Ok(reader.out)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "what map_err hands over")]
+fn fault(error: regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(_) => "the compiled expression is too large".into(),
+        // The last line of a syntax error names the fault; those above it draw the rewritten expression.
+        other => other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").into(),
+    }
 }
 
 /// What a repetition would apply to.
@@ -41,6 +53,7 @@ enum Last {
 
 struct Reader<'a> {
     rest: &'a str,
+    group: &'static str,
     out: String,
     last: Last,
     /// For each open group, the whole expression first: the most that any part of it is repeated.
@@ -139,7 +152,7 @@ impl Reader<'_> {
     fn group(&mut self) -> Result<(), String> {
         if !self.take("?") {
             self.repeats.push(1);
-            self.out.push_str("(?:");
+            self.out.push_str(self.group);
             return Ok(());
         }
         if ["=", "!", "<=", "<!"].iter().any(|around| self.rest.starts_with(around)) {
@@ -152,7 +165,7 @@ impl Reader<'_> {
             name.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
         let flags = !head.contains(|c| !"imsU-".contains(c));
         match close {
-            b'>' if named => self.out.push_str("(?:"),
+            b'>' if named => self.out.push_str(self.group),
             b':' | b')' if flags => {
                 self.out.push_str("(?");
                 self.out.push_str(&self.rest[..=end]);

@@ -3,27 +3,28 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Mirror, Rule,
-    clusters::{Clusters, Place},
+    clusters::Clusters,
     conditions,
+    delegates::{Merged, MergedRule},
+    exposure::Exposure,
     findings::{Findings, Site},
     matcher::Block,
-    precedence,
-    share::Share,
-    table::Table,
+    open::Opener,
+    table::{BlockId, Table},
 };
 use crate::{
-    config::{
-        Code,
-        istio::{HttpRoute, VirtualService},
-    },
-    record::{Accounts, MirrorKey, RuleKey},
+    config::gateway::ReferenceGrant,
+    record::{Accounts, RuleKey},
 };
 
 /// Compiles tables; what it found out about clusters and faults is kept over all of them.
 pub(super) struct Compiler<'a, 'r> {
     pub(super) clusters: Clusters<'a>,
     pub(super) findings: Findings<'r>,
+    /// Some workloads are known by their addresses.
+    pub(super) sources_known: bool,
+    pub(super) grants: &'a [ReferenceGrant],
+    pub(super) exposure: Exposure<'a>,
 }
 
 /// What became of a rule in a table.
@@ -39,31 +40,33 @@ pub(super) enum Fate {
 impl<'a> Compiler<'a, '_> {
     pub(super) fn table(
         &mut self,
-        virtual_service: &'a VirtualService,
+        merged: &'a Merged<'a>,
         listener: u16,
         accounts: &Accounts,
     ) -> (Table, Vec<Fate>) {
-        let (mut table, mut fates) = (Table::default(), Vec::new());
+        let written = merged.written;
+        let mut table = Table::new("VirtualService", written.meta.qualified());
+        let mut fates = Vec::with_capacity(merged.rules.len());
         let mut ended_by = None;
-        for ((index, route), key) in virtual_service.http.iter().enumerate().zip(rule_keys(virtual_service)) {
-            let site = precedence::site(virtual_service).field(format_args!("http[{index}]"));
-            if route.delegate.is_some() {
-                let what = "is not honoured yet: this rule produces nothing";
-                self.findings.add(Code::NotHonoured, &route.at, &site.field("delegate"), what, None);
-                fates.push(Fate::Absent);
-                continue;
-            }
+        for ((index, rule), key) in merged.rules.iter().enumerate().zip(rule_keys(merged)) {
+            let root = rule.root();
+            let site = root.item("http", rule.index);
             // Both are done for a rule out of reach as well, so that all of its faults are told.
-            let (blocks, ends) = self.blocks(route, listener, &site);
-            let mirrors = self.mirrors(route, &virtual_service.meta.namespace, listener, &site);
+            let (blocks, ends) = self.blocks(rule, index, listener, &site, &mut table);
+            let meaning = self.meaning(&rule.route, &written.meta.namespace, listener, &site);
             let fate = match ended_by {
                 Some(rule) => Fate::CutOff(rule),
                 None if blocks.is_empty() => Fate::Absent,
                 None => Fate::Present,
             };
             if fate == Fate::Present {
-                let rule = Arc::new(open(key, mirrors, &mut self.clusters, accounts));
-                blocks.into_iter().for_each(|block| table.push(block, &rule));
+                let seen: Vec<_> = blocks.iter().map(|(_, block)| block).collect();
+                self.expose(&meaning, &seen, &site, ("VirtualService", &rule.origin.meta));
+                let mut opener = Opener::new(key, meaning, &mut self.clusters, accounts);
+                for (id, block) in blocks {
+                    let ways = opener.ways(block.matched(), &mut self.clusters);
+                    table.push(id, block, &ways);
+                }
                 ended_by = ends.then_some(index);
             }
             fates.push(fate);
@@ -72,52 +75,58 @@ impl<'a> Compiler<'a, '_> {
     }
 
     /// The blocks that exist for this port, and whether the last one ends the list.
-    fn blocks(&mut self, route: &HttpRoute, listener: u16, site: &Site) -> (Vec<Block>, bool) {
-        if route.matches.is_empty() {
-            return (vec![Block::any()], true);
+    fn blocks(
+        &mut self,
+        rule: &MergedRule<'_>,
+        index: usize,
+        listener: u16,
+        site: &Site<'_>,
+        table: &mut Table,
+    ) -> (Vec<(BlockId, Block)>, bool) {
+        if rule.route.matches.is_empty() {
+            return (vec![(BlockId::whole(index), Block::any())], true);
         }
         let (mut blocks, mut ends) = (Vec::new(), false);
-        for (index, written) in route.matches.iter().enumerate() {
-            let site = site.field(format_args!("match[{index}]"));
-            let block = conditions::Reader::new(&mut self.findings, site).block(written, listener);
-            if let Some(block) = block.filter(|_| !ends) {
-                ends = block.is_catch_all();
-                blocks.push(block);
+        for (number, written) in rule.route.matches.iter().enumerate() {
+            let id = BlockId::new(index, number);
+            let site = site.item("match", number);
+            match conditions::Reader::new(&mut self.findings, site, self.sources_known)
+                .block(written, listener)
+            {
+                Ok(block) if !ends => {
+                    ends = block.is_catch_all();
+                    blocks.push((id, block));
+                }
+                Ok(_) => {}
+                Err(why) => table.leave_out(id, why),
             }
         }
         (blocks, ends)
     }
 }
 
-/// Opens the accounts of a rule that is in force.
-fn open<'a>(
-    key: Arc<RuleKey>,
-    mirrors: Vec<(Place<'a>, Share)>,
-    clusters: &mut Clusters<'a>,
-    accounts: &Accounts,
-) -> Rule {
-    let mut texts = BTreeSet::new();
-    let mirrors = mirrors.into_iter().map(|(place, share)| {
-        let mirror = unique(&mut texts, place.text());
-        let account = accounts.account(&MirrorKey { rule: (*key).clone(), mirror });
-        Arc::new(Mirror { account, share, cluster: clusters.cluster(place) })
-    });
-    Rule { mirrors: mirrors.collect(), key }
-}
-
 /// A rule's name, or its index when it has none.
-fn rule_keys(virtual_service: &VirtualService) -> Vec<Arc<RuleKey>> {
+fn rule_keys(merged: &Merged<'_>) -> Vec<Arc<RuleKey>> {
     let mut texts = BTreeSet::new();
-    let rules = virtual_service.http.iter().enumerate().map(|(index, route)| {
-        let name = route.name.clone().filter(|name| !name.is_empty());
-        let rule = unique(&mut texts, name.unwrap_or_else(|| index.to_string()));
-        Arc::new(RuleKey { virtual_service: virtual_service.meta.qualified(), rule })
-    });
-    rules.collect()
+    let names = merged.rules.iter().map(|rule| rule.route.name.as_deref());
+    keys(&merged.written.meta.qualified(), names, &mut texts)
 }
 
-/// Istio allows equal names and equal mirrors; accounts must not be shared by them.
-fn unique(taken: &mut BTreeSet<String>, text: String) -> String {
+/// Istio allows equal names; accounts must not be shared by them.
+pub(super) fn keys<'n>(
+    object: &str,
+    names: impl Iterator<Item = Option<&'n str>>,
+    taken: &mut BTreeSet<String>,
+) -> Vec<Arc<RuleKey>> {
+    let keys = names.enumerate().map(|(index, name)| {
+        let name = name.filter(|name| !name.is_empty());
+        let rule = unique(taken, name.map_or_else(|| index.to_string(), str::to_owned));
+        Arc::new(RuleKey { virtual_service: object.to_owned(), rule })
+    });
+    keys.collect()
+}
+
+pub(super) fn unique(taken: &mut BTreeSet<String>, text: String) -> String {
     let again = (2..).map(|nth| format!("{text}#{nth}"));
     let free = std::iter::once(text.clone()).chain(again).find(|t| !taken.contains(t)).unwrap_or(text);
     taken.insert(free.clone());

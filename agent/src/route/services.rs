@@ -1,17 +1,21 @@
-//! The registry: every service some ServiceEntry declares, with its endpoints.
+//! The registry: every service that is declared, by Kubernetes or by a ServiceEntry, with its endpoints.
+
+mod entries;
+mod kube;
 
 use std::{
     cell::Cell,
     collections::{BTreeMap, HashMap},
     net::{IpAddr, SocketAddr},
+    ops::Bound,
     sync::Arc,
 };
 
-use super::findings::{Findings, Site};
-use crate::config::{
-    Code,
-    istio::{Resolution, ServiceEntry, ServicePort},
+use super::{
+    exports,
+    findings::{Findings, Site},
 };
+use crate::config::{Code, Located, Meta, Resources, kubernetes::SlicePort};
 
 /// How many names are compared by their letters in one compilation: a person reads few hints, and comparing is slow.
 const COMPARISONS: usize = 50_000;
@@ -19,49 +23,102 @@ const COMPARISONS: usize = 50_000;
 #[derive(Debug)]
 pub(super) struct Registry<'a> {
     pub(super) services: Vec<Service<'a>>,
-    by_host: BTreeMap<String, usize>,
+    by_host: BTreeMap<Arc<str>, usize>,
     comparisons: Cell<usize>,
 }
 
-/// One host of a ServiceEntry.
+/// One host of a ServiceEntry, or a Service of Kubernetes.
 #[derive(Debug)]
 pub(super) struct Service<'a> {
-    pub(super) host: String,
-    pub(super) entry: &'a ServiceEntry,
+    /// In full.
+    pub(super) host: Arc<str>,
+    pub(super) kind: Kind,
+    pub(super) meta: &'a Meta,
+    pub(super) ports: Vec<Port<'a>>,
     pub(super) endpoints: Arc<[Endpoint<'a>]>,
+    /// The name an ExternalName service stands for.
+    pub(super) alias: Option<&'a Located<String>>,
+    /// `location: MESH_EXTERNAL`, or an ExternalName.
+    pub(super) external: bool,
+    export_to: &'a [Located<String>],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// kube-proxy sends its traffic to every endpoint, whatever rules say.
+    Kubernetes,
+    Entry,
+}
+
+#[derive(Debug)]
+pub(super) struct Port<'a> {
+    pub(super) number: u16,
+    pub(super) name: &'a str,
+    pub(super) speaks_http: bool,
+    target: Target<'a>,
+}
+
+/// Where endpoints serve a port, unless they say so themselves.
+#[derive(Clone, Copy, Debug)]
+enum Target<'a> {
+    Number(u16),
+    /// A named port of each pod.
+    Name(&'a str),
 }
 
 #[derive(Debug)]
 pub(super) struct Endpoint<'a> {
     pub(super) address: IpAddr,
     pub(super) labels: Arc<BTreeMap<String, String>>,
-    ports: &'a BTreeMap<String, u16>,
+    /// One that is not ready may still have requests under way, but gets no copies.
+    pub(super) ready: bool,
+    ports: Ports<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ports<'a> {
+    /// By the service port's name, where they differ from its target: a ServiceEntry's.
+    Written(&'a BTreeMap<String, u16>),
+    /// By their own names: a pod's.
+    Pod(&'a BTreeMap<String, u16>),
+    /// All there are: an EndpointSlice's.
+    Slice(&'a [SlicePort]),
 }
 
 impl<'a> Registry<'a> {
-    /// Of two entries for one host the older wins, as among virtual services.
-    pub(super) fn new(entries: &'a [ServiceEntry], findings: &mut Findings<'_>) -> Self {
-        let mut in_order: Vec<_> = entries.iter().collect();
-        in_order.sort_by_key(|e| (&e.meta.created, &e.meta.name.value, &e.meta.namespace));
+    /// A Service of Kubernetes comes before a ServiceEntry of the same host; of two entries the older wins, as among
+    /// virtual services.
+    pub(super) fn new(resources: &'a Resources, findings: &mut Findings<'_>) -> Self {
         let mut registry = Self { services: Vec::new(), by_host: BTreeMap::new(), comparisons: Cell::new(0) };
+        let mut labels = Labels::default();
+        let workloads = kube::Workloads::new(resources);
+        for service in workloads.services(resources, &mut labels) {
+            registry.add(service);
+        }
+        let mut in_order: Vec<_> = resources.service_entries.iter().collect();
+        in_order.sort_by_key(|e| (&e.meta.created, &e.meta.name.value, &e.meta.namespace));
         for entry in in_order {
-            let site =
-                Site { object: format!("ServiceEntry {}", entry.meta.qualified()), path: "spec".into() };
-            let endpoints: Arc<[_]> = endpoints(entry, &site, findings).into();
+            let site = Site::of("ServiceEntry", &entry.meta);
+            let endpoints: Arc<[_]> =
+                entries::endpoints(entry, resources, &workloads, &mut labels, &site, findings).into();
             for (index, written) in entry.hosts.iter().enumerate() {
-                let host = written.value.to_ascii_lowercase();
-                if let Some(winner) = registry.get(&host) {
-                    let what = format!("`{host}` is already declared by {}", winner.entry.meta.qualified());
-                    let hint = "of two entries the older wins, then the first by name".to_owned();
-                    let site = site.field(format_args!("hosts[{index}]"));
-                    findings.add(Code::Shadowed, &written.at, &site, what, hint);
+                let service = entries::service(entry, written, Arc::clone(&endpoints));
+                if let Some(winner) = registry.get(&service.host) {
+                    let what = format!("`{}` is already declared by {}", service.host, winner.declared_by());
+                    let hint = "a Service comes first, of two entries the older, then the first by name";
+                    let site = site.item("hosts", index);
+                    findings.add(Code::Shadowed, &written.at, &site, what, hint.to_owned());
                     continue;
                 }
-                registry.by_host.insert(host.clone(), registry.services.len());
-                registry.services.push(Service { host, entry, endpoints: Arc::clone(&endpoints) });
+                registry.add(service);
             }
         }
         registry
+    }
+
+    fn add(&mut self, service: Service<'a>) {
+        self.by_host.insert(Arc::clone(&service.host), self.services.len());
+        self.services.push(service);
     }
 
     pub(super) fn get(&self, host: &str) -> Option<&Service<'a>> {
@@ -71,11 +128,12 @@ impl<'a> Registry<'a> {
     /// The known host a person who wrote this one may have meant: the same name elsewhere, else one a few letters away.
     pub(super) fn nearest(&self, host: &str) -> Option<&str> {
         let starting = |start: &str| {
-            let (known, _) = self.by_host.range(start.to_owned()..).next()?;
-            known.starts_with(start).then_some(known.as_str())
+            let (known, _) =
+                self.by_host.range::<str, _>((Bound::Included(start), Bound::Unbounded)).next()?;
+            known.starts_with(start).then_some(&**known)
         };
         let name = host.split('.').next().unwrap_or(host);
-        let alone = || self.by_host.get_key_value(name).map(|(known, _)| known.as_str());
+        let alone = || self.by_host.get_key_value(name).map(|(known, _)| &**known);
         starting(&format!("{host}."))
             .or_else(|| starting(&format!("{name}.")))
             .or_else(alone)
@@ -89,67 +147,73 @@ impl<'a> Registry<'a> {
         }
         let nearest =
             self.by_host.keys().map(|known| (strsim::damerau_levenshtein(host, known), known)).min();
-        nearest.filter(|&(distance, _)| distance <= 3).map(|(_, known)| known.as_str())
+        nearest.filter(|&(distance, _)| distance <= 3).map(|(_, known)| &**known)
     }
 }
 
-impl Service<'_> {
-    pub(super) fn namespace(&self) -> &str {
-        &self.entry.meta.namespace
+impl<'a> Service<'a> {
+    pub(super) fn namespace(&self) -> &'a str {
+        &self.meta.namespace
     }
 
-    pub(super) fn port(&self, number: u16) -> Option<&ServicePort> {
-        self.entry.ports.iter().find(|p| p.number.value == number)
+    pub(super) fn port(&self, number: u16) -> Option<&Port<'a>> {
+        self.ports.iter().find(|p| p.number == number)
     }
 
-    pub(super) fn http_ports(&self) -> impl Iterator<Item = &ServicePort> {
-        self.entry.ports.iter().filter(|p| speaks_http(p))
+    pub(super) fn http_ports(&self) -> impl Iterator<Item = &Port<'a>> {
+        self.ports.iter().filter(|p| p.speaks_http)
+    }
+
+    pub(super) fn is_visible_to(&self, namespace: &str) -> bool {
+        exports::reach(self.export_to, self.namespace(), namespace).is_some()
+    }
+
+    /// `ServiceEntry default/my-app`
+    pub(super) fn declared_by(&self) -> String {
+        let kind = match self.kind {
+            Kind::Kubernetes => "Service",
+            Kind::Entry => "ServiceEntry",
+        };
+        format!("{kind} {}", self.meta.qualified())
     }
 }
 
 impl Endpoint<'_> {
-    /// Where this endpoint serves a port of its service: `endpoints[].ports` by name, else the port's `targetPort`.
-    pub(super) fn socket(&self, port: &ServicePort) -> SocketAddr {
-        SocketAddr::new(self.address, self.ports.get(&port.name).copied().unwrap_or(port.target_port))
-    }
-}
-
-/// By protocol, or for a port that only says TCP by Kubernetes' naming of ports (`http`, `http-api`).
-fn speaks_http(port: &ServicePort) -> bool {
-    const PROTOCOLS: [&str; 4] = ["HTTP", "HTTP2", "GRPC", "GRPC-WEB"];
-    let name = port.name.to_ascii_uppercase();
-    let named = |p: &&str| name.strip_prefix(*p).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-    PROTOCOLS.contains(&port.protocol.as_str()) || (port.protocol == "TCP" && PROTOCOLS.iter().any(named))
-}
-
-fn endpoints<'a>(entry: &'a ServiceEntry, site: &Site, findings: &mut Findings<'_>) -> Vec<Endpoint<'a>> {
-    // The address the client dialled is no endpoint.
-    if entry.resolution.value == Resolution::None {
-        return Vec::new();
-    }
-    if entry.endpoints.is_empty() && entry.resolution.value != Resolution::Static {
-        let what = "names are not resolved yet, and no endpoint is written: this service has none";
-        findings.add(Code::NotHonoured, &entry.resolution.at, &site.field("resolution"), what, None);
-    }
-    // Endpoints of one workload carry the same labels: they are kept once.
-    let mut labels = HashMap::<_, Arc<_>>::new();
-    let mut endpoints = Vec::with_capacity(entry.endpoints.len());
-    for (index, written) in entry.endpoints.iter().enumerate() {
-        let Ok(address) = written.address.value.parse::<IpAddr>() else {
-            let site = site.field(format_args!("endpoints[{index}].address"));
-            let what = format!(
-                "`{}` is no IP address and is not used: names are not resolved yet",
-                *written.address
-            );
-            findings.add(Code::NotHonoured, &written.address.at, &site, what, None);
-            continue;
+    /// Where this endpoint serves a port of its service; None when it does not.
+    pub(super) fn socket(&self, port: &Port<'_>) -> Option<SocketAddr> {
+        let number = match (self.ports, port.target) {
+            (Ports::Slice(ports), _) => {
+                let of_name = ports.iter().find(|p| p.name == port.name)?;
+                // Without a number it is the service's own (headless services of any port).
+                of_name.port.unwrap_or(port.number)
+            }
+            (Ports::Written(ports), Target::Number(number)) => {
+                ports.get(port.name).copied().unwrap_or(number)
+            }
+            (Ports::Pod(_), Target::Number(number)) => number,
+            (Ports::Pod(ports) | Ports::Written(ports), Target::Name(name)) => *ports.get(name)?,
         };
-        let labels = labels.entry(&written.labels).or_insert_with(|| Arc::new(written.labels.clone()));
-        endpoints.push(Endpoint {
-            address: address.to_canonical(),
-            labels: Arc::clone(labels),
-            ports: &written.ports,
-        });
+        Some(SocketAddr::new(self.address, number))
     }
-    endpoints
 }
+
+/// Endpoints of one workload carry the same labels: they are kept once.
+#[derive(Debug, Default)]
+struct Labels<'a>(HashMap<&'a BTreeMap<String, String>, Arc<BTreeMap<String, String>>>);
+
+impl<'a> Labels<'a> {
+    fn share(&mut self, labels: &'a BTreeMap<String, String>) -> Arc<BTreeMap<String, String>> {
+        Arc::clone(self.0.entry(labels).or_insert_with(|| Arc::new(labels.clone())))
+    }
+}
+
+/// True when a port's name says one of these, by Istio's convention: `http`, `http-api`.
+fn named_after(name: &str, protocols: &[&str]) -> bool {
+    let starts = |protocol: &&str| {
+        name.get(..protocol.len()).is_some_and(|start| start.eq_ignore_ascii_case(protocol))
+            && matches!(name.as_bytes().get(protocol.len()), None | Some(b'-'))
+    };
+    protocols.iter().any(starts)
+}
+
+const HTTP: [&str; 4] = ["http", "http2", "grpc", "grpc-web"];

@@ -1,12 +1,12 @@
 //! Which DestinationRule speaks for a service, and the labels of its subsets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::{
     exports,
     hosts::{self, HostIndex},
 };
-use crate::config::istio::DestinationRule;
+use crate::config::istio::{DestinationRule, Subset};
 
 /// Istio's root namespace: its rules serve every namespace that has none of its own.
 const ROOT_NAMESPACE: &str = "istio-system";
@@ -32,7 +32,7 @@ impl<'a> Subsets<'a> {
     }
 
     /// The rules in force for a service as a namespace sees it: those of the first namespace that has any (the
-    /// client's, the service's, the root), for the most specific host there. Several are merged: see [`labels`].
+    /// client's, the service's, the root), for the most specific host there. Several are merged: see [`named`].
     pub(super) fn rules(
         &self,
         service: &str,
@@ -53,11 +53,7 @@ impl<'a> Subsets<'a> {
     }
 }
 
-/// The labels of a subset; of several of one name the oldest rule's.
-pub(super) fn labels<'a>(rules: &[&'a DestinationRule], name: &str) -> Option<&'a BTreeMap<String, String>> {
-    rules
-        .iter()
-        .flat_map(|rule| &rule.subsets)
-        .find(|subset| subset.name.value == name)
-        .map(|subset| &subset.labels)
+/// A subset by name; of several of one name the oldest rule's.
+pub(super) fn named<'a>(rules: &[&'a DestinationRule], name: &str) -> Option<&'a Subset> {
+    rules.iter().flat_map(|rule| &rule.subsets).find(|subset| subset.name.value == name)
 }

@@ -1,22 +1,67 @@
-//! The rules of one VirtualService for one service port, in order: the first match decides.
+//! The rules of one service port: the first match decides.
 
 use std::sync::Arc;
 
-use super::{Rule, matcher::Block};
+use super::{CapturedPort, Rule, conditions::Absent, matcher::Block, source::Source, ways::Ways};
 use crate::message::RequestHead;
 
-#[derive(Debug, Default)]
+/// Those of one VirtualService, or of the routes attached to a service, in order.
+#[derive(Debug)]
 pub(super) struct Table {
-    blocks: Vec<(Block, Arc<Rule>)>,
+    /// The kind of the object that speaks.
+    pub(super) kind: &'static str,
+    /// `namespace/name` of the object; of the service, where several routes speak together.
+    pub(super) object: String,
+    pub(super) blocks: Vec<Entry>,
+    /// What was written and does not exist for this port.
+    pub(super) absent: Vec<(BlockId, Absent)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: BlockId,
+    pub(super) block: Block,
+    pub(super) ways: Arc<Ways>,
+}
+
+/// Where a block was written: the rule's index, and the match's within it, if the rule has any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct BlockId {
+    pub(super) rule: u32,
+    pub(super) block: Option<u32>,
+}
+
+/// The tables that speak for a service port, the strongest first. One speaks for a client when it has any block for it
+/// at all; every other one is then not asked, whatever the request ("nothing generated" against "nothing matched").
+#[derive(Debug, Default)]
+pub(super) struct Ruling(pub(super) Vec<Arc<Table>>);
+
+impl BlockId {
+    pub(super) fn new(rule: usize, block: usize) -> Self {
+        Self { block: u32::try_from(block).ok(), ..Self::whole(rule) }
+    }
+
+    pub(super) fn whole(rule: usize) -> Self {
+        Self { rule: u32::try_from(rule).unwrap_or(u32::MAX), block: None }
+    }
 }
 
 impl Table {
-    pub(super) fn push(&mut self, block: Block, rule: &Arc<Rule>) {
-        self.blocks.push((block, Arc::clone(rule)));
+    pub(super) fn new(kind: &'static str, object: String) -> Self {
+        Self { kind, object, blocks: Vec::new(), absent: Vec::new() }
     }
 
-    pub(super) fn decide(&self, head: &RequestHead<'_>) -> Option<&Arc<Rule>> {
-        self.blocks.iter().find(|(block, _)| block.matches(head)).map(|(_, rule)| rule)
+    pub(super) fn push(&mut self, id: BlockId, block: Block, ways: &Arc<Ways>) {
+        self.blocks.push(Entry { id, block, ways: Arc::clone(ways) });
+    }
+
+    pub(super) fn leave_out(&mut self, id: BlockId, why: Absent) {
+        self.absent.push((id, why));
+    }
+
+    /// The first match.
+    pub(super) fn find(&self, head: &RequestHead<'_>, source: Option<&Source>) -> Option<&Entry> {
+        self.blocks.iter().find(|entry| entry.block.matches(head, source))
     }
 
     /// No block came into being: Istio then passes the VirtualService over for this port.
@@ -24,7 +69,44 @@ impl Table {
         self.blocks.is_empty()
     }
 
+    /// Whether it speaks for every client.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.blocks.iter().any(|entry| entry.block.source.is_empty())
+    }
+
+    pub(super) fn is_for(&self, source: Option<&Source>) -> bool {
+        self.blocks.iter().any(|entry| entry.block.source.holds(source))
+    }
+
+    fn mirrors(&self) -> bool {
+        self.blocks.iter().any(|entry| entry.ways.mirrors())
+    }
+
+    fn asks_for_source(&self) -> bool {
+        self.blocks.iter().any(|entry| !entry.block.source.is_empty())
+    }
+}
+
+impl Ruling {
+    /// The table that speaks for a client.
+    pub(super) fn table(&self, source: Option<&Source>) -> Option<&Table> {
+        self.0.iter().find(|table| table.is_for(source)).map(|table| &**table)
+    }
+
+    pub(super) fn decide(
+        &self,
+        head: &RequestHead<'_>,
+        source: Option<&Source>,
+        at: CapturedPort,
+    ) -> Option<&Arc<Rule>> {
+        self.table(source)?.find(head, source).map(|entry| entry.ways.rule(head, at))
+    }
+
     pub(super) fn mirrors(&self) -> bool {
-        self.blocks.iter().any(|(_, rule)| !rule.mirrors.is_empty())
+        self.0.iter().any(|table| table.mirrors())
+    }
+
+    pub(super) fn asks_for_source(&self) -> bool {
+        self.0.iter().any(|table| table.asks_for_source())
     }
 }

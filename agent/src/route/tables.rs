@@ -1,4 +1,5 @@
-//! The tables in force: for each service and port, the winning VirtualService's.
+//! The tables in force: for each service and port, those of its consumers' routes, then the winner among virtual
+//! services and the service's own routes.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -6,23 +7,26 @@ use std::{
 };
 
 use super::{
-    precedence::Claim,
+    delegates::Merged,
+    gateway::Attached,
+    precedence::{Claim, Rank},
     rules::{Compiler, Fate},
-    table::Table,
+    services::Service,
+    table::{Ruling, Table},
 };
-use crate::{config::istio::VirtualService, record::Accounts};
+use crate::record::Accounts;
 
 /// Tables by virtual service and service port, and which claims they came from.
 pub(super) struct Tables<'a, 'r> {
-    pub(super) virtual_services: &'a [VirtualService],
+    pub(super) virtual_services: &'a [Merged<'a>],
     pub(super) compiler: Compiler<'a, 'r>,
     accounts: &'a Accounts,
     pub(super) made: HashMap<(usize, u16), Made>,
     /// The service ports each virtual service claims, won or lost.
     pub(super) ports: BTreeMap<usize, BTreeSet<u16>>,
     pub(super) won: BTreeSet<Claim>,
-    /// Loser → the virtual service it lost to.
-    pub(super) lost: BTreeMap<Claim, usize>,
+    /// Loser → the object it lost to.
+    pub(super) lost: BTreeMap<Claim, String>,
 }
 
 /// A virtual service compiled for one service port.
@@ -35,7 +39,7 @@ pub(super) struct Made {
 
 impl<'a, 'r> Tables<'a, 'r> {
     pub(super) fn new(
-        virtual_services: &'a [VirtualService],
+        virtual_services: &'a [Merged<'a>],
         accounts: &'a Accounts,
         compiler: Compiler<'a, 'r>,
     ) -> Self {
@@ -50,19 +54,71 @@ impl<'a, 'r> Tables<'a, 'r> {
         }
     }
 
-    /// The table of the first claim for which any rule exists on this port; the others get nothing there.
-    pub(super) fn winner(&mut self, claims: &[Claim], port: u16) -> Option<Arc<Table>> {
-        let mut winner = None;
-        for &claim in claims {
-            self.ports.entry(claim.virtual_service).or_default().insert(port);
-            if let Some((_, winner)) = winner {
-                self.lost.insert(claim, winner);
-            } else if let Some(table) = self.table(claim.virtual_service, port) {
-                self.won.insert(claim);
-                winner = Some((table, claim.virtual_service));
+    /// The tables that speak for a service port: until one speaks for every client. Istio makes a virtual service of
+    /// the routes attached to a service, as old as the oldest of them, and lets it compete with the others; the routes
+    /// of a client's own namespace come before all.
+    pub(super) fn ruling(
+        &mut self,
+        service: &Service<'a>,
+        port: u16,
+        claims: &[(Rank<'_>, Claim)],
+        attached: Option<&Attached<'a>>,
+    ) -> Arc<Ruling> {
+        let mut ruling = Vec::new();
+        let mut producers = None;
+        if let Some(attached) = attached {
+            for (namespace, routes) in attached.consumers() {
+                let table = self.compiler.routes(service, &routes, port, Some(namespace), self.accounts);
+                ruling.extend(Some(table).filter(|table| !table.is_empty()).map(Arc::new));
+            }
+            let routes = attached.producers();
+            if let Some(rank) = attached.rank() {
+                producers = Some((rank, routes));
             }
         }
-        winner.map(|(table, _)| table)
+        let mut winner: Option<String> = None;
+        for (rank, claim) in claims {
+            if let Some((_, routes)) = producers.take_if(|(producers, _)| *producers <= *rank) {
+                self.produce(service, port, &routes, &mut ruling, &mut winner);
+            }
+            self.ports.entry(claim.virtual_service).or_default().insert(port);
+            if let Some(winner) = &winner {
+                self.lost.insert(*claim, winner.clone());
+            } else if let Some(table) = self.table(claim.virtual_service, port) {
+                self.won.insert(*claim);
+                if table.is_for_all() {
+                    winner = Some(format!("{} {}", table.kind, table.object));
+                }
+                ruling.push(table);
+            }
+        }
+        if let Some((_, routes)) = producers {
+            self.produce(service, port, &routes, &mut ruling, &mut winner);
+        }
+        Arc::new(Ruling(ruling))
+    }
+
+    fn produce(
+        &mut self,
+        service: &Service<'a>,
+        port: u16,
+        routes: &[super::gateway::Route<'a>],
+        ruling: &mut Vec<Arc<Table>>,
+        winner: &mut Option<String>,
+    ) {
+        let table = self.compiler.routes(service, routes, port, None, self.accounts);
+        if table.is_empty() {
+            return;
+        }
+        match winner {
+            Some(winner) => routes.iter().for_each(|route| {
+                super::gateway::report_shadowed(route, winner, &mut self.compiler.findings);
+            }),
+            None => {
+                *winner = Some(format!("{} {}", table.kind, table.object));
+                ruling.push(Arc::new(table));
+            }
+        }
     }
 
     fn table(&mut self, virtual_service: usize, port: u16) -> Option<Arc<Table>> {

@@ -1,7 +1,10 @@
 //! The head of a copy: packed into one piece of memory on the data thread, made into a request on a shadow worker.
 //!
 //! The copy says what the primary said, but for what belongs to the primary's connection (RFC 9110 §7.6.1) or to
-//! its framing. hyper writes header names in lower case and puts lines of the same name together.
+//! its framing, and for what its rule changes. hyper writes header names in lower case and puts lines of the same name
+//! together.
+
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{
@@ -10,7 +13,10 @@ use http::{
     uri::PathAndQuery,
 };
 
-use crate::message::{BodyLength, RequestHead};
+use crate::{
+    message::{BodyLength, RequestHead},
+    route::{Changes, Original},
+};
 
 /// A request's head that owns itself: method, path, the authority of an absolute target, then names and values in
 /// turn, each preceded by its length.
@@ -18,6 +24,8 @@ use crate::message::{BodyLength, RequestHead};
 pub(super) struct PackedHead {
     text: Bytes,
     body: BodyLength,
+    changes: Option<Arc<Changes>>,
+    client: SocketAddr,
 }
 
 /// The head holds something no HTTP client may send.
@@ -33,7 +41,8 @@ const OF_THE_CONNECTION: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "expect"];
 
 impl PackedHead {
-    pub(super) fn pack(head: &RequestHead<'_>) -> Self {
+    /// `changes` are carried out on the shadow's side, as everything that costs time.
+    pub(super) fn pack(head: &RequestHead<'_>, client: SocketAddr, changes: Option<Arc<Changes>>) -> Self {
         let path = head.path_and_query();
         // An absolute target overrules Host (RFC 9112 §3.2.2), and Host carries no user information (§3.2).
         let authority = match head.authority() {
@@ -52,7 +61,7 @@ impl PackedHead {
             text.put_slice(&part.len().to_ne_bytes());
             text.put_slice(part);
         }
-        Self { text: text.freeze(), body: head.body }
+        Self { text: text.freeze(), body: head.body, changes, client }
     }
 
     /// No body follows: the request was whole with its head.
@@ -64,8 +73,17 @@ impl PackedHead {
     pub(super) fn to_request<B>(&self, marker: &HeaderName, body: B) -> Result<Request<B>, Unsendable> {
         let mut text = self.text.clone();
         let method = Method::from_bytes(&pull(&mut text)).map_err(|_| Unsendable)?;
-        let (path, authority) = (pull(&mut text), pull(&mut text));
-        let headers = self.headers(&text, &authority, marker)?;
+        let (mut path, authority) = (pull(&mut text), pull(&mut text));
+        let mut headers = self.headers(&text, &authority)?;
+        if let Some(changes) = &self.changes {
+            let sent = str::from_utf8(&path).map_err(|_| Unsendable)?;
+            let original = Original { method: method.as_str(), path: sent, client: self.client };
+            if let Some(changed) = changes.apply(&mut headers, original)? {
+                path = changed.into();
+            }
+        }
+        // Last, so that no rule can take it off.
+        headers.try_insert(marker.clone(), HeaderValue::from_static("1"))?;
 
         let mut request = Request::new(body);
         *request.method_mut() = method;
@@ -74,7 +92,7 @@ impl PackedHead {
         Ok(request)
     }
 
-    fn headers(&self, text: &Bytes, authority: &Bytes, marker: &HeaderName) -> Result<HeaderMap, Unsendable> {
+    fn headers(&self, text: &Bytes, authority: &Bytes) -> Result<HeaderMap, Unsendable> {
         let fields = || Fields(text.clone());
         let listed: Vec<Bytes> =
             fields().filter(|(name, _)| is(name, "connection")).map(|(_, value)| value).collect();
@@ -102,7 +120,6 @@ impl PackedHead {
         if !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
             self.frame(&mut headers, b"", Bytes::new())?;
         }
-        headers.try_insert(marker.clone(), HeaderValue::from_static("1"))?;
         Ok(headers)
     }
 

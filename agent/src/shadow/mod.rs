@@ -120,8 +120,6 @@ impl Plane {
         draw: u64,
         client: SocketAddr,
     ) -> Option<Feed> {
-        // For sticky shares, which hash the source.
-        let _ = client;
         let ticket = mirror.account.offer();
         let uncopyable = self.uncopyable(head);
         if uncopyable.is_none() && !mirror.share.admits(draw) {
@@ -137,7 +135,7 @@ impl Plane {
             entry.settle(Outcome::Dropped(DropReason::QueueFull));
             return None;
         };
-        let head = PackedHead::pack(head);
+        let head = PackedHead::pack(head, client, mirror.changes.clone());
         let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole()));
         let feed = Feed::new(&pipe);
         let job = Job { head, source: Source::new(pipe), slot, entry };
@@ -150,6 +148,17 @@ impl Plane {
             // The worker stopped, or died: the entry knows which.
             Err(TrySendError::Closed(_)) => None,
         }
+    }
+
+    /// The copy that a mirror would get of a request, its body aside; for showing it to a person. None when no HTTP
+    /// client may send it.
+    pub fn preview(
+        mirror: &Mirror,
+        head: &RequestHead<'_>,
+        client: SocketAddr,
+        marker: &HeaderName,
+    ) -> Option<http::Request<()>> {
+        PackedHead::pack(head, client, mirror.changes.clone()).to_request(marker, ()).ok()
     }
 
     /// What the plane holds at this moment.

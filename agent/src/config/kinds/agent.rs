@@ -17,7 +17,6 @@ use crate::config::{
     values,
 };
 
-const DURATION: &str = "write it with a unit: 500ms, 15s, 1m30s";
 const QUANTITY: &str = "write bytes like 64Mi, 500k or 4096";
 const ADDRESS: &str = "write ADDRESS:PORT, such as 127.0.0.1:9977 or [::1]:9977";
 const NETNS: &str = "write `host`, a path such as /run/netns/NAME, or pid:NUMBER";
@@ -123,7 +122,7 @@ fn shadow(faults: &mut Faults<'_>, fields: &mut Fields<'_>, shadow: &mut Shadow)
     section(faults, fields, "queue", |faults, fields| queue(faults, fields, &mut shadow.queue));
 }
 
-fn marker(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Located<String>> {
+pub(super) fn marker(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Located<String>> {
     let name = field.text(faults)?.value;
     // Reading lowers the case, as headers of HTTP/2 need.
     let lower = http::HeaderName::from_bytes(name.as_bytes()).ok().map(|name| name.as_str().to_owned());
@@ -174,7 +173,7 @@ fn set<T>(slot: &mut T, value: Option<Located<T>>) {
 }
 
 fn duration(faults: &mut Faults<'_>, field: &Field<'_>, shortest: Duration) -> Option<Located<Duration>> {
-    let read = field.parsed(faults, DURATION, values::duration)?;
+    let read = field.duration(faults)?;
     if !(shortest..=LONGEST).contains(&read.value) {
         let what = format!("{:?} is not within {shortest:?}..=24h", read.value);
         field.fault(faults, Code::OutOfRange, what);

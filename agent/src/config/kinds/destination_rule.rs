@@ -1,18 +1,12 @@
-//! DestinationRule as written (istio/api `destination_rule.proto`): host and subsets.
+//! DestinationRule as written (istio/api `destination_rule.proto`): host, subsets, and how they are spoken to.
 
-use std::collections::BTreeMap;
-
+use super::traffic_policy;
 use crate::config::{
     Meta,
     field::{Faults, Field},
-    fields::{Fields, Names},
+    fields::{Fields, Names::Foreign},
     istio::{DestinationRule, Subset},
 };
-
-const POLICY: (&str, &str) =
-    ("trafficPolicy", "copies go to the endpoints in turn, unencrypted, within AgentConfig's spec.shadow");
-const RULE: Names = Names::Istio(&[POLICY, ("workloadSelector", "the subsets hold for every client")]);
-const SUBSET: Names = Names::Istio(&[POLICY]);
 
 /// None when the host is missing: nothing could refer to it.
 pub(in crate::config) fn read(
@@ -21,21 +15,21 @@ pub(in crate::config) fn read(
     mut spec: Fields<'_>,
 ) -> Option<DestinationRule> {
     let host = spec.required(faults, "host").and_then(|field| super::one_host(faults, &field));
-    let subsets: Vec<_> = match spec.get("subsets") {
-        Some(field) => field.list(faults).iter().filter_map(|item| subset(faults, item)).collect(),
-        None => Vec::new(),
-    };
+    let subsets = spec.items(faults, "subsets", subset);
     let names = subsets.iter().map(|subset| &subset.name);
     super::refuse_repeated(faults, "spec.subsets", "the subset", names);
-    let export_to = spec.get("exportTo").map(|field| field.texts(faults)).unwrap_or_default();
-    spec.finish(faults, RULE);
-    Some(DestinationRule { meta, host: host?, subsets, export_to })
+    let traffic_policy = traffic_policy::read(faults, &mut spec);
+    let workload_selector = super::selector(faults, &mut spec, "matchLabels");
+    let export_to = spec.texts(faults, "exportTo");
+    spec.finish(faults, Foreign);
+    Some(DestinationRule { meta, host: host?, subsets, traffic_policy, workload_selector, export_to })
 }
 
 fn subset(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Subset> {
-    let mut fields = field.fields(faults)?;
-    let name = fields.required(faults, "name").and_then(|field| field.text(faults));
-    let labels = fields.get("labels").map_or_else(BTreeMap::new, |field| field.labels(faults));
-    fields.finish(faults, SUBSET);
-    Some(Subset { name: name?, labels })
+    field.map(faults, Foreign, |faults, fields, _| {
+        let name = fields.required(faults, "name").and_then(|field| field.text(faults));
+        let labels = fields.labels(faults, "labels");
+        let traffic_policy = traffic_policy::read(faults, fields);
+        Some(Subset { name: name?, labels, traffic_policy })
+    })
 }

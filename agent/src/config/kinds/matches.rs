@@ -3,14 +3,12 @@
 use crate::config::{
     Code, Located,
     field::{Faults, Field},
-    fields::{Fields, Names},
+    fields::{Fields, Names::Foreign},
     istio::{HttpMatch, StringMatch},
 };
 
 /// Istio's limit of a regular expression, in bytes (`validateStringRegexp`).
 const MAX_REGEX: usize = 1024;
-
-const BLOCK: Names = Names::Istio(&[("statPrefix", "umbra's metrics name the VirtualService and the rule")]);
 
 /// What an absent matcher, an empty one or a null means at a place.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,36 +25,27 @@ pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<HttpMat
     let mut block = field.fields(faults)?;
     let read = HttpMatch {
         at: field.at().clone(),
-        name: text(faults, &mut block, "name"),
+        name: block.plain(faults, "name"),
         uri: single(faults, &mut block, "uri", Place::Uri),
-        ignore_uri_case: block
-            .get("ignoreUriCase")
-            .and_then(|field| field.boolean(faults))
-            .unwrap_or_default(),
+        ignore_uri_case: block.flag(faults, "ignoreUriCase").is_some_and(|flag| flag.value),
         scheme: single(faults, &mut block, "scheme", Place::Plain),
         method: single(faults, &mut block, "method", Place::Plain),
         authority: single(faults, &mut block, "authority", Place::Plain),
         headers: keyed(faults, &mut block, "headers", Place::Headers),
         without_headers: keyed(faults, &mut block, "withoutHeaders", Place::Others),
         query_params: keyed(faults, &mut block, "queryParams", Place::Others),
-        port: block
-            .get("port")
-            .and_then(|field| field.integer(faults, 0..=u16::MAX))
-            .filter(|port| port.value != 0),
-        source_labels: block.get("sourceLabels").map(|field| field.labels(faults)).unwrap_or_default(),
-        source_namespace: text(faults, &mut block, "sourceNamespace"),
-        gateways: block.get("gateways").map(|field| field.texts(faults)).unwrap_or_default(),
+        port: block.integer(faults, "port", 0..=u16::MAX).filter(|port| port.value != 0),
+        source_labels: block.labels(faults, "sourceLabels"),
+        source_namespace: block.plain(faults, "sourceNamespace"),
+        gateways: block.texts(faults, "gateways"),
     };
-    block.finish(faults, BLOCK);
+    block.finish(faults, Foreign);
     Some(read)
 }
 
-fn text(faults: &mut Faults<'_>, block: &mut Fields<'_>, name: &'static str) -> Option<String> {
-    block
-        .get(name)
-        .and_then(|field| field.text(faults))
-        .map(|text| text.value)
-        .filter(|text| !text.is_empty())
+/// A matcher that stands in a list by itself.
+pub(super) fn plain(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Located<StringMatch>> {
+    string_match(faults, field, Place::Plain)
 }
 
 fn single(
@@ -114,7 +103,7 @@ fn string_match(faults: &mut Faults<'_>, field: &Field<'_>, place: Place) -> Opt
         }
         found.push((name, make(text.value)));
     }
-    fields.finish(faults, Names::Istio(&[]));
+    fields.finish(faults, Foreign);
     if let [(one, _), (other, _), ..] = found[..] {
         field.fault(faults, Code::Conflict, format!("`{one}` and `{other}` exclude each other"));
         return None;

@@ -3,18 +3,30 @@
 
 pub(super) mod agent;
 pub(super) mod destination_rule;
+pub(super) mod endpoint_slice;
 mod matches;
+pub(super) mod pod;
+pub(super) mod reference_grant;
+pub(super) mod routes;
 mod rule;
+pub(super) mod service;
 pub(super) mod service_entry;
+pub(super) mod shadow_policy;
 #[cfg(test)]
 mod tests;
+mod traffic_policy;
 pub(super) mod virtual_service;
 
-use std::{collections::HashMap, hash::Hash, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+    net::IpAddr,
+};
 
 use super::{
     Code, Located,
     field::{Faults, Field},
+    fields::{Fields, Names},
 };
 
 /// A host name as Istio's validation takes it: letters, digits, `-`, `_` and `.`, perhaps one leading `*`; or an IP
@@ -62,4 +74,15 @@ fn refuse_repeated<'v, T: Hash + Eq + 'v>(
             seen.insert(&item.value, &item.at);
         }
     }
+}
+
+/// `workloadSelector`, whose labels stand under `name`.
+fn selector(
+    faults: &mut Faults<'_>,
+    fields: &mut Fields<'_>,
+    name: &'static str,
+) -> Option<Located<BTreeMap<String, String>>> {
+    fields.child(faults, "workloadSelector", Names::Foreign, |faults, fields, at| {
+        Some(Located { value: fields.labels(faults, name), at })
+    })
 }

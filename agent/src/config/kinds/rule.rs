@@ -1,55 +1,56 @@
-//! One `http` rule of a VirtualService: what it matches, where it routes, what it mirrors.
+//! One `http` rule of a VirtualService: what it matches, where it routes, what it mirrors. Validation is that of
+//! Istio's webhook (`validateHTTPRoute`).
+
+mod answers;
+pub(super) mod changes;
+mod faults;
 
 use super::{matches, one_host};
 use crate::config::{
     Code,
     decode::Value,
     field::{Faults, Field},
-    fields::{Fields, Names},
+    fields::{
+        Fields,
+        Names::{self, Foreign},
+    },
     istio::{Destination, HttpRoute, MirrorPolicy, Percent, RouteDestination},
 };
 
-const HEADERS: (&str, &str) = ("headers", "a copy has the headers the client sent");
-const RULE: Names = Names::Istio(&[
-    ("timeout", "the primary's is left as it is, a copy has that of AgentConfig's spec.shadow.timeout"),
-    ("retries", "nothing is retried, neither the primary nor a copy"),
-    ("fault", "no fault is injected, and the requests concerned are mirrored"),
-    ("rewrite", "a copy has the path and the host the client sent"),
-    ("corsPolicy", "preflight requests are mirrored like any other"),
-    HEADERS,
-]);
-const ROUTE: Names = Names::Istio(&[HEADERS]);
-const PLAIN: Names = Names::Istio(&[]);
-
-pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<HttpRoute> {
-    let mut rule = field.fields(faults)?;
-    let place = |field: Option<Field<'_>>| field.map(|field| field.at().clone());
-    let matched = rule.get("match").map(|field| field.list(faults)).unwrap_or_default();
-    let mirrors = rule.get("mirrors");
-    let read = HttpRoute {
-        at: field.at().clone(),
-        name: rule.get("name").and_then(|field| field.text(faults)).map(|name| name.value),
-        matches: matched.iter().filter_map(|block| matches::read(faults, block)).collect(),
-        route: routes(faults, &mut rule),
-        redirect: place(rule.get("redirect")),
-        direct_response: place(rule.get("directResponse")),
-        delegate: place(rule.get("delegate")),
-        mirror: rule.get("mirror").and_then(|field| destination(faults, &field)),
-        mirrors_at: mirrors.as_ref().map(|field| field.at().clone()),
-        mirrors: match mirrors {
-            Some(field) => field.list(faults).iter().filter_map(|item| mirror_policy(faults, item)).collect(),
-            None => Vec::new(),
-        },
-        mirror_percent: rule.get("mirrorPercent").and_then(|field| {
-            let hint = "write mirrorPercentage: {value: …}";
-            faults.add(Code::Deprecated, field.at(), &field.path, "deprecated in Istio's API").help(hint);
-            field.integer(faults, 0..=100_u64)
-        }),
-        mirror_percentage: rule.get("mirrorPercentage").and_then(|field| percent(faults, &field)),
-    };
-    conflicts(faults, field, &rule);
-    rule.finish(faults, RULE);
-    Some(read)
+/// `merged` for the rules of a delegate, which are read together with the rule that delegates.
+pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>, merged: bool) -> Option<HttpRoute> {
+    field.map(faults, Foreign, |faults, rule, at| {
+        let read = HttpRoute {
+            at,
+            name: rule.plain(faults, "name"),
+            matches: rule.items(faults, "match", matches::read),
+            route: routes(faults, rule),
+            redirect: answers::redirect(faults, rule),
+            direct_response: answers::direct_response(faults, rule),
+            delegate: answers::delegate(faults, rule),
+            rewrite: changes::rewrite(faults, rule),
+            timeout: rule.duration(faults, "timeout"),
+            retries: faults::retries(faults, rule),
+            fault: faults::fault(faults, rule),
+            cors_policy: answers::cors(faults, rule),
+            headers: changes::headers(faults, rule),
+            mirror: rule.get("mirror").and_then(|field| destination(faults, &field)),
+            mirrors_at: rule.get("mirrors").map(|field| field.at().clone()),
+            mirrors: rule.items(faults, "mirrors", mirror_policy),
+            mirror_percent: rule.get("mirrorPercent").and_then(|field| {
+                let hint = "write mirrorPercentage: {value: …}";
+                faults.add(Code::Deprecated, field.at(), &field.path, "deprecated in Istio's API").help(hint);
+                field.integer(faults, 0..=100_u64)
+            }),
+            mirror_percentage: percent(faults, rule, "mirrorPercentage", Foreign),
+        };
+        conflicts(faults, field, rule);
+        if !merged && !rule.has("delegate") {
+            idle_percentages(faults, field, rule);
+        }
+        changes::one_authority(faults, &read);
+        Some(read)
+    })
 }
 
 /// Istio's `validateHTTPRouteConflict`, and percentages that apply to nothing.
@@ -61,35 +62,27 @@ fn conflicts(faults: &mut Faults<'_>, field: &Field<'_>, rule: &Fields<'_>) {
         ("mirror", &["mirrors"]),
     ] {
         for other in others.iter().filter(|other| rule.has(one) && rule.has(other)) {
-            faults.add(
-                Code::Conflict,
-                field.at(),
-                &field.path,
-                format!("`{one}` and `{other}` exclude each other"),
-            );
+            let what = format!("`{one}` and `{other}` exclude each other");
+            faults.add(Code::Conflict, field.at(), &field.path, what);
         }
     }
-    if rule.has("delegate") {
-        let what = "read but not honoured yet: requests of this rule are not mirrored";
-        faults.add(Code::NotHonoured, field.at(), &rule.path_of("delegate"), what);
-    } else if !["route", "redirect", "directResponse"].iter().any(|name| rule.has(name)) {
+    if !["route", "redirect", "directResponse", "delegate"].iter().any(|name| rule.has(name)) {
         let hint =
             "a rule that only mirrors still says where its requests go: `route: [{destination: {host: …}}]`";
         let what = "a rule needs `route`, `redirect` or `directResponse`";
         faults.add(Code::Missing, field.at(), &field.path, what).help(hint);
     }
+}
+
+fn idle_percentages(faults: &mut Faults<'_>, field: &Field<'_>, rule: &Fields<'_>) {
     for percent in ["mirrorPercentage", "mirrorPercent"] {
         if rule.has(percent) && !rule.has("mirror") {
-            let fault = faults.add(
-                Code::NotHonoured,
-                field.at(),
-                &rule.path_of(percent),
-                "no effect without `mirror`",
-            );
+            let what = "no effect without `mirror`";
+            let fault = faults.add(Code::NotHonoured, field.at(), &rule.path_of(percent), what);
             if rule.has("mirrors") {
-                fault.help(
-                    "each of `mirrors` has a `percentage: {value: …}` of its own; without it all is copied",
-                );
+                let hint =
+                    "each of `mirrors` has a `percentage: {value: …}` of its own; without it all is copied";
+                fault.help(hint);
             }
         }
     }
@@ -110,50 +103,47 @@ fn routes(faults: &mut Faults<'_>, rule: &mut Fields<'_>) -> Vec<RouteDestinatio
 }
 
 fn route(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<RouteDestination> {
-    let mut fields = field.fields(faults)?;
-    let destination = fields.required(faults, "destination").and_then(|field| destination(faults, &field));
-    let weight = fields.get("weight").and_then(|field| field.integer(faults, 0..=i64::from(i32::MAX)));
-    fields.finish(faults, ROUTE);
-    Some(RouteDestination { at: field.at().clone(), destination: destination?, weight })
+    field.map(faults, Foreign, |faults, fields, at| {
+        let destination =
+            fields.required(faults, "destination").and_then(|field| destination(faults, &field));
+        let weight = fields.integer(faults, "weight", 0..=i64::from(i32::MAX));
+        let headers = changes::headers(faults, fields);
+        Some(RouteDestination { at, destination: destination?, weight, headers })
+    })
 }
 
 fn mirror_policy(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<MirrorPolicy> {
-    let mut fields = field.fields(faults)?;
-    let destination = fields.required(faults, "destination").and_then(|field| destination(faults, &field));
-    let percentage = fields.get("percentage").and_then(|field| percent(faults, &field));
-    fields.finish(faults, PLAIN);
-    Some(MirrorPolicy { at: field.at().clone(), destination, percentage })
+    field.map(faults, Foreign, |faults, fields, at| {
+        let destination =
+            fields.required(faults, "destination").and_then(|field| destination(faults, &field));
+        Some(MirrorPolicy { at, destination, percentage: percent(faults, fields, "percentage", Foreign) })
+    })
 }
 
 fn destination(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Destination> {
-    let mut fields = field.fields(faults)?;
-    let host = fields.required(faults, "host").and_then(|field| one_host(faults, &field));
-    let subset =
-        fields.get("subset").and_then(|field| field.text(faults)).filter(|subset| !subset.is_empty());
-    let port = fields.get("port").and_then(|field| {
-        let mut fields = field.fields(faults)?;
-        let number = fields.required(faults, "number").and_then(|field| field.port(faults));
-        fields.finish(faults, PLAIN);
-        number
-    });
-    fields.finish(faults, PLAIN);
-    Some(Destination { at: field.at().clone(), host: host?, subset, port })
+    field.map(faults, Foreign, |faults, fields, at| {
+        let host = fields.required(faults, "host").and_then(|field| one_host(faults, &field));
+        let subset = fields.word(faults, "subset");
+        let port = fields.child(faults, "port", Foreign, |faults, fields, _| {
+            fields.required(faults, "number").and_then(|field| field.port(faults))
+        });
+        Some(Destination { at, host: host?, subset, port })
+    })
 }
 
-fn percent(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Percent> {
+pub(super) fn percent(
+    faults: &mut Faults<'_>,
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    names: Names,
+) -> Option<Percent> {
+    let field = fields.get(name)?;
     if matches!(field.node.value, Value::Number { .. }) {
         field.wrong_type(faults, "a map").help("write `{value: …}`");
         return None;
     }
-    let mut fields = field.fields(faults)?;
-    let value = fields.get("value").and_then(|field| {
-        let number = field.number(faults)?;
-        if (0.0..=100.0).contains(&number.value) {
-            return Some(number);
-        }
-        field.fault(faults, Code::OutOfRange, format!("{} is not within 0..=100", number.value));
-        None
-    });
-    fields.finish(faults, PLAIN);
-    Some(Percent { at: field.at().clone(), value })
+    field.map(faults, names, |faults, fields, at| {
+        let value = fields.get("value").and_then(|field| field.within(faults, 0.0..=100.0));
+        Some(Percent { at, value })
+    })
 }

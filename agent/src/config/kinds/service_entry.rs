@@ -1,28 +1,15 @@
 //! ServiceEntry as written (istio/api `service_entry.proto`): names, ports and endpoints of a service.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    net::IpAddr,
-};
+use std::{collections::HashSet, net::IpAddr};
+
+use ipnet::IpNet;
 
 use crate::config::{
     Code, Located, Meta,
     field::{Faults, Field},
-    fields::{Fields, Names},
-    istio::{Resolution, ServiceEntry, ServicePort, WorkloadEndpoint},
+    fields::{Fields, Names::Foreign},
+    istio::{MeshLocation, Resolution, ServiceEntry, ServicePort, WorkloadEndpoint, WorkloadEntry},
 };
-
-const ENTRY: Names = Names::Istio(&[
-    ("addresses", "connections are captured at the endpoints, not at virtual addresses"),
-    ("workloadSelector", "only the endpoints listed here are known"),
-    ("subjectAltNames", "copies are sent unencrypted, no certificate is checked"),
-]);
-const ENDPOINT: Names = Names::Istio(&[
-    ("network", "the address is dialled as it stands"),
-    ("locality", "every endpoint is taken to be equally near"),
-    ("serviceAccount", "copies are sent unencrypted, no identity is checked"),
-]);
-const PLAIN: Names = Names::Istio(&[]);
 
 const RESOLUTIONS: &[(&str, Resolution)] = &[
     ("NONE", Resolution::None),
@@ -50,30 +37,45 @@ const PROTOCOLS: &[&str] = &[
 
 pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fields<'_>) -> ServiceEntry {
     let hosts = spec.required(faults, "hosts").map(|field| hosts(faults, &field)).unwrap_or_default();
-    let ports: Vec<ServicePort> = match spec.get("ports") {
-        Some(field) => field.list(faults).iter().filter_map(|item| port(faults, item)).collect(),
-        None => Vec::new(),
-    };
+    let addresses = spec.items(faults, "addresses", virtual_address);
+    let ports = spec.items(faults, "ports", port);
     refuse_repeated_ports(faults, &ports);
-    let location = spec.get("location");
-    location.and_then(|field| field.one_of(faults, &[("MESH_EXTERNAL", ()), ("MESH_INTERNAL", ())]));
-    let resolution = match spec.get("resolution") {
-        Some(field) => field.one_of(faults, RESOLUTIONS),
-        None => None,
+    let locations = &[("MESH_EXTERNAL", MeshLocation::External), ("MESH_INTERNAL", MeshLocation::Internal)];
+    let location = spec.one_of(faults, "location", locations).map(|found| found.value).unwrap_or_default();
+    let resolution = spec
+        .one_of(faults, "resolution", RESOLUTIONS)
+        .unwrap_or_else(|| Located { value: Resolution::None, at: spec.at().clone() });
+    let names = ports.iter().map(|port| port.name.as_str()).collect();
+    let endpoints =
+        spec.items(faults, "endpoints", |faults, item| endpoint(faults, item, resolution.value, &names));
+    spec.exclusive(faults, &["endpoints", "workloadSelector"]);
+    let workload_selector = super::selector(faults, &mut spec, "labels");
+    let subject_alt_names = spec.texts(faults, "subjectAltNames");
+    let export_to = spec.texts(faults, "exportTo");
+    spec.finish(faults, Foreign);
+    ServiceEntry {
+        meta,
+        hosts,
+        addresses,
+        ports,
+        location,
+        resolution,
+        endpoints,
+        workload_selector,
+        subject_alt_names,
+        export_to,
     }
-    .unwrap_or_else(|| Located { value: Resolution::None, at: spec.at().clone() });
-    let endpoints = match spec.get("endpoints") {
-        Some(field) => {
-            let items = field.list(faults);
-            let names = ports.iter().map(|port| port.name.as_str()).collect();
-            let read = |item| endpoint(faults, item, resolution.value, &names);
-            items.iter().filter_map(read).collect()
-        }
-        None => Vec::new(),
-    };
-    let export_to = spec.get("exportTo").map(|field| field.texts(faults)).unwrap_or_default();
-    spec.finish(faults, ENTRY);
-    ServiceEntry { meta, hosts, ports, resolution, endpoints, export_to }
+}
+
+/// An address or a network.
+fn virtual_address(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Located<String>> {
+    let address = field.text(faults)?;
+    if address.parse::<IpAddr>().is_err() && address.parse::<IpNet>().is_err() {
+        let what = format!("`{}` is neither an address nor a network", address.value);
+        field.fault(faults, Code::BadValue, what);
+        return None;
+    }
+    Some(address)
 }
 
 fn hosts(faults: &mut Faults<'_>, field: &Field<'_>) -> Vec<Located<String>> {
@@ -87,25 +89,25 @@ fn hosts(faults: &mut Faults<'_>, field: &Field<'_>) -> Vec<Located<String>> {
 }
 
 fn port(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<ServicePort> {
-    let mut fields = field.fields(faults)?;
-    let number = fields.required(faults, "number").and_then(|field| field.port(faults));
-    let name = fields.required(faults, "name").and_then(|field| field.text(faults));
-    let protocol = fields.get("protocol").and_then(|field| {
-        let protocol = field.text(faults)?.value.to_ascii_uppercase();
-        if !PROTOCOLS.contains(&protocol.as_str()) {
-            let hint = format!("one of: {}", PROTOCOLS.join(", "));
-            field.fault(faults, Code::BadValue, format!("`{protocol}` is not a protocol")).help(hint);
-        }
-        Some(protocol)
-    });
-    let target_port = fields.get("targetPort").and_then(|field| field.port(faults));
-    fields.finish(faults, PLAIN);
-    let number = number?;
-    Some(ServicePort {
-        target_port: target_port.map_or(number.value, |port| port.value),
-        number,
-        name: name?.value,
-        protocol: protocol.unwrap_or_else(|| "HTTP".into()),
+    field.map(faults, Foreign, |faults, fields, _| {
+        let number = fields.required(faults, "number").and_then(|field| field.port(faults));
+        let name = fields.required(faults, "name").and_then(|field| field.text(faults));
+        let protocol = fields.get("protocol").and_then(|field| {
+            let protocol = field.text(faults)?.value.to_ascii_uppercase();
+            if !PROTOCOLS.contains(&protocol.as_str()) {
+                let hint = format!("one of: {}", PROTOCOLS.join(", "));
+                field.fault(faults, Code::BadValue, format!("`{protocol}` is not a protocol")).help(hint);
+            }
+            Some(protocol)
+        });
+        let target_port = fields.get("targetPort").and_then(|field| field.port(faults));
+        let number = number?;
+        Some(ServicePort {
+            target_port: target_port.map_or(number.value, |port| port.value),
+            number,
+            name: name?.value,
+            protocol: protocol.unwrap_or_else(|| "HTTP".into()),
+        })
     })
 }
 
@@ -123,28 +125,56 @@ fn endpoint(
     resolution: Resolution,
     ports: &HashSet<&str>,
 ) -> Option<WorkloadEndpoint> {
-    let mut fields = field.fields(faults)?;
-    let address = fields.required(faults, "address").and_then(|field| address(faults, &field, resolution));
-    let labels = fields.get("labels").map(|field| field.labels(faults)).unwrap_or_default();
-    let entries = fields.get("ports").map(|field| field.entries(faults)).unwrap_or_default();
-    let weight = fields.get("weight").and_then(|field| field.integer(faults, 0..=u32::MAX));
-    fields.finish(faults, ENDPOINT);
-    let mut own_ports = BTreeMap::new();
-    for (name, field) in entries {
-        if !ports.contains(name.as_str()) {
-            let what = format!("`{}` is not the name of a port in spec.ports", name.value);
-            faults.add(Code::BadValue, &name.at, &field.path, what);
+    field.map(faults, Foreign, |faults, fields, _| {
+        let address =
+            fields.required(faults, "address").and_then(|field| address(faults, &field, resolution));
+        for (name, field) in fields.get("ports").map(|field| field.entries(faults)).unwrap_or_default() {
+            if !ports.contains(name.as_str()) {
+                let what = format!("`{}` is not the name of a port in spec.ports", name.value);
+                faults.add(Code::BadValue, &name.at, &field.path, what);
+            }
         }
-        if let Some(port) = field.port(faults) {
-            own_ports.insert(name.value, port.value);
-        }
-    }
-    Some(WorkloadEndpoint {
-        address: address?,
-        labels,
-        ports: own_ports,
-        weight: weight.map(|weight| weight.value),
+        workload(faults, fields, address)
     })
+}
+
+/// WorkloadEntry: an endpoint with a name of its own, for the ServiceEntries whose workloadSelector it matches.
+pub(in crate::config) fn read_workload(
+    faults: &mut Faults<'_>,
+    meta: Meta,
+    mut spec: Fields<'_>,
+) -> Option<WorkloadEntry> {
+    let address = spec.required(faults, "address").and_then(|field| {
+        let plain = field.text(faults)?;
+        // The resolution is that of whoever selects it.
+        let by_name = if plain.parse::<IpAddr>().is_ok() { Resolution::Static } else { Resolution::Dns };
+        address(faults, &field, by_name)
+    });
+    let endpoint = workload(faults, &mut spec, address);
+    spec.finish(faults, Foreign);
+    Some(WorkloadEntry { meta, endpoint: endpoint? })
+}
+
+/// What endpoints and workload entries have in common.
+fn workload(
+    faults: &mut Faults<'_>,
+    fields: &mut Fields<'_>,
+    address: Option<Located<String>>,
+) -> Option<WorkloadEndpoint> {
+    let ports = fields.get("ports").map(|field| field.entries(faults)).unwrap_or_default();
+    let read = WorkloadEndpoint {
+        address: Located { value: String::new(), at: fields.at().clone() },
+        labels: fields.labels(faults, "labels"),
+        weight: fields.integer(faults, "weight", 0..=u32::MAX).map(|weight| weight.value),
+        network: fields.plain(faults, "network"),
+        locality: fields.plain(faults, "locality"),
+        service_account: fields.plain(faults, "serviceAccount"),
+        ports: ports
+            .into_iter()
+            .filter_map(|(name, field)| Some((name.value, field.port(faults)?.value)))
+            .collect(),
+    };
+    Some(WorkloadEndpoint { address: address?, ..read })
 }
 
 fn address(faults: &mut Faults<'_>, field: &Field<'_>, resolution: Resolution) -> Option<Located<String>> {

@@ -2,5 +2,8 @@
 
 mod agent;
 mod destinations;
+mod kubernetes;
 mod matches;
+mod policies;
+mod routes;
 mod rules;

@@ -7,35 +7,40 @@ use crate::config::{
     istio::VirtualService,
 };
 
-const NOT_HONOURED: Names =
-    Names::Istio(&[("tls", "only http rules are mirrored"), ("tcp", "only http rules are mirrored")]);
-
 pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fields<'_>) -> VirtualService {
-    let hosts: Vec<_> = match spec.get("hosts") {
-        Some(field) => field.list(faults).iter().filter_map(|item| super::host(faults, item)).collect(),
-        None => Vec::new(),
-    };
+    let hosts = spec.items(faults, "hosts", super::host);
     super::refuse_repeated(faults, "spec.hosts", "the host", &hosts);
-    let gateways = spec.get("gateways").map(|field| field.texts(faults)).unwrap_or_default();
+    let gateways = spec.texts(faults, "gateways");
     let mesh = gateways.is_empty() || gateways.iter().any(|gateway| gateway.value == "mesh");
     for any in hosts.iter().filter(|host| mesh && host.value == "*") {
         faults
             .add(Code::BadValue, &any.at, "spec.hosts", "`*` is allowed for gateways only")
             .help("name the hosts");
     }
-    let rules = match spec.get("http") {
-        Some(field) => field.list(faults),
-        None => Vec::new(),
-    };
-    if rules.is_empty() && !spec.has("tls") && !spec.has("tcp") {
+    let place = |spec: &mut Fields<'_>, name| spec.get(name).map(|field| field.at().clone());
+    let (tls, tcp) = (place(&mut spec, "tls"), place(&mut spec, "tcp"));
+    let rules = spec.get("http").map(|field| field.list(faults)).unwrap_or_default();
+    if rules.is_empty() && tls.is_none() && tcp.is_none() {
         faults.add(Code::Missing, spec.at(), "spec.http", "is required");
     }
-    if hosts.is_empty() && !spec.has("hosts") {
-        let what = "without hosts this is a delegate, which is not honoured yet: its rules mirror nothing";
-        faults.add(Code::NotHonoured, spec.at(), "spec.hosts", what);
+    let delegate = !spec.has("hosts");
+    if delegate {
+        check_delegate(faults, &spec);
     }
-    let http = rules.iter().filter_map(|rule| super::rule::read(faults, rule)).collect();
-    let export_to = spec.get("exportTo").map(|field| field.texts(faults)).unwrap_or_default();
-    spec.finish(faults, NOT_HONOURED);
-    VirtualService { meta, hosts, gateways, http, export_to }
+    let http: Vec<_> = rules.iter().filter_map(|rule| super::rule::read(faults, rule, delegate)).collect();
+    if let Some(nested) = http.iter().filter(|_| delegate).find_map(|rule| rule.delegate.as_ref()) {
+        let what = "a delegate cannot delegate further";
+        faults.add(Code::Conflict, &nested.at, "spec.http", what).help("delegation has one level");
+    }
+    let export_to = spec.texts(faults, "exportTo");
+    spec.finish(faults, Names::Foreign);
+    VirtualService { meta, hosts, gateways, http, tls, tcp, export_to }
+}
+
+/// Istio's `validateRootAndDelegate…`: what a VirtualService without hosts may not have.
+fn check_delegate(faults: &mut Faults<'_>, spec: &Fields<'_>) {
+    for name in ["gateways", "tls", "tcp"].into_iter().filter(|name| spec.has(name)) {
+        let what = "a VirtualService without hosts is a delegate, which takes http rules only";
+        faults.add(Code::Conflict, spec.at(), &spec.path_of(name), what).help("name its `hosts`");
+    }
 }

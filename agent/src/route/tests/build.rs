@@ -1,22 +1,66 @@
 //! Small builders of what a reader would have read, and a way to ask the outcome.
 
-use std::{cell::Cell, collections::BTreeMap, net::SocketAddr};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::{
     config::{
         Code, Diagnostic, Located, Location, Meta, Report, Resources,
         istio::{
-            Destination, DestinationRule, HttpMatch, HttpRoute, MirrorPolicy, Percent, Resolution,
-            RouteDestination, ServiceEntry, ServicePort, StringMatch, Subset, VirtualService,
-            WorkloadEndpoint,
+            Delegate, Destination, DestinationRule, DirectResponse, HttpMatch, HttpRoute, MeshLocation,
+            MirrorPolicy, Percent, Redirect, Resolution, RouteDestination, ServiceEntry, ServicePort,
+            StringMatch, Subset, VirtualService, WorkloadEndpoint,
         },
+        kubernetes,
     },
     message::{BodyLength, Header, RequestHead, Version},
     record::Accounts,
     route::{Decision, Rule, Snapshot},
 };
 
+/// Where requests come from, unless a test says otherwise.
+pub(super) const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
 pub(super) const APP: &str = "my-app.default.svc.cluster.local";
+
+/// A Service of Kubernetes that selects the pods of an app: port 80, served at 8080.
+pub(super) fn kube_service(name: &str, app: &str) -> kubernetes::Service {
+    kubernetes::Service {
+        meta: meta(name),
+        kind: kubernetes::ServiceType::ClusterIp,
+        ports: vec![kubernetes::KubePort {
+            number: written(80),
+            name: "http".into(),
+            transport: kubernetes::Transport::Tcp,
+            target: kubernetes::TargetPort::Number(8080),
+            app_protocol: None,
+        }],
+        selector: labels(&[("app", app)]),
+        cluster_ips: Vec::new(),
+        headless: false,
+        external_name: None,
+        publish_not_ready_addresses: false,
+        export_to: Vec::new(),
+    }
+}
+
+/// A ready pod of an app.
+pub(super) fn pod(name: &str, app: &str, address: &str) -> kubernetes::Pod {
+    kubernetes::Pod {
+        meta: meta(name).with(|meta| meta.labels = labels(&[("app", app)])),
+        ips: vec![address.parse().unwrap()],
+        phase: kubernetes::PodPhase::Running,
+        ready: true,
+        terminating: false,
+        ports: BTreeMap::new(),
+        node: None,
+        host_network: false,
+        service_account: None,
+    }
+}
 
 /// Changes a value in passing.
 pub(super) trait With: Sized {
@@ -60,13 +104,20 @@ pub(super) fn service(name: &str, host: &str, endpoints: &[(&str, &str)]) -> Ser
         labels: labels(&[("version", version)]),
         ports: BTreeMap::new(),
         weight: None,
+        network: None,
+        locality: None,
+        service_account: None,
     };
     ServiceEntry {
         meta: meta(name),
         hosts: vec![text(host)],
+        addresses: Vec::new(),
         ports: vec![port(80, "http", "HTTP", 8080)],
+        location: MeshLocation::Internal,
         resolution: written(Resolution::Static),
         endpoints: endpoints.iter().map(endpoint).collect(),
+        workload_selector: None,
+        subject_alt_names: Vec::new(),
         export_to: Vec::new(),
     }
 }
@@ -77,11 +128,13 @@ pub(super) fn port(number: u16, name: &str, protocol: &str, target_port: u16) ->
 
 /// Subsets named after the versions they select.
 pub(super) fn versions(name: &str, host: &str, versions: &[&str]) -> DestinationRule {
-    let subset = |v: &&str| Subset { name: text(v), labels: labels(&[("version", v)]) };
+    let subset = |v: &&str| Subset { name: text(v), labels: labels(&[("version", v)]), traffic_policy: None };
     DestinationRule {
         meta: meta(name),
         host: text(host),
         subsets: versions.iter().map(subset).collect(),
+        traffic_policy: None,
+        workload_selector: None,
         export_to: Vec::new(),
     }
 }
@@ -92,6 +145,8 @@ pub(super) fn virtual_service(name: &str, host: &str, http: Vec<HttpRoute>) -> V
         hosts: vec![text(host)],
         gateways: Vec::new(),
         http,
+        tls: None,
+        tcp: None,
         export_to: Vec::new(),
     }
 }
@@ -100,6 +155,27 @@ pub(super) fn virtual_service(name: &str, host: &str, http: Vec<HttpRoute>) -> V
 pub(super) fn destination(text: &str) -> Destination {
     let (host, subset) = text.split_once('/').map_or((text, None), |(host, subset)| (host, Some(subset)));
     Destination { at: here(), host: self::text(host), subset: subset.map(self::text), port: None }
+}
+
+pub(super) fn redirect() -> Redirect {
+    Redirect {
+        at: here(),
+        uri: Some(text("/elsewhere")),
+        prefix_rewrite: None,
+        authority: None,
+        port: None,
+        derive_port: None,
+        scheme: None,
+        code: None,
+    }
+}
+
+pub(super) fn direct_response() -> DirectResponse {
+    DirectResponse { at: here(), status: written(204), body: None }
+}
+
+pub(super) fn delegate(name: &str) -> Delegate {
+    Delegate { at: here(), name: text(name), namespace: None }
 }
 
 /// A rule that routes to `my-app/v1` and mirrors to `my-app/v2`.
@@ -112,6 +188,12 @@ pub(super) fn rule(name: &str, matches: Vec<HttpMatch>) -> HttpRoute {
         redirect: None,
         direct_response: None,
         delegate: None,
+        rewrite: None,
+        timeout: None,
+        retries: None,
+        fault: None,
+        cors_policy: None,
+        headers: None,
         mirror: Some(destination("my-app/v2")),
         mirrors: Vec::new(),
         mirrors_at: None,
@@ -121,7 +203,7 @@ pub(super) fn rule(name: &str, matches: Vec<HttpMatch>) -> HttpRoute {
 }
 
 pub(super) fn route(to: &str, weight: Option<i64>) -> RouteDestination {
-    RouteDestination { at: here(), destination: destination(to), weight: weight.map(written) }
+    RouteDestination { at: here(), destination: destination(to), weight: weight.map(written), headers: None }
 }
 
 pub(super) fn policy(to: &str, percentage: Option<Percent>) -> MirrorPolicy {
@@ -179,6 +261,7 @@ pub(super) fn app(http: Vec<HttpRoute>) -> Resources {
         virtual_services: vec![virtual_service("my-app", APP, http)],
         destination_rules: vec![versions("my-app", APP, &["v1", "v2"])],
         service_entries: vec![service("my-app", APP, &[("10.0.0.1", "v1"), ("10.0.0.2", "v2")])],
+        ..Resources::default()
     }
 }
 
@@ -240,9 +323,14 @@ pub(super) fn in_force(resources: &Resources) -> World {
 impl World {
     /// The name of the rule for a request to an address; `-` for no rule, `?` for no host, None when not captured.
     pub(super) fn decide(&self, destination: &str, request: &Request) -> Option<String> {
+        self.decide_from(CLIENT, destination, request)
+    }
+
+    /// The same for a request of this client.
+    pub(super) fn decide_from(&self, client: IpAddr, destination: &str, request: &Request) -> Option<String> {
         let destination: SocketAddr = destination.parse().unwrap();
         let rules = self.snapshot.inbound(destination)?;
-        Some(request.read(|head| match rules.decide(head) {
+        Some(request.read(|head| match rules.decide(head, client) {
             Decision::Rule(rule) => rule.key.rule.clone(),
             Decision::NoRule => "-".into(),
             Decision::NoHost => "?".into(),
@@ -259,7 +347,7 @@ impl World {
         let Some(rules) = self.snapshot.inbound("10.0.0.1:8080".parse().unwrap()) else { return Vec::new() };
         let mirrors =
             |rule: &Rule| rule.mirrors.iter().map(|m| (m.cluster.name.clone(), m.share.0)).collect();
-        get("/").read(|head| match rules.decide(head) {
+        get("/").read(|head| match rules.decide(head, CLIENT) {
             Decision::Rule(rule) => mirrors(rule),
             Decision::NoRule | Decision::NoHost => Vec::new(),
         })

@@ -57,7 +57,7 @@ fn mirrors_have_shares_of_their_own_and_keep_their_order() {
     });
     let v1 = V2.replace("v2", "v1");
     assert_eq!(world.mirrors(), [(V2.to_owned(), 1_000_000), (v1, 250_000)]);
-    assert_eq!(world.codes(), [Code::MirrorsNothing]);
+    assert_eq!(world.codes(), [Code::MirrorsNothing, Code::LiveShadow]);
 }
 
 #[test]
@@ -69,20 +69,20 @@ fn an_entry_of_mirrors_without_a_destination_is_skipped() {
 /// Trap 21.
 #[test]
 fn a_rule_that_answers_by_itself_never_mirrors() {
-    let redirect = one(|r| r.redirect = Some(here()));
-    let direct = one(|r| r.direct_response = Some(here()));
-    for world in [redirect, direct] {
+    let redirected = one(|r| r.redirect = Some(redirect()));
+    let direct = one(|r| r.direct_response = Some(direct_response()));
+    for world in [redirected, direct] {
         assert_eq!(world.mirrors(), []);
         assert_eq!(world.codes(), [Code::MirrorsNothing, Code::NothingMirrored]);
     }
 }
 
 #[test]
-fn a_rule_with_a_delegate_produces_nothing_and_does_not_end_the_list() {
-    let delegate = rule("delegate", vec![]).with(|r| r.delegate = Some(here()));
-    let world = compile(&app(vec![delegate, rule("next", vec![])]));
+fn a_rule_whose_delegate_is_missing_produces_nothing_and_does_not_end_the_list() {
+    let delegating = rule("delegate", vec![]).with(|r| r.delegate = Some(delegate("other")));
+    let world = compile(&app(vec![delegating, rule("next", vec![])]));
     assert_eq!(world.rule_for(&get("/")), "next");
-    assert_eq!(world.codes(), [Code::NotHonoured]);
+    assert_eq!(world.codes(), [Code::Delegation]);
 }
 
 /// Trap 17.
@@ -107,7 +107,7 @@ fn a_weight_of_zero_removes_one_of_several_destinations_but_not_the_only_one() {
 
 fn mirror_of(world: &World) -> Arc<Mirror> {
     let rules = world.snapshot.inbound("10.0.0.1:8080".parse().unwrap()).unwrap();
-    get("/").read(|head| match rules.decide(head) {
+    get("/").read(|head| match rules.decide(head, CLIENT) {
         Decision::Rule(rule) => Arc::clone(&rule.mirrors[0]),
         other => panic!("{other:?}"),
     })
@@ -155,7 +155,7 @@ fn equal_destinations_share_a_cluster_and_keep_books_of_their_own() {
     };
     let world = in_force(&app(vec![rule("it", vec![on_path(prefix("/a"))]), rule("it", vec![]).with(twice)]));
     let rules = world.snapshot.inbound("10.0.0.1:8080".parse().unwrap()).unwrap();
-    let mirrors = get("/").read(|head| match rules.decide(head) {
+    let mirrors = get("/").read(|head| match rules.decide(head, CLIENT) {
         Decision::Rule(rule) => rule.mirrors.clone(),
         other => panic!("{other:?}"),
     });

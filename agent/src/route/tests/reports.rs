@@ -19,7 +19,8 @@ fn an_unknown_mirror_host_is_an_error_at_its_place_with_the_nearest_known_one() 
     let fault = world.fault();
     assert_eq!((fault.code, &fault.at), (Code::UnknownHost, &at));
     assert_eq!(fault.object.as_deref(), Some("VirtualService default/my-app"));
-    let path = "spec.http[0].mirror.host: no ServiceEntry has the host `my-ap.default.svc.cluster.local`";
+    let path =
+        "spec.http[0].mirror.host: no Service or ServiceEntry has the host `my-ap.default.svc.cluster.local`";
     assert_eq!(fault.message, path);
     assert_eq!(fault.hint.as_deref(), Some("the nearest known host is `my-app.default.svc.cluster.local`"));
     assert_eq!(fault.code.severity(), Severity::Error);

@@ -1,16 +1,25 @@
 //! The head of a copy, without any socket.
 
-use http::{HeaderName, Request};
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Request};
 use proptest::prelude::*;
 
 use super::{BodyLength, Header, RequestHead, Version};
-use crate::shadow::head::{PackedHead, Unsendable};
+use crate::{
+    route::{Changes, HeaderChanges, Matched, PathChange, Template},
+    shadow::head::{PackedHead, Unsendable},
+};
 
 fn copy(target: &str, fields: &[(&str, &str)], body: BodyLength) -> Result<Request<()>, Unsendable> {
     let headers: Vec<_> =
         fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
     let head = RequestHead { method: "POST", target, version: Version::Http11, headers: &headers, body };
-    PackedHead::pack(&head).to_request(&HeaderName::from_static("x-mark"), ())
+    pack(&head, None).to_request(&HeaderName::from_static("x-mark"), ())
+}
+
+fn pack(head: &RequestHead<'_>, changes: Option<Arc<Changes>>) -> PackedHead {
+    PackedHead::pack(head, "10.0.0.9:4711".parse().unwrap(), changes)
 }
 
 /// Target and fields as they go out, the marker left away.
@@ -87,6 +96,33 @@ fn what_no_client_may_send_is_refused() {
     assert!(!refused("/%zz|\"{}[]", &[("name", "\u{e9}\t ")]));
 }
 
+/// Trap 18.
+#[test]
+fn a_copy_shows_what_its_rule_changes() {
+    let list =
+        |name: &'static str, value| vec![(HeaderName::from_static(name), Template::new(value).unwrap())];
+    let step = HeaderChanges {
+        remove: vec![HeaderName::from_static("cookie"), HeaderName::from_static("x-mark")],
+        set: list("x-from", "%REQ(:authority)%"),
+        add: list("x-a", "2"),
+    };
+    let changes = Changes {
+        path: Some(PathChange::Replace { matched: Matched::Prefix(3), with: "/v2".into() }),
+        authority: Some(HeaderValue::from_static("other")),
+        headers: vec![step],
+    };
+    let headers = [("Host", "shop"), ("Cookie", "c"), ("X-A", "1")];
+    let headers = headers.map(|(name, value)| Header { name, value: value.as_bytes() });
+    let (version, body) = (Version::Http11, BodyLength::None);
+    let head = RequestHead { method: "GET", target: "/v1/x?y", version, headers: &headers, body };
+    let copy =
+        pack(&head, Some(Arc::new(changes))).to_request(&HeaderName::from_static("x-mark"), ()).unwrap();
+    assert_eq!(copy.uri(), "/v2/x?y");
+    let fields: Vec<_> =
+        copy.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+    assert_eq!(fields, ["host: other", "x-a: 1", "x-a: 2", "x-from: shop", "x-mark: 1"]);
+}
+
 proptest! {
     #[test]
     fn fields_of_the_message_arrive_in_order(
@@ -111,7 +147,7 @@ proptest! {
         let headers: Vec<_> = fields.iter().map(|(name, value)| Header { name, value }).collect();
         for body in [BodyLength::None, BodyLength::Known(1), BodyLength::Streamed] {
             let head = RequestHead { method: "GET", target: &target, version: Version::Http11, headers: &headers, body };
-            let _ = PackedHead::pack(&head).to_request(&HeaderName::from_static("x-mark"), ());
+            let _ = pack(&head, None).to_request(&HeaderName::from_static("x-mark"), ());
         }
     }
 }

@@ -104,7 +104,7 @@ impl Scene {
             balanced: AtomicBool::new(true),
         });
         let cluster = Arc::new(Cluster { name: "outbound|80|v2|my-app".into(), endpoints });
-        let mirror = Arc::new(Mirror { account, share: Share(1_000_000), cluster });
+        let mirror = Arc::new(Mirror { account, share: Share(1_000_000), cluster, changes: None });
         let plane = Plane::start(&config, Arc::<Seen>::clone(&seen)).unwrap();
         Self { plane, mirror, seen, outcomes: Mutex::new(outcomes), offers: AtomicU64::new(0), config }
     }
@@ -112,7 +112,7 @@ impl Scene {
     /// A second mirror of the same rule, with a share of its own; its account is the caller's to check.
     fn mirror_of(&self, share: Share) -> Arc<Mirror> {
         let account = Arc::new(Account::new((*self.mirror.account.key).clone()));
-        Arc::new(Mirror { account, share, cluster: Arc::clone(&self.mirror.cluster) })
+        Arc::new(Mirror { account, share, cluster: Arc::clone(&self.mirror.cluster), changes: None })
     }
 
     fn offer(&self, method: &str, target: &str, fields: Fields<'_>, body: BodyLength) -> Option<Feed> {

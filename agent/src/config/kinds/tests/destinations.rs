@@ -1,5 +1,5 @@
 use crate::config::{
-    istio::Resolution,
+    istio::{MeshLocation, Resolution},
     testing::{clean, each_has, object},
 };
 
@@ -28,9 +28,7 @@ fn a_destination_rule_names_a_host_and_its_subsets() {
             ),
             (
                 "host: a\ntrafficPolicy: {tls: {mode: SIMPLE}}",
-                "UMB0201 6:3 spec.trafficPolicy: read but not honoured yet: copies go to the endpoints \
-                 in turn, unencrypted, \
-                 within AgentConfig's spec.shadow",
+                "UMB0201 6:19 spec.trafficPolicy.tls: read but not honoured yet: copies are sent unencrypted",
             ),
         ],
     );
@@ -121,13 +119,13 @@ fn absent_values_have_istios_defaults() {
         "ServiceEntry",
         "hosts: [a]\nports: [{number: 80, name: web, protocol: http2, targetPort: 8080}, {number: 81, \
          name: x}]\n\
-         resolution: STATIC\nendpoints: [{address: 10.0.0.1, ports: {web: 9000}, weight: 3}]",
+         resolution: STATIC\nendpoints: [{address: 10.0.0.1, ports: {web: 9000}}]",
     );
     let entry = clean(&text).service_entries.remove(0);
     let ports: Vec<_> =
         entry.ports.iter().map(|p| (p.number.value, p.target_port, p.protocol.as_str())).collect();
     assert_eq!(ports, [(80, 8080, "HTTP2"), (81, 81, "HTTP")]);
-    assert_eq!((entry.endpoints[0].ports["web"], entry.endpoints[0].weight), (9000, Some(3)));
+    assert_eq!((entry.endpoints[0].ports["web"], entry.location), (9000, MeshLocation::External));
     let bare = clean(&object("ServiceEntry", "hosts: [a]")).service_entries.remove(0);
     assert_eq!(bare.resolution.value, Resolution::None);
 }

@@ -128,11 +128,7 @@ fn a_rule_says_where_its_requests_go() {
                 "hosts: [a]\nhttp:\n- route: [{}]",
                 "UMB0104 7:13 spec.http[0].route[0].destination: is required",
             ),
-            (
-                "hosts: [a]\nhttp:\n- delegate: {name: x}",
-                "UMB0201 7:5 spec.http[0].delegate: read but not honoured yet: requests of this rule \
-                 are not mirrored",
-            ),
+            ("hosts: [a]\nhttp:\n- delegate: {name: x}", ""),
             ("hosts: [a]\nhttp: []", "UMB0104 5:3 spec.http: is required"),
             (
                 "hosts: [a]\nhttp: {a: b}",
@@ -220,16 +216,10 @@ fn fields_that_are_not_honoured_are_named_with_what_that_means() {
             ),
         ),
         (
-            "rewrite: {uri: /}",
-            &format!(
-                "UMB0201 8:5 spec.http[0].rewrite: {meant} a copy has the path and the host the client sent"
-            ),
-        ),
-        (
             "cors_policy: {maxAge: 24h}",
             &format!(
-                "UMB0201 8:5 spec.http[0].cors_policy: {meant} preflight requests are mirrored like any \
-                 other"
+                "UMB0201 8:19 spec.http[0].cors_policy.maxAge: {meant} the primary's responses are left as they are, \
+                 those of shadows are read and thrown away"
             ),
         ),
         ("retries: null", ""),
@@ -240,7 +230,9 @@ fn fields_that_are_not_honoured_are_named_with_what_that_means() {
              {value: …}` of its own; without it all is copied)",
         ),
     ]);
-    for field in ["retries: {attempts: 3}", "fault: {}", "headers: {}"] {
+    for field in
+        ["retries: {attempts: 3}", "fault: {delay: {fixedDelay: 1s}}", "headers: {response: {remove: [a]}}"]
+    {
         let found = faults(&object("VirtualService", &rule(field)));
         assert!(found.len() == 1 && found[0].starts_with(Code::NotHonoured.as_str()), "{field}: {found:?}");
     }
@@ -251,10 +243,11 @@ fn fields_that_are_not_honoured_are_named_with_what_that_means() {
                 "hosts: [a]\ntcp: [{route: []}]",
                 "UMB0201 6:3 spec.tcp: read but not honoured yet: only http rules are mirrored",
             ),
+            ("http: [{redirect: {uri: /x}}]", ""),
             (
-                "http: [{redirect: {}}]",
-                "UMB0201 5:3 spec.hosts: without hosts this is a delegate, which is not honoured yet: \
-                 its rules mirror nothing",
+                "gateways: [mesh]\nhttp: [{redirect: {uri: /x}}]",
+                "UMB0108 5:3 spec.gateways: a VirtualService without hosts is a delegate, which takes http rules \
+                 only (name its `hosts`)",
             ),
         ],
     );
@@ -262,7 +255,7 @@ fn fields_that_are_not_honoured_are_named_with_what_that_means() {
 
 #[test]
 fn hosts_are_names_and_each_is_there_once() {
-    let http = "http: [{redirect: {}}]";
+    let http = "http: [{redirect: {uri: /x}}]";
     each_has(
         "VirtualService",
         &[

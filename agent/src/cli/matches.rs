@@ -1,0 +1,301 @@
+//! `umbra match`: a dry run. Which rule a request would meet, why not the earlier ones, and what its copies would be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    io::{self, Write as _},
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use http::{HeaderName, Uri};
+use serde::Serialize;
+
+use crate::{
+    app::Source as Configuration,
+    config::{Report, umbra::Shadow},
+    message::{BodyLength, Header, RequestHead, Version},
+    record::Accounts,
+    route::{CapturedPort, PortRules, Snapshot, Source, Trace},
+    shadow::Plane,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Files and directories, read together as `run` would read them.
+    #[arg(short, long = "config", required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The method of the request.
+    method: String,
+    /// The request as its client would write it: http://my-app/cart?id=1.
+    url: Uri,
+    /// A header of the request; may be repeated.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// The endpoint the request arrives at; by default one that the matched rule routes to.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    to: Option<SocketAddr>,
+    /// The namespace of the client.
+    #[arg(long, value_name = "NAMESPACE")]
+    source_namespace: Option<String>,
+    /// A label of the client; may be repeated.
+    #[arg(long = "source-label", value_name = "KEY=VALUE", value_parser = label)]
+    source_labels: Vec<(String, String)>,
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// Stands for the client where a format string asks for its address (RFC 5737).
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("not of the form `name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("not of the form key=value")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    /// Where the request arrives.
+    endpoint: Option<String>,
+    #[serde(flatten)]
+    trace: Trace,
+    /// By mirror.
+    copies: Vec<Option<Copied>>,
+}
+
+/// A copy's head.
+#[derive(Serialize)]
+struct Copied {
+    method: String,
+    path: String,
+    host: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Arguments {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let source = Configuration::Files(self.paths.clone());
+        let (resources, mut report, sources) = source.read();
+        let shadow = resources.agent.as_ref().map(|agent| agent.shadow.clone()).unwrap_or_default();
+        let snapshot = Snapshot::compile_everything(&resources, &Accounts::default(), &mut report);
+        if report.has_errors() {
+            let errors = Report {
+                diagnostics: report
+                    .diagnostics
+                    .into_iter()
+                    .filter(crate::config::Diagnostic::is_error)
+                    .collect(),
+            };
+            bail!("the configuration is refused:\n{}", errors.render(&sources));
+        }
+        let text = self.answer(&snapshot, &shadow)?;
+        let mut out = io::stdout().lock();
+        // Whoever reads may have seen enough.
+        let _ = out.write_all(text.as_bytes());
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn answer(&self, snapshot: &Snapshot, shadow: &Shadow) -> anyhow::Result<String> {
+        let authority =
+            self.url.authority().context("the URL names no host: write http://HOST/PATH")?.as_str();
+        let target = self.url.path_and_query().map_or("/", |path| path.as_str());
+        let mut headers: Vec<(&str, &str)> = Vec::new();
+        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            headers.push(("Host", authority));
+        }
+        headers.extend(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
+        let (version, body) = (Version::Http11, BodyLength::None);
+        let head = RequestHead { method: &self.method, target, version, headers: &headers, body };
+
+        let (at, trace) = self.trace(snapshot, &head)?;
+        let marker = HeaderName::try_from(&shadow.marker_header).context("shadow.markerHeader")?;
+        let mirrors = trace.matched.iter().flat_map(|rule| &rule.mirrors);
+        let copies = mirrors.map(|mirror| {
+            let copy = Plane::preview(mirror, &head, (CLIENT, 0).into(), &marker)?;
+            Some(Copied::new(&copy))
+        });
+        let answer = Answer { copies: copies.collect(), endpoint: at.map(|at| at.to_string()), trace };
+        match self.output {
+            Output::Json => Ok(serde_json::to_string_pretty(&answer)? + "\n"),
+            Output::Text => Ok(self.text(&answer)),
+        }
+    }
+
+    /// Of the endpoints of the service, one the matched rule routes to, else the first.
+    fn trace(
+        &self,
+        snapshot: &Snapshot,
+        head: &RequestHead<'_>,
+    ) -> anyhow::Result<(Option<CapturedPort>, Trace)> {
+        let source = (self.source_namespace.is_some() || !self.source_labels.is_empty()).then(|| Source {
+            namespace: self.source_namespace.clone().unwrap_or_else(|| "default".into()),
+            labels: self.source_labels.iter().cloned().collect::<BTreeMap<_, _>>(),
+        });
+        let candidates: Vec<(CapturedPort, &PortRules)> = match self.to {
+            Some(address) => {
+                let rules = snapshot
+                    .at(address)
+                    .with_context(|| format!("no service has an endpoint at {address}"))?;
+                vec![(rules.at(), rules)]
+            }
+            None => self.endpoints(snapshot)?,
+        };
+        let mut first = None;
+        for (at, rules) in candidates {
+            let trace = rules.trace(head, source.as_ref());
+            if trace.unmirrored.is_none() && trace.rule.is_some() {
+                return Ok((Some(at), trace));
+            }
+            first.get_or_insert((Some(at), trace));
+        }
+        first.context("the service has no endpoint, so nothing of it is captured")
+    }
+
+    fn endpoints<'s>(&self, snapshot: &'s Snapshot) -> anyhow::Result<Vec<(CapturedPort, &'s PortRules)>> {
+        let host = self.url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let mut best = (0, BTreeSet::new());
+        for owner in snapshot.all_ports().flat_map(|(_, rules)| rules.owners()) {
+            let Some(specificity) = owner.names(host) else { continue };
+            if specificity > best.0 {
+                best = (specificity, BTreeSet::new());
+            }
+            if specificity == best.0 {
+                best.1.insert(&*owner.service);
+            }
+        }
+        let services: Vec<_> = best.1.into_iter().collect();
+        let service = match services.as_slice() {
+            [one] => *one,
+            [] => bail!("no service with an endpoint and an HTTP port is called `{host}`"),
+            several => bail!("`{host}` may be any of {}: write the name in full", several.join(", ")),
+        };
+        let port = self.url.port_u16().unwrap_or(80);
+        let of_service = |port: Option<u16>| -> Vec<_> {
+            let owned = snapshot.all_ports().filter(|(_, rules)| {
+                rules.owners().iter().any(|owner| {
+                    &*owner.service == service && port.is_none_or(|port| owner.ports().any(|own| own == port))
+                })
+            });
+            let mut owned: Vec<_> = owned.map(|(at, rules)| (at, &**rules)).collect();
+            owned.sort_by_key(|(at, _)| *at);
+            owned
+        };
+        let on_port = of_service(Some(port));
+        Ok(if on_port.is_empty() { of_service(None) } else { on_port })
+    }
+
+    fn text(&self, answer: &Answer) -> String {
+        let (trace, mut out) = (&answer.trace, String::new());
+        // Writing to text cannot fail.
+        let _ = self.tell(trace, answer, &mut out);
+        out
+    }
+
+    fn tell(&self, trace: &Trace, answer: &Answer, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "{} {}", self.method, self.url)?;
+        let endpoint = answer.endpoint.as_deref().unwrap_or("-");
+        match &trace.service {
+            Some(service) => writeln!(out, "  for {service}, captured at {endpoint}\n")?,
+            None => {
+                return writeln!(out, "  several services share {endpoint}, and the host names none of them");
+            }
+        }
+        let (Some(kind), Some(object)) = (trace.kind, &trace.virtual_service) else {
+            return writeln!(
+                out,
+                "No VirtualService and no route speaks for this service: nothing is mirrored."
+            );
+        };
+        writeln!(out, "{kind} {object}")?;
+        let list = if kind == "VirtualService" { "http" } else { "rules" };
+        let matches = if kind == "VirtualService" { "match" } else { "matches" };
+        let place = |step: &crate::route::Step| match step.block {
+            Some(block) => format!("{list}[{}].{matches}[{block}]", step.rule),
+            None => format!("{list}[{}]", step.rule),
+        };
+        let width = trace.trace.iter().map(|step| place(step).len()).max().unwrap_or(0);
+        for step in &trace.trace {
+            let sign = if step.reason == "matched" { "✓" } else { "✗" };
+            writeln!(out, "  {sign} {:width$}  {}", place(step), step.reason)?;
+        }
+        let Some(name) = &trace.rule_name else {
+            return writeln!(out, "\nNo rule matches: Istio would answer 404, and nothing is mirrored.");
+        };
+        writeln!(out, "\nrule      {name}")?;
+        let subset =
+            |subset: &Option<String>| subset.as_ref().map_or_else(String::new, |s| format!(" subset {s}"));
+        match trace.action {
+            "route" => {
+                for to in &trace.primary {
+                    let share = if trace.primary.len() > 1 {
+                        format!("  weight {}", to.weight)
+                    } else {
+                        String::new()
+                    };
+                    writeln!(out, "primary   {}:{}{}{share}", to.host, to.port, subset(&to.subset))?;
+                }
+            }
+            action => writeln!(out, "primary   {action}")?,
+        }
+        if let Some(why) = trace.unmirrored {
+            writeln!(out, "mirrors   none: {why}")?;
+        } else if trace.mirrors.is_empty() {
+            writeln!(out, "mirrors   none")?;
+        }
+        for (mirror, copy) in trace.mirrors.iter().zip(&answer.copies) {
+            let endpoints = match mirror.endpoints.as_slice() {
+                [] => "no endpoint: every copy is dropped".to_owned(),
+                endpoints => endpoints.join(", "),
+            };
+            writeln!(
+                out,
+                "mirror    {} % to {}:{}{}",
+                mirror.percentage,
+                mirror.host,
+                mirror.port,
+                subset(&mirror.subset)
+            )?;
+            writeln!(out, "          at {endpoints}")?;
+            let Some(copy) = copy else {
+                writeln!(out, "          cannot be sent: no HTTP client may send such a head")?;
+                continue;
+            };
+            writeln!(out, "          as {} {}", copy.method, copy.path)?;
+            for (name, value) in &copy.headers {
+                writeln!(out, "             {name}: {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Copied {
+    fn new(copy: &http::Request<()>) -> Self {
+        let lossy = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        Self {
+            method: copy.method().to_string(),
+            path: copy.uri().to_string(),
+            host: copy.headers().get(http::header::HOST).map(lossy).unwrap_or_default(),
+            headers: copy.headers().iter().map(|(name, value)| (name.to_string(), lossy(value))).collect(),
+        }
+    }
+}

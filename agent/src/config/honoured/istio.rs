@@ -1,0 +1,81 @@
+//! The lists of `networking.istio.io`.
+
+use super::{HONOURED, Rows};
+
+const ANSWERS: &str =
+    "the primary's responses are left as they are, those of shadows are read and thrown away";
+const WEIGHT: &str = "every endpoint gets as many copies as the others";
+const NETWORK: &str = "the address is dialled as it stands";
+const LOCALITY: &str = "every endpoint is taken to be equally near";
+const IDENTITY: &str = "copies are sent unencrypted, no identity is checked";
+
+pub(super) const VIRTUAL_SERVICE: Rows = &[
+    ("spec.{hosts,gateways,exportTo}", HONOURED),
+    ("spec.{tls,tcp}", "only http rules are mirrored"),
+    ("spec.http.{name,delegate.name,delegate.namespace}", HONOURED),
+    ("spec.http.match.{uri,scheme,method,authority}.{exact,prefix,regex}", HONOURED),
+    ("spec.http.match.{headers,withoutHeaders,queryParams}.{exact,prefix,regex}", HONOURED),
+    ("spec.http.match.{name,port,ignoreUriCase,sourceLabels,sourceNamespace,gateways}", HONOURED),
+    ("spec.http.match.statPrefix", "umbra's metrics name the VirtualService and the rule"),
+    ("spec.http.{route.destination,mirror,mirrors.destination}.{host,subset,port.number}", HONOURED),
+    ("spec.http.{route.weight,mirrorPercent,mirrorPercentage.value,mirrors.percentage.value}", HONOURED),
+    ("spec.http.{redirect.uri,redirect.prefixRewrite,redirect.authority,redirect.port}", HONOURED),
+    ("spec.http.redirect.{derivePort,scheme,redirectCode}", HONOURED),
+    ("spec.http.directResponse.{status,body.string,body.bytes}", HONOURED),
+    ("spec.http.rewrite.{uri,authority,uriRegexRewrite.match,uriRegexRewrite.rewrite}", HONOURED),
+    ("spec.http.{,route.}headers.request.{set,add,remove}", HONOURED),
+    ("spec.http.{,route.}headers.response", ANSWERS),
+    ("spec.http.fault.abort.{httpStatus,grpcStatus,http2Error,percentage.value}", HONOURED),
+    ("spec.http.fault.delay", "nothing is delayed, neither the primary nor a copy"),
+    ("spec.http.corsPolicy.allowOrigins.{exact,prefix,regex}", HONOURED),
+    ("spec.http.corsPolicy.{allowOrigin,allowMethods,allowHeaders,unmatchedPreflights}", HONOURED),
+    ("spec.http.corsPolicy.{exposeHeaders,maxAge,allowCredentials}", ANSWERS),
+    (
+        "spec.http.timeout",
+        "the primary's is left as it is, a copy has that of AgentConfig's spec.shadow.timeout",
+    ),
+    ("spec.http.retries", "nothing is retried, neither the primary nor a copy"),
+];
+
+pub(super) const DESTINATION_RULE: Rows = &[
+    ("spec.{host,exportTo,subsets.name,subsets.labels}", HONOURED),
+    ("spec.workloadSelector", "the rule holds for every client"),
+    ("spec.{,subsets.}trafficPolicy.portLevelSettings.port.number", HONOURED),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}loadBalancer",
+        "copies go to the endpoints in turn; consistentHash never applies to mirrors, in Istio neither",
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool",
+        "copies keep to the limits of AgentConfig's spec.shadow",
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}outlierDetection",
+        "endpoints that fail go on getting copies",
+    ),
+    ("spec.{,subsets.}trafficPolicy.{,portLevelSettings.}tls", "copies are sent unencrypted"),
+    ("spec.{,subsets.}trafficPolicy.tunnel", "it concerns TCP and TLS routes, which are not mirrored"),
+    ("spec.{,subsets.}trafficPolicy.proxyProtocol", "copies are sent without a PROXY header"),
+    ("spec.{,subsets.}trafficPolicy.retryBudget", "no copy is ever retried"),
+];
+
+pub(super) const SERVICE_ENTRY: Rows = &[
+    ("spec.{hosts,location,resolution,exportTo}", HONOURED),
+    ("spec.ports.{number,name,protocol,targetPort}", HONOURED),
+    ("spec.endpoints.{address,labels,ports}", HONOURED),
+    ("spec.endpoints.weight", WEIGHT),
+    ("spec.endpoints.network", NETWORK),
+    ("spec.endpoints.locality", LOCALITY),
+    ("spec.endpoints.serviceAccount", IDENTITY),
+    ("spec.workloadSelector.labels", HONOURED),
+    ("spec.addresses", "connections are captured at the endpoints, not at virtual addresses"),
+    ("spec.subjectAltNames", "copies are sent unencrypted, no certificate is checked"),
+];
+
+pub(super) const WORKLOAD_ENTRY: Rows = &[
+    ("spec.{address,labels,ports}", HONOURED),
+    ("spec.weight", WEIGHT),
+    ("spec.network", NETWORK),
+    ("spec.locality", LOCALITY),
+    ("spec.serviceAccount", IDENTITY),
+];

@@ -1,0 +1,100 @@
+//! Puts a rule in force: opens the accounts of its mirrors and lays out its ways.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    Mirror, Rule, Share, Unmirrored, alter,
+    changes::{Changes, Matched},
+    clusters::{Clusters, Place},
+    mirrors::{Meaning, Mirrored},
+    rules::unique,
+    ways::{Preflight, Ways},
+};
+use crate::record::{Account, Accounts, MirrorKey, RuleKey};
+
+/// A rule and its ways so far: rewrites of a path depend on what a match compared.
+pub(super) struct Opener<'a> {
+    meaning: Meaning<'a>,
+    mirrors: Vec<(Arc<Account>, Share, Place<'a>)>,
+    /// Without mirrors, for whatever reason.
+    plain: Rule,
+    made: Vec<(Matched, Arc<Ways>)>,
+}
+
+impl<'a> Opener<'a> {
+    pub(super) fn new(
+        key: Arc<RuleKey>,
+        mut meaning: Meaning<'a>,
+        clusters: &mut Clusters<'a>,
+        accounts: &Accounts,
+    ) -> Self {
+        let mut texts = BTreeSet::new();
+        let mut open = |Mirrored { place, share, .. }: Mirrored<'a>| {
+            let mirror = unique(&mut texts, place.text());
+            let account = accounts.account(&MirrorKey { rule: (*key).clone(), mirror });
+            clusters.cluster(place);
+            (account, share, place)
+        };
+        let mirrors = match meaning.unmirrored {
+            Some(_) => Vec::new(),
+            None => meaning.mirrors.drain(..).map(&mut open).collect(),
+        };
+        let destinations = meaning.primaries.iter().map(|primary| primary.destination.clone()).collect();
+        let (action, unmirrored) = (meaning.action, meaning.unmirrored);
+        let plain = Rule { key, action, destinations, mirrors: Vec::new(), unmirrored };
+        Self { meaning, mirrors, plain, made: Vec::new() }
+    }
+
+    /// The ways of this rule under a match that compared so much of the path.
+    pub(super) fn ways(&mut self, matched: Matched, clusters: &mut Clusters<'a>) -> Arc<Ways> {
+        // Only a replacement of the matched part tells matches apart.
+        let matched = if self.meaning.rewritten.is_some() { matched } else { Matched::Whole };
+        if let Some((_, known)) = self.made.iter().find(|(known, _)| *known == matched) {
+            return Arc::clone(known);
+        }
+        let ways = Arc::new(self.new_ways(matched, clusters));
+        self.made.push((matched, Arc::clone(&ways)));
+        ways
+    }
+
+    fn new_ways(&self, matched: Matched, clusters: &mut Clusters<'a>) -> Ways {
+        if self.mirrors.is_empty() {
+            let unmirrored = Arc::new(self.plain.clone());
+            return Ways { destinations: Vec::new(), preflight: None, unmirrored };
+        }
+        let path = self.meaning.rewritten.as_ref().map(|rewritten| rewritten.change(matched));
+        let mut rules = Vec::<(Option<Arc<Changes>>, Arc<Rule>)>::new();
+        let mut destinations = Vec::with_capacity(self.meaning.primaries.len());
+        for primary in &self.meaning.primaries {
+            let (authority, headers) = (primary.authority.clone(), primary.headers.clone());
+            let changes = alter::some(Changes { path: path.clone(), authority, headers });
+            let rule = match rules.iter().find(|(known, _)| *known == changes) {
+                Some((_, rule)) => Arc::clone(rule),
+                None => {
+                    let rule = Arc::new(self.rule(changes.as_ref(), clusters));
+                    rules.push((changes, Arc::clone(&rule)));
+                    rule
+                }
+            };
+            destinations.push((clusters.members(primary.place), rule));
+        }
+        let preflight = self.meaning.cors.as_ref().map(|cors| Preflight {
+            origins: cors.origins.clone(),
+            answers_all: cors.answers_all,
+            rule: self.unmirrored(Unmirrored::Preflight),
+        });
+        Ways { destinations, preflight, unmirrored: self.unmirrored(Unmirrored::Elsewhere) }
+    }
+
+    fn rule(&self, changes: Option<&Arc<Changes>>, clusters: &mut Clusters<'a>) -> Rule {
+        let mirror = |(account, share, place): &(Arc<Account>, Share, Place<'a>)| {
+            let (account, changes) = (Arc::clone(account), changes.cloned());
+            Arc::new(Mirror { account, share: *share, cluster: clusters.cluster(*place), changes })
+        };
+        Rule { mirrors: self.mirrors.iter().map(mirror).collect(), ..self.plain.clone() }
+    }
+
+    fn unmirrored(&self, why: Unmirrored) -> Arc<Rule> {
+        Arc::new(Rule { unmirrored: Some(why), ..self.plain.clone() })
+    }
+}

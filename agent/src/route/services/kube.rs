@@ -1,0 +1,147 @@
+//! Services of Kubernetes: their endpoints are those of their EndpointSlices, or, where no slice was given, the pods that
+//! the selector names.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+use super::{Endpoint, HTTP, Kind, Labels, Port, Ports, Service, Target, named_after};
+use crate::{
+    config::{
+        Resources,
+        kubernetes::{self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport},
+    },
+    route::hosts,
+};
+
+/// Names of ports, and values of `appProtocol`, that Istio takes for something that is not plain HTTP. Under any other
+/// name it looks into the connection, as the agent does.
+const NOT_HTTP: [&str; 7] = ["https", "tcp", "tls", "udp", "mongo", "mysql", "redis"];
+const APP_PROTOCOLS: [&str; 2] = ["kubernetes.io/h2c", "kubernetes.io/ws"];
+
+/// Pods, by what they are looked up by.
+pub(super) struct Workloads<'a> {
+    by_namespace: HashMap<&'a str, Vec<&'a Pod>>,
+    by_name: HashMap<(&'a str, &'a str), &'a Pod>,
+    by_address: HashMap<IpAddr, &'a Pod>,
+}
+
+static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
+
+impl<'a> Workloads<'a> {
+    pub(super) fn new(resources: &'a Resources) -> Self {
+        let mut workloads =
+            Self { by_namespace: HashMap::new(), by_name: HashMap::new(), by_address: HashMap::new() };
+        let over = |pod: &&Pod| matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed);
+        for pod in resources.pods.iter().filter(|pod| !over(pod)) {
+            let namespace = pod.meta.namespace.as_str();
+            workloads.by_namespace.entry(namespace).or_default().push(pod);
+            workloads.by_name.insert((namespace, pod.meta.name.as_str()), pod);
+            if !pod.host_network {
+                workloads.by_address.extend(pod.ips.iter().map(|address| (address.to_canonical(), pod)));
+            }
+        }
+        workloads
+    }
+
+    /// Pods of a namespace with all of these labels.
+    pub(super) fn selected(
+        &self,
+        namespace: &str,
+        selector: &BTreeMap<String, String>,
+    ) -> impl Iterator<Item = &'a Pod> {
+        let has_all = |pod: &&&Pod| selector.iter().all(|(k, v)| pod.meta.labels.get(k) == Some(v));
+        self.by_namespace.get(namespace).into_iter().flatten().filter(has_all).copied()
+    }
+
+    pub(super) fn services(&self, resources: &'a Resources, shared: &mut Labels<'a>) -> Vec<Service<'a>> {
+        let mut slices = HashMap::<(&str, &str), Vec<&'a EndpointSlice>>::new();
+        for slice in &resources.endpoint_slices {
+            if let Some(service) = &slice.service {
+                slices.entry((&slice.meta.namespace, service)).or_default().push(slice);
+            }
+        }
+        let mut services = Vec::with_capacity(resources.services.len());
+        for service in &resources.services {
+            let key = (service.meta.namespace.as_str(), service.meta.name.as_str());
+            let endpoints: Vec<_> = match slices.get(&key) {
+                Some(slices) => self.of_slices(service, slices, shared),
+                None => self.of_pods(service, shared),
+            };
+            services.push(Service {
+                host: hosts::resolve(&service.meta.name, &service.meta.namespace).into(),
+                kind: Kind::Kubernetes,
+                meta: &service.meta,
+                ports: service.ports.iter().filter(|p| p.transport == Transport::Tcp).map(port).collect(),
+                endpoints: endpoints.into(),
+                alias: service.external_name.as_ref(),
+                external: service.external_name.is_some(),
+                export_to: &service.export_to,
+            });
+        }
+        services
+    }
+
+    fn of_slices(
+        &self,
+        service: &kubernetes::Service,
+        slices: &[&'a EndpointSlice],
+        shared: &mut Labels<'a>,
+    ) -> Vec<Endpoint<'a>> {
+        let mut endpoints = Vec::new();
+        for (slice, endpoint) in slices.iter().flat_map(|s| s.endpoints.iter().map(move |e| (s, e))) {
+            for address in &endpoint.addresses {
+                endpoints.push(Endpoint {
+                    address: address.to_canonical(),
+                    labels: shared.share(self.labels(endpoint, *address)),
+                    ready: endpoint.ready || service.publish_not_ready_addresses,
+                    ports: Ports::Slice(&slice.ports),
+                });
+            }
+        }
+        endpoints
+    }
+
+    /// A slice knows no labels; its pod does.
+    fn labels(&self, endpoint: &SliceEndpoint, address: IpAddr) -> &'a BTreeMap<String, String> {
+        let named = endpoint.pod.as_ref();
+        let named = named.and_then(|pod| self.by_name.get(&(pod.namespace.as_str(), pod.name.as_str())));
+        let pod = named.or_else(|| self.by_address.get(&address.to_canonical()));
+        pod.map_or(&NO_LABELS, |pod| &pod.meta.labels)
+    }
+
+    fn of_pods(&self, service: &'a kubernetes::Service, shared: &mut Labels<'a>) -> Vec<Endpoint<'a>> {
+        // Without a selector somebody else writes the endpoints.
+        if service.selector.is_empty() {
+            return Vec::new();
+        }
+        let mut endpoints = Vec::new();
+        for pod in self.selected(&service.meta.namespace, &service.selector) {
+            let ready = pod.ready && !pod.terminating || service.publish_not_ready_addresses;
+            endpoints.extend(pod.ips.iter().map(|address| Endpoint {
+                address: address.to_canonical(),
+                labels: shared.share(&pod.meta.labels),
+                ready,
+                ports: Ports::Pod(&pod.ports),
+            }));
+        }
+        endpoints
+    }
+}
+
+fn port(port: &KubePort) -> Port<'_> {
+    let target = match &port.target {
+        TargetPort::Number(number) => Target::Number(*number),
+        TargetPort::Name(name) => Target::Name(name),
+    };
+    Port { number: port.number.value, name: &port.name, speaks_http: speaks_http(port), target }
+}
+
+/// Istio's protocol selection: `appProtocol`, else the port's name.
+fn speaks_http(port: &KubePort) -> bool {
+    match &port.app_protocol {
+        Some(protocol) => HTTP.iter().chain(&APP_PROTOCOLS).any(|known| known.eq_ignore_ascii_case(protocol)),
+        None => named_after(&port.name, &HTTP) || !named_after(&port.name, &NOT_HTTP),
+    }
+}

@@ -19,6 +19,7 @@ kind: ServiceEntry
 metadata: {name: app}
 spec:
   hosts: [app.test]
+  location: MESH_INTERNAL
   resolution: STATIC
   ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}]
   endpoints: [{address: 10.0.0.1, labels: {version: v1}}, {address: 10.0.0.2, labels: {version: v2}}]
@@ -61,10 +62,10 @@ fn a_good_configuration_has_no_findings() {
 #[test]
 fn each_fault_is_reported_with_its_place_and_code() {
     let faults: &[(&str, &str, &str, u32, u32)] = &[
-        ("kind: VirtualService", "kind: [VirtualService", "UMB0101", 19, 9),
-        ("kind: VirtualService", "kind: VirtualServices", "UMB0102", 18, 7),
-        ("{value: 50}", "{value: half}", "UMB0103", 25, 31),
-        ("{value: 50}", "{value: 130}", "UMB0106", 25, 31),
+        ("kind: VirtualService", "kind: [VirtualService", "UMB0101", 20, 9),
+        ("kind: VirtualService", "kind: VirtualServices", "UMB0102", 19, 7),
+        ("{value: 50}", "{value: half}", "UMB0103", 26, 31),
+        ("{value: 50}", "{value: 130}", "UMB0106", 26, 31),
         (
             "kind: VirtualService\nmetadata: {name: app}",
             "kind: DestinationRule\nmetadata: {name: app}\nspec: {host: app.test}\n---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: app}",
@@ -72,8 +73,8 @@ fn each_fault_is_reported_with_its_place_and_code() {
             19,
             18,
         ),
-        ("mirror: {host: app.test", "mirror: {host: other.test", "UMB0109", 24, 20),
-        ("mirror: {host: app.test, subset: v2}", "mirror: {host: app.test, subset: v3}", "UMB0110", 24, 38),
+        ("mirror: {host: app.test", "mirror: {host: other.test", "UMB0109", 25, 20),
+        ("mirror: {host: app.test, subset: v2}", "mirror: {host: app.test, subset: v3}", "UMB0110", 25, 38),
     ];
     for (good, bad, code, line, column) in faults {
         assert_eq!(GOOD.matches(good).count(), 1, "{good}");
@@ -105,7 +106,7 @@ fn every_fault_of_every_file_is_reported_at_once() {
     fs::write(dir.path().join("c.yaml"), "a: [\n").unwrap();
     let output = check(dir.path());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for (file, code) in [("a.yaml:25:31", "UMB0106"), ("b.yaml:1:", "UMB0102"), ("c.yaml:", "UMB0101")] {
+    for (file, code) in [("a.yaml:26:31", "UMB0106"), ("b.yaml:1:", "UMB0102"), ("c.yaml:", "UMB0101")] {
         assert!(text.contains(file) && text.contains(code), "{file} {code}: {text}");
     }
     assert_eq!(output.status.code(), Some(1));

@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 mod quick;
 mod run;
+mod schema;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
@@ -29,6 +30,8 @@ enum Command {
     Check(check::Arguments),
     /// Tell whether this machine can capture traffic, and what happens where it cannot.
     Doctor(doctor::Arguments),
+    /// Print the JSON Schema of AgentConfig and ShadowPolicy, for editors.
+    Schema(schema::Arguments),
 }
 
 /// Runs the command that was asked for.
@@ -42,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
         Command::Doctor(doctor) => doctor.execute(),
+        Command::Schema(schema) => schema.execute(),
     };
     done.unwrap_or_else(|error| {
         eprintln_error(&error);

@@ -6,30 +6,53 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     app::{Compiled, Source},
+    config::Code,
     record::Accounts,
 };
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Files and directories, read together as `run` would read them; - is standard input.
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present_any = ["explain", "list_codes"], value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Exit with 1 on warnings too.
     #[arg(long)]
     strict: bool,
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    /// Print what a code such as UMB0109 means and what to do about it.
+    #[arg(long, value_name = "CODE", value_parser = code, conflicts_with = "paths")]
+    explain: Option<Code>,
+    /// Print every code with one line of what it stands for.
+    #[arg(long, conflicts_with_all = ["paths", "explain"])]
+    list_codes: bool,
+}
+
+fn code(text: &str) -> Result<Code, String> {
+    Code::parse(text).ok_or_else(|| "no such code; --list-codes prints all of them".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Output {
     Text,
     Json,
+    /// For code hosts and editors: SARIF 2.1.0.
+    Sarif,
 }
 
 impl Arguments {
     #[allow(clippy::print_stdout, reason = "the findings are the command's output")]
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        if let Some(code) = self.explain {
+            println!("{}", code.explain());
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.list_codes {
+            Code::ALL
+                .iter()
+                .for_each(|code| println!("{code} {:7} {}", code.severity().as_str(), code.title()));
+            return Ok(ExitCode::SUCCESS);
+        }
         let Compiled { snapshot, report, sources, .. } =
             Source::Files(self.paths).compile(&Accounts::default());
         match self.output {
@@ -43,6 +66,7 @@ impl Arguments {
                 );
             }
             Output::Json => println!("{}", report.to_json()),
+            Output::Sarif => println!("{}", report.to_sarif()),
         }
         let found = report.has_errors() || self.strict && !report.diagnostics.is_empty();
         Ok(ExitCode::from(u8::from(found)))

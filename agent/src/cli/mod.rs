@@ -6,6 +6,7 @@ mod log;
 mod matches;
 mod quick;
 mod run;
+mod schema;
 
 use std::{
     io::{self, Write as _},
@@ -35,6 +36,8 @@ enum Command {
     Match(matches::Arguments),
     /// Tell whether this machine can capture traffic, and what happens where it cannot.
     Doctor(doctor::Arguments),
+    /// Print the JSON Schema of AgentConfig and ShadowPolicy, for editors.
+    Schema(schema::Arguments),
 }
 
 /// Runs the command that was asked for.
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.execute(),
         Command::Match(request) => request.execute(),
         Command::Doctor(doctor) => doctor.execute(),
+        Command::Schema(schema) => schema.execute(),
     };
     done.unwrap_or_else(|error| {
         tell(&error);

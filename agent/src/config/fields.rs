@@ -4,7 +4,11 @@ use super::{
     Code, Location,
     decode::{Key, Node, Value},
     field::{Faults, Field},
+    honoured::Meanings,
 };
+
+/// Strange keys of one map that are told which name may have been meant: people slip once or twice.
+const MAX_GUESSES: usize = 32;
 
 /// A map with fixed keys, being read.
 pub(super) struct Fields<'n> {
@@ -71,37 +75,40 @@ impl<'n> Fields<'n> {
 
     /// Reports every key that has no effect: nobody asked for it, or it is not honoured.
     pub(super) fn finish(self, faults: &mut Faults<'_>, names: Names) {
+        let listed = faults.honoured.below(&self.path);
+        let mut guesses = MAX_GUESSES;
         for (key, node) in self.entries {
-            let written = key.name.as_str();
-            let spelt = |name: &&&str| **name == written || snake_case(name) == written;
             if matches!(node.value, Value::Null) && matches!(names, Names::Foreign) {
                 continue;
             }
-            // Exact spellings first: comparing the others costs an allocation each.
-            let exact = self.asked.iter().find(|name| **name == written);
-            match exact.or_else(|| self.asked.iter().find(spelt).filter(|_| matches!(names, Names::Foreign)))
-            {
-                Some(name) => self.known(faults, key, name),
-                None => self.strange(faults, key, names),
+            match self.asked.iter().find(|name| spells(name, &key.name, names)) {
+                Some(name) => self.known(faults, key, name, listed),
+                None => self.strange(faults, key, names, listed, &mut guesses),
             }
         }
     }
 
-    fn known(&self, faults: &mut Faults<'_>, key: &Key, name: &str) {
+    fn known(&self, faults: &mut Faults<'_>, key: &Key, name: &str, listed: &Meanings) {
         if key.name != name && self.entries.iter().any(|(key, _)| key.name == name) {
             let what = format!("another spelling of `{name}`, which is written too");
             let path = self.path_of(&key.name);
             faults.add(Code::Conflict, &key.at, &path, what).help("keep one of them");
-        } else if let Some(meaning) = faults.honoured.unhonoured(&self.path_of(name)) {
+        } else if let Some(meaning) = listed.get(name).filter(|meaning| !meaning.is_empty()) {
             faults.unhonoured(&key.at, &self.path_of(&key.name), meaning);
         }
     }
 
-    fn strange(&self, faults: &mut Faults<'_>, key: &Key, names: Names) {
+    fn strange(
+        &self,
+        faults: &mut Faults<'_>,
+        key: &Key,
+        names: Names,
+        listed: &Meanings,
+        guesses: &mut usize,
+    ) {
         let (written, path) = (key.name.as_str(), self.path_of(&key.name));
-        let honoured = faults.honoured;
-        let listed = honoured.below(&self.path).find(|name| *name == written || snake_case(name) == written);
-        if let Some(meaning) = listed.and_then(|name| honoured.unhonoured(&self.path_of(name))) {
+        let unread = listed.iter().find(|(name, _)| spells(name, written, names));
+        if let Some((_, meaning)) = unread.filter(|(_, meaning)| !meaning.is_empty()) {
             faults.unhonoured(&key.at, &path, meaning);
             return;
         }
@@ -111,17 +118,24 @@ impl<'n> Fields<'n> {
                 faults.add(Code::NotHonoured, &key.at, &path, "not a field known here: no effect")
             }
         };
-        let known = self.asked.iter().copied().chain(honoured.below(&self.path));
         // A long key is no slip of a name, and costs its length to compare.
-        let known = known.filter(|_| written.len() <= 64);
-        let distance = |name: &&str| strsim::damerau_levenshtein(name, written);
-        let near = known.min_by_key(|name| (distance(name), *name));
-        if let Some(name) = near.filter(|name| distance(name) <= 1 + written.len() / 5) {
+        if *guesses == 0 || written.len() > 64 {
+            return;
+        }
+        *guesses -= 1;
+        let known = self.asked.iter().copied().chain(listed.keys().map(String::as_str));
+        let near = known.map(|name| (strsim::damerau_levenshtein(name, written), name)).min();
+        if let Some((_, name)) = near.filter(|(distance, _)| *distance <= 1 + written.len() / 5) {
             fault.help(format!("did you mean `{name}`?"));
         } else if matches!(names, Names::Umbra) {
             fault.help(format!("fields known here: {}", self.asked.join(", ")));
         }
     }
+}
+
+/// True where `written` is the field `name`, which for others' kinds may be in protobuf's own spelling.
+fn spells(name: &str, written: &str, names: Names) -> bool {
+    name == written || matches!(names, Names::Foreign) && written.contains('_') && snake_case(name) == written
 }
 
 /// `mirrorPercent` → `mirror_percent`: the name in the protobuf definition, which its JSON form accepts too.

@@ -8,7 +8,7 @@ mod shadow_policy;
 mod tests;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::LazyLock,
 };
 
@@ -31,52 +31,52 @@ const KINDS: &[(&str, Rows)] = &[
     ("ShadowPolicy", shadow_policy::SHADOW_POLICY),
 ];
 
+/// What is made of the fields of one map, by their names.
+pub(super) type Meanings = BTreeMap<String, &'static str>;
+
 /// The list of one kind.
 #[derive(Debug, Default)]
 pub(super) struct Honoured {
-    meanings: HashMap<String, &'static str>,
-    /// The names below each path.
-    below: HashMap<String, BTreeSet<String>>,
+    /// By the path of the map.
+    maps: HashMap<String, Meanings>,
 }
 
 static LISTS: LazyLock<HashMap<&'static str, Honoured>> = LazyLock::new(|| {
     let list = |&(kind, rows): &(&'static str, Rows)| {
         let mut honoured = Honoured::default();
         for &(path, text) in rows {
-            expand(path).into_iter().for_each(|path| honoured.insert(path, text));
+            expand(path).iter().for_each(|path| honoured.insert(path, text));
         }
         (kind, honoured)
     };
     KINDS.iter().map(list).collect()
 });
-static NOTHING: LazyLock<Honoured> = LazyLock::new(Honoured::default);
+static EMPTY: LazyLock<Honoured> = LazyLock::new(Honoured::default);
+static NOTHING: Meanings = Meanings::new();
 
 impl Honoured {
     /// The list of `kind`; an empty one where every field that is read is honoured.
     pub(super) fn of(kind: &str) -> &'static Self {
-        LISTS.get(kind).unwrap_or_else(|| LazyLock::force(&NOTHING))
+        LISTS.get(kind).unwrap_or_else(|| LazyLock::force(&EMPTY))
     }
 
-    /// What it means that the field at `path`, which may have indices and keys, is not honoured.
-    pub(super) fn unhonoured(&self, path: &str) -> Option<&'static str> {
-        if self.meanings.is_empty() {
-            return None;
+    /// What is made of the fields of the map at `path`, which may have indices and keys.
+    pub(super) fn below(&'static self, path: &str) -> &'static Meanings {
+        if self.maps.is_empty() {
+            return &NOTHING;
         }
-        self.meanings.get(&plain(path)).copied().filter(|meaning| !meaning.is_empty())
+        self.maps.get(&plain(path)).unwrap_or(&NOTHING)
     }
 
-    /// The names of fields directly below `path` that are listed.
-    pub(super) fn below(&self, path: &str) -> impl Iterator<Item = &str> {
-        self.below.get(&plain(path)).into_iter().flatten().map(String::as_str)
-    }
-
-    fn insert(&mut self, path: String, text: &'static str) {
-        let mut rest = path.as_str();
+    fn insert(&mut self, path: &str, text: &'static str) {
+        let Some((parent, name)) = path.rsplit_once('.') else { return };
+        self.maps.entry(parent.to_owned()).or_default().insert(name.to_owned(), text);
+        // What leads to it has no meaning of its own.
+        let mut rest = parent;
         while let Some((parent, name)) = rest.rsplit_once('.') {
-            self.below.entry(parent.to_owned()).or_default().insert(name.to_owned());
+            self.maps.entry(parent.to_owned()).or_default().entry(name.to_owned()).or_insert(HONOURED);
             rest = parent;
         }
-        self.meanings.insert(path, text);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod decode;
 pub mod diagnostics;
+mod explain;
 mod field;
 mod fields;
 pub mod gateway;
@@ -12,6 +13,8 @@ mod kinds;
 pub mod kubernetes;
 mod read;
 mod render;
+mod sarif;
+mod schema;
 pub mod shadow_policy;
 #[cfg(test)]
 mod testing;
@@ -23,6 +26,7 @@ pub use decode::MAX_BYTES;
 pub use diagnostics::{Code, Diagnostic, Report, Severity};
 pub use read::{Resources, read};
 pub use render::Sources;
+pub use schema::schema;
 
 use std::{fmt, ops::Deref, sync::Arc};
 

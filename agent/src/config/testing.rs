@@ -49,3 +49,14 @@ pub(super) fn each_has(kind: &str, cases: &[(&str, &str)]) {
         assert_eq!(found, *expected, "\nin {kind} with spec\n{spec}");
     }
 }
+
+/// What `work` costs in CPU time: others on the machine must not make a test fail.
+pub(super) fn cost(work: impl FnOnce()) -> std::time::Duration {
+    let now = || {
+        let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+        std::time::Duration::from(nix::time::clock_gettime(clock).unwrap())
+    };
+    let start = now();
+    work();
+    now() - start
+}

@@ -71,7 +71,7 @@ pub(super) fn compile(
                     namespace: Arc::clone(&namespace),
                     labels: Arc::clone(&endpoint.labels),
                     host: Arc::clone(&host),
-                    rulings: Vec::new(),
+                    rulings: Vec::with_capacity(1),
                 });
             }
         }

@@ -41,7 +41,9 @@ impl<T: Default> HostIndex<T> {
 
     /// Every value whose host covers this one, the most specific first: itself, then wildcards by falling length.
     pub(super) fn covering<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a T> {
-        let suffixes = host.char_indices().map(|(start, _)| &host[start..]).chain([""]);
+        // Most indices know no wildcard, and are asked often.
+        let length = if self.wildcard.is_empty() { 0 } else { host.len() };
+        let suffixes = host[..length].char_indices().map(|(start, _)| &host[start..]).chain([""]);
         self.exact.get(host).into_iter().chain(suffixes.filter_map(|suffix| self.wildcard.get(suffix)))
     }
 

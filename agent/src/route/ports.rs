@@ -34,7 +34,8 @@ pub struct Owner {
 
 impl PortRules {
     pub(super) fn new(at: CapturedPort) -> Self {
-        Self { at, owners: Vec::new(), sources: None }
+        // One service and one of its ports is what most endpoints have.
+        Self { at, owners: Vec::with_capacity(1), sources: None }
     }
 
     /// Judges a request of a client. A service's only endpoint here serves it whatever the authority.

@@ -71,6 +71,7 @@ impl<'a> Compiler<'a, '_> {
             }
             fates.push(fate);
         }
+        table.blocks.shrink_to_fit();
         (table, fates)
     }
 

@@ -29,12 +29,23 @@ fn published() -> BTreeMap<&'static str, BTreeSet<String>> {
     lists
 }
 
-/// The row that a field falls under: its own, or that of a field above it which is not honoured.
-fn row(list: &Honoured, path: &str) -> Option<(String, &'static str)> {
+/// The rows of a kind's list, one for each path.
+fn rows(kind: &str) -> BTreeMap<String, &'static str> {
+    let list = KINDS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, rows)| rows);
+    list.iter().flat_map(|&(path, text)| expand(path).into_iter().map(move |path| (path, text))).collect()
+}
+
+/// What it means that the field at `path` is not honoured.
+fn meaning(kind: &str, path: &str) -> Option<&'static str> {
+    rows(kind).get(&plain(path)).copied().filter(|meaning| !meaning.is_empty())
+}
+
+/// The row that a field falls under: that of a field above it which is not honoured, or its own.
+fn row(kind: &str, path: &str) -> Option<String> {
+    let rows = rows(kind);
     let above = path.match_indices('.').map(|(end, _)| &path[..end]);
-    let unhonoured = above.clone().find_map(|path| list.unhonoured(path).map(|text| (path.to_owned(), text)));
-    // A map or a message may be honoured as a whole.
-    unhonoured.or_else(|| list.meanings.get(path).map(|text| (path.to_owned(), *text)))
+    let unhonoured = above.into_iter().find(|path| meaning(kind, path).is_some());
+    unhonoured.or_else(|| rows.contains_key(path).then_some(path)).map(str::to_owned)
 }
 
 fn examples() -> Vec<(String, String)> {
@@ -97,8 +108,7 @@ fn written() -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn every_published_field_is_honoured_or_says_what_it_means_that_it_is_not() {
     for (kind, paths) in published() {
-        let list = Honoured::of(kind);
-        let missing: Vec<_> = paths.iter().filter(|path| row(list, path).is_none()).collect();
+        let missing: Vec<_> = paths.iter().filter(|path| row(kind, path).is_none()).collect();
         assert!(missing.is_empty(), "{kind} is silent about {missing:#?}");
         // A row for a field that no CRD has would be a slip of the pen. Fields that CRDs hide are listed here.
         let hidden = ["spec.http.redirect.prefixRewrite"];
@@ -108,7 +118,7 @@ fn every_published_field_is_honoured_or_says_what_it_means_that_it_is_not() {
             paths.iter().any(|path| *path == row || path.starts_with(&below))
                 || hidden.contains(&row.as_str())
         };
-        let strange: Vec<_> = list.meanings.keys().filter(|row| !known(row)).collect();
+        let strange: Vec<_> = rows(kind).into_keys().filter(|row| !known(row)).collect();
         assert!(strange.is_empty(), "{kind} has no {strange:#?}");
     }
 }
@@ -117,8 +127,7 @@ fn every_published_field_is_honoured_or_says_what_it_means_that_it_is_not() {
 fn the_examples_show_every_field() {
     let written = written();
     for (kind, paths) in published() {
-        let list = Honoured::of(kind);
-        let rows: BTreeSet<_> = paths.iter().filter_map(|path| row(list, path)).map(|(row, _)| row).collect();
+        let rows: BTreeSet<_> = paths.iter().filter_map(|path| row(kind, path)).collect();
         let shown = &written[kind];
         let missing: Vec<_> = rows.iter().filter(|row| !shown.contains(*row)).collect();
         assert!(missing.is_empty(), "no example of {kind} has {missing:#?}");
@@ -132,7 +141,7 @@ fn every_unhonoured_field_of_the_examples_is_named_and_no_other() {
         for fault in report.diagnostics.iter().filter(|fault| fault.code == Code::NotHonoured) {
             let kind = fault.object.as_deref().and_then(|object| object.split(' ').next()).unwrap();
             let (path, what) = fault.message.split_once(": ").unwrap();
-            let meaning = Honoured::of(kind).unhonoured(path);
+            let meaning = meaning(kind, path);
             assert!(meaning.is_some_and(|meaning| what.ends_with(meaning)), "{file}: {}", fault.message);
         }
         let mut named = BTreeMap::<_, BTreeSet<_>>::new();
@@ -151,20 +160,20 @@ fn every_unhonoured_field_of_the_examples_is_named_and_no_other() {
 
 /// Checks that each field of a document that is not honoured is among the named ones.
 fn unhonoured(document: &Node, named: &BTreeMap<String, BTreeSet<String>>, report: &str) {
-    fn walk(node: &Node, path: &str, list: &Honoured, named: &BTreeSet<String>, report: &str) {
+    fn walk(node: &Node, path: &str, kind: &str, named: &BTreeSet<String>, report: &str) {
         match &node.value {
             Value::Map(entries) => {
                 for (key, value) in entries {
                     let path =
                         if path.is_empty() { key.name.clone() } else { format!("{path}.{}", key.name) };
-                    if list.unhonoured(&path).is_some() {
+                    if meaning(kind, &path).is_some() {
                         assert!(named.contains(&path), "{path} is not named in\n{report}");
                     } else {
-                        walk(value, &path, list, named, report);
+                        walk(value, &path, kind, named, report);
                     }
                 }
             }
-            Value::List(items) => items.iter().for_each(|item| walk(item, path, list, named, report)),
+            Value::List(items) => items.iter().for_each(|item| walk(item, path, kind, named, report)),
             _ => {}
         }
     }
@@ -172,7 +181,7 @@ fn unhonoured(document: &Node, named: &BTreeMap<String, BTreeSet<String>>, repor
     for (key, node) in entries {
         if let (Value::Text(kind), "kind") = (&node.value, key.name.as_str()) {
             let none = BTreeSet::new();
-            walk(document, "", Honoured::of(kind), named.get(kind).unwrap_or(&none), report);
+            walk(document, "", kind, named.get(kind).unwrap_or(&none), report);
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::*;
-use crate::config::testing::{clean, each_has, faults, read_text, render};
+use crate::config::testing::{clean, cost, each_has, faults, read_text, render};
 
 /// The example of the design; its text must keep working.
 const EXAMPLE: &str = include_str!("../../../../config/examples/mirror-percentage.yaml");
@@ -260,4 +260,27 @@ fn every_fault_is_reported_not_only_the_first() {
              UMB0201 9:5 spec.http[0].timout: not a field known here: no effect (did you mean `timeout`?)",
         )],
     );
+}
+
+#[test]
+fn a_hundred_thousand_strange_keys_and_names_end_soon() {
+    let keys: String = (0..100_000).map(|n| format!("  hostz{n}: 1\n")).collect();
+    let subsets: String = (0..60_000).map(|n| format!("  - {{name: a{n}}}\n")).collect();
+    let head = |kind: &str| {
+        format!("apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: a}}\nspec:\n")
+    };
+    let rule =
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nspec: {host: a}\nmetadata: {name: a";
+    for (what, text) in [
+        ("keys", format!("{}{keys}", head("VirtualService"))),
+        ("subsets", format!("{}  host: a\n  subsets:\n{subsets}", head("DestinationRule"))),
+        ("objects", (0..4_000).map(|n| format!("{rule}{n}}}\n---\n")).collect()),
+    ] {
+        let mut report = Report::default();
+        let took = cost(|| report = read_text(&text).1);
+        assert!(report.diagnostics.len() <= 100_002, "{what}");
+        // A second as shipped; ten times that without optimisation.
+        let limit = if cfg!(debug_assertions) { 10 } else { 1 };
+        assert!(took.as_secs_f64() < f64::from(limit), "{what} took {took:?}");
+    }
 }

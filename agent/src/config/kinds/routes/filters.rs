@@ -75,7 +75,7 @@ fn filter(faults: &mut Faults<'_>, field: &Field<'_>, route: Route) -> Option<Fi
             let what = format!("belongs to a filter of type {name}");
             faults.add(Code::Conflict, &at, &fields.path_of(other), what);
         }
-        let Some(value) = fields.required(faults, kind) else { return None };
+        let value = fields.required(faults, kind)?;
         let kind = match kind {
             "requestMirror" => FilterKind::RequestMirror(mirror(faults, &value)?),
             "requestHeaderModifier" => FilterKind::RequestHeaderModifier(modifier(faults, &value)?),

@@ -1,0 +1,211 @@
+//! What each code means at length, for `umbra check --explain`: what it is, why it matters, an example, the way out.
+
+use super::Code;
+
+/// The parts of an explanation.
+struct Text {
+    title: &'static str,
+    why: &'static str,
+    example: &'static str,
+    fix: &'static str,
+}
+
+impl Code {
+    /// One line of what the code stands for.
+    pub fn title(self) -> &'static str {
+        self.text().title
+    }
+
+    /// What it is, why it matters, an example, what to do: plain text, without a last line end.
+    pub fn explain(self) -> String {
+        let Text { title, why, example, fix } = self.text();
+        let example: String = example.lines().map(|line| format!("    {line}\n")).collect();
+        let severity = self.severity().as_str();
+        format!("{self} ({severity}): {title}\n\n{why}\n\nExample:\n\n{example}\nWhat to do: {fix}")
+    }
+
+    #[allow(clippy::too_many_lines, reason = "a table of texts")]
+    fn text(self) -> Text {
+        let text = |title, why, example, fix| Text { title, why, example, fix };
+        match self {
+            Self::Syntax => text(
+                "the text is not YAML that can be read",
+                "A document that cannot be parsed says nothing; the others of the file are read all the same. Duplicate\n\
+                 keys, aliases that repeat without end, lists within lists beyond every sense and files beyond 8 MiB are\n\
+                 refused too: they hide mistakes, or cost more than they say.",
+                "spec:\n  hosts: [a\n  http: []",
+                "correct the place shown; a large source is split into several files.",
+            ),
+            Self::UnknownKind => text(
+                "a document is no Kubernetes object of a kind and version that is read",
+                "It would have no effect at all, and a slip in `kind` or `apiVersion` is easily made.",
+                "apiVersion: networking.istio.io/v1\nkind: VirtualServices",
+                "write apiVersion and kind as the hint says.",
+            ),
+            Self::BadValue => text(
+                "a value has the wrong type or cannot be understood",
+                "Guessing what was meant would mirror something else than what the author expects. Kubernetes refuses\n\
+                 most of these too.",
+                "shadow: {timeout: 15}",
+                "write the value in the form the hint shows: durations and byte amounts need a unit, text that looks\n\
+                 like a number needs quotes.",
+            ),
+            Self::Missing => text(
+                "a required field is missing",
+                "The API's own validation asks for it; without it the object has no meaning.",
+                "mirror: {subset: v2}",
+                "add the field that is named.",
+            ),
+            Self::UnknownField => text(
+                "one of umbra's own kinds has no such field",
+                "A misspelled key would silently leave its default in force.",
+                "shadow: {niece: 10}",
+                "take the name from the hint; `umbra schema` prints all of them, for editors too.",
+            ),
+            Self::OutOfRange => text(
+                "a number is outside its range",
+                "Cutting it to the nearest valid one would hide the mistake.",
+                "mirrorPercentage: {value: 130}",
+                "choose a value within the range that is shown.",
+            ),
+            Self::Duplicate => text(
+                "something is written twice that may stand once",
+                "Of two objects of one kind with one namespace and name only one can exist in a cluster; which of them\n\
+                 was meant is not known. The same goes for hosts, subsets, ports and rule names within a list.",
+                "subsets: [{name: v1, labels: {a: b}}, {name: v1, labels: {c: d}}]",
+                "remove or rename one; the hint says where the other one is.",
+            ),
+            Self::Conflict => text(
+                "fields that exclude each other",
+                "Istio and the Gateway API refuse them together, since either alone has a meaning and both have none.",
+                "mirror: {host: b}\nmirrors: [{destination: {host: c}}]",
+                "keep one of them.",
+            ),
+            Self::UnknownHost => text(
+                "a mirror's host is no known service",
+                "Istio would drop such copies in silence. A short name is completed with the namespace of the object it is\n\
+                 written in; a name with a dot is taken as it stands, so that `reviews.prod` is not expanded.",
+                "mirror: {host: reviews.prod}",
+                "write the full name (reviews.prod.svc.cluster.local), or declare the host in a ServiceEntry or Service\n\
+                 that is exported to this namespace.",
+            ),
+            Self::UnknownSubset => text(
+                "a mirror's subset is in no DestinationRule of its host",
+                "The subset says which endpoints get the copies; without it there are none. Rules are looked up in the\n\
+                 namespace of the client, then of the service, then of the mesh.",
+                "mirror: {host: my-app, subset: v3}",
+                "add the subset to the DestinationRule of the host, or export that rule to this namespace.",
+            ),
+            Self::UnknownPort => text(
+                "the mirror's service has no such port",
+                "Without a port a copy goes to the only port of the service, else to the one the client dialled. Where\n\
+                 neither exists, Istio loses the copies in silence.",
+                "mirror: {host: two-ports}",
+                "write `port: {number: …}` with a port of the service.",
+            ),
+            Self::BadRegex => text(
+                "a regular expression that RE2 would refuse, or one too large",
+                "Istio matches with RE2, which knows neither look-around nor back-references, and takes 1024 bytes at most.",
+                "uri: {regex: '(?=/a).*'}",
+                "write it without them, or as several match blocks with `prefix` or `exact`.",
+            ),
+            Self::Unreadable => text(
+                "a file or directory cannot be read",
+                "What it holds might change what everything else means, so nothing is put in force without it.",
+                "umbra check /etc/umbra/rules     # permission denied",
+                "check the path and who may read it.",
+            ),
+            Self::NotHonoured => text(
+                "a field of Istio, Kubernetes or umbra is not honoured",
+                "The object is used without it. The message says what happens instead, so that nobody relies on something\n\
+                 that does not happen. A field that is not known at all may be a slip of the pen.",
+                "http:\n- retries: {attempts: 3}",
+                "nothing, if the meaning is acceptable; else take the field out or wait for it to be honoured.",
+            ),
+            Self::Deprecated => text(
+                "a deprecated field",
+                "It works as it does in Istio, but Istio may remove it.",
+                "mirrorPercent: 30",
+                "write the field that the hint names.",
+            ),
+            Self::NoEndpoints => text(
+                "a mirror's destination has no endpoints",
+                "Every copy would be dropped, with the reason no_endpoint.",
+                "endpoints: []",
+                "compare the labels of the subset with those of the endpoints or pods; pods that are not ready do not count.",
+            ),
+            Self::Unreachable => text(
+                "a rule that no request can reach",
+                "Rules are tried in order, and the first that matches wins. A rule without `match`, or with a match on\n\
+                 everything, ends the list.",
+                "http:\n- route: [{destination: {host: a}}]\n- match: [{uri: {prefix: /b}}]\n  mirror: {host: c}",
+                "move the general rule to the end.",
+            ),
+            Self::MirrorsNothing => text(
+                "a mirror that never gets a copy",
+                "A percentage of 0, or one that rounds to nothing (the smallest is 0.0001), and rules that answer by\n\
+                 themselves, by redirect or directResponse, mirror nothing. `mirrorPercentage: {}` means 0, not 100.",
+                "mirror: {host: b}\nmirrorPercentage: {}",
+                "write the percentage that is meant, or leave it out for 100.",
+            ),
+            Self::Shadowed => text(
+                "an object that loses to another one for the same host",
+                "In a mesh VirtualServices of one host are not merged: the oldest wins, private ones before public ones,\n\
+                 exact hosts before wildcards. Of two ServiceEntries for one host the older wins.",
+                "two VirtualServices with hosts: [a]",
+                "merge them, or use delegates.",
+            ),
+            Self::NothingMirrored => text(
+                "nothing in the configuration mirrors anything",
+                "No traffic would be captured.",
+                "only a ServiceEntry, without a VirtualService",
+                "add a VirtualService with `mirror` for a host whose endpoints are known.",
+            ),
+            Self::UnknownPrimary => text(
+                "a rule that mirrors, but whose own destination is unknown",
+                "Where Envoy has no cluster for the primary it answers 503 and mirrors nothing.",
+                "route: [{destination: {host: a, subset: typo}}]\nmirror: {host: b}",
+                "correct the route's host, subset or port.",
+            ),
+            Self::UnmatchedHost => text(
+                "a VirtualService's host is no known service",
+                "No endpoint belongs to it, so no traffic is captured for it.",
+                "hosts: [no-such-service]",
+                "declare the host in a ServiceEntry or Service, or remove it.",
+            ),
+            Self::Skipped => text(
+                "a document of a kind that says nothing about mirroring",
+                "It is left unread. Files that hold Deployments beside rules can be used as they are.",
+                "apiVersion: apps/v1\nkind: Deployment",
+                "nothing.",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_explained_in_its_own_words() {
+        let titles: BTreeSet<_> = Code::ALL.iter().map(|code| code.title()).collect();
+        assert_eq!(titles.len(), Code::ALL.len());
+        for code in Code::ALL {
+            let text = code.explain();
+            assert!(text.starts_with(code.as_str()), "{text}");
+            assert!(text.contains("\nExample:\n\n    ") && text.contains("\nWhat to do: "), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+        }
+    }
+
+    #[test]
+    fn codes_are_found_by_their_names() {
+        for code in Code::ALL {
+            assert_eq!(Code::parse(code.as_str()), Some(*code));
+        }
+        assert_eq!((Code::parse("umb0106"), Code::parse("UMB9999")), (Some(Code::OutOfRange), None));
+    }
+}

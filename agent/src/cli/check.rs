@@ -1,7 +1,7 @@
 //! `umbra check`: every fault of a configuration, before it runs.
 
 use std::{
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
@@ -47,39 +47,38 @@ enum Output {
 
 impl Arguments {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        let found = match (self.explain, self.list_codes) {
-            (Some(code), _) => printed(|out| writeln!(out, "{}", code.explain())).map(|()| false),
-            (None, true) => printed(list_codes).map(|()| false),
-            (None, false) => {
-                let compiled = Source::Files(self.paths).compile(&Accounts::default());
-                let report = &compiled.report;
-                let found = report.has_errors() || self.strict && !report.diagnostics.is_empty();
-                printed(|out| show(out, &compiled, self.output)).map(|()| found)
-            }
-        }?;
+        if let Some(code) = self.explain {
+            return written(writeln!(io::stdout(), "{}", code.explain()));
+        }
+        if self.list_codes {
+            return written(list_codes());
+        }
+        let compiled = Source::Files(self.paths).compile(&Accounts::default());
+        let report = &compiled.report;
+        let found = report.has_errors() || self.strict && !report.diagnostics.is_empty();
+        written(show(&compiled, self.output))?;
         Ok(ExitCode::from(u8::from(found)))
     }
 }
 
-/// Prints, unless whoever reads has seen enough, as `head` does; the exit code holds all the same.
-fn printed(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
-    match print(&mut io::stdout().lock()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        printed => printed.context("write to standard output"),
+fn written(written: io::Result<()>) -> anyhow::Result<ExitCode> {
+    match written {
+        // Whoever reads has seen enough, as `head` does; the exit code holds all the same.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written.context("write the findings")?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn list_codes(out: &mut dyn Write) -> io::Result<()> {
+fn list_codes() -> io::Result<()> {
+    let mut out = io::stdout().lock();
     Code::ALL
         .iter()
         .try_for_each(|code| writeln!(out, "{code} {:7} {}", code.severity().as_str(), code.title()))
 }
 
-fn show(
-    out: &mut dyn Write,
-    Compiled { snapshot, report, sources, .. }: &Compiled,
-    output: Output,
-) -> io::Result<()> {
+fn show(Compiled { snapshot, report, sources, .. }: &Compiled, output: Output) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     match output {
         Output::Text => {
             write!(out, "{}", report.render(sources))?;

@@ -118,7 +118,7 @@ impl<'a> Compiler<'a, '_> {
 fn lets_writes_pass(block: &Block) -> bool {
     let conditions = || block.fields.iter().filter(|condition| matches!(condition.field, Field::Method));
     let passes = |method: &&str| conditions().all(|c| c.text.holds(method.as_bytes()) != c.without);
-    WRITES.iter().any(|method| passes(method))
+    WRITES.iter().any(passes)
 }
 
 fn shared(few: &Members, many: &Members) -> Option<CapturedPort> {

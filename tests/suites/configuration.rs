@@ -70,7 +70,7 @@ fn each_fault_is_reported_with_its_place_and_code() {
             "kind: VirtualService\nmetadata: {name: app}",
             "kind: DestinationRule\nmetadata: {name: app}\nspec: {host: app.test}\n---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: app}",
             "UMB0107",
-            19,
+            20,
             18,
         ),
         ("mirror: {host: app.test", "mirror: {host: other.test", "UMB0109", 25, 20),

@@ -89,6 +89,10 @@ impl<'a> Compiler<'a, '_> {
 
     fn leaving(&mut self, mirror: &Mirrored<'a>, meaning: &Meaning<'a>, blocks: &[&Block], site: &Site<'_>) {
         let host = mirror.place.host;
+        // A copy goes no further than its request went anyway.
+        if meaning.primaries.iter().any(|primary| primary.place.host == host) {
+            return;
+        }
         if !self.clusters.registry().get(host).is_some_and(|service| service.external) {
             return;
         }
@@ -118,7 +122,7 @@ impl<'a> Compiler<'a, '_> {
 fn lets_writes_pass(block: &Block) -> bool {
     let conditions = || block.fields.iter().filter(|condition| matches!(condition.field, Field::Method));
     let passes = |method: &&str| conditions().all(|c| c.text.holds(method.as_bytes()) != c.without);
-    WRITES.iter().any(|method| passes(method))
+    WRITES.iter().any(passes)
 }
 
 fn shared(few: &Members, many: &Members) -> Option<CapturedPort> {

@@ -210,8 +210,10 @@ impl Sink for Exchanges<'_> {
 
     fn unread(&mut self, reason: Unread) {
         self.node.observer.unread(reason.as_str());
+        // A message cut short is no doubt of the reader's: client or app have broken it off.
+        let dropped = if reason == Unread::Truncated { DropReason::Cancelled } else { DropReason::Unread };
         for mut exchange in self.open.drain(..) {
-            exchange.feeds.drain(..).for_each(|feed| feed.abandon(DropReason::Unread));
+            exchange.feeds.drain(..).for_each(|feed| feed.abandon(dropped));
             exchange.end(&self.node.observer, self.client, self.destination);
         }
     }

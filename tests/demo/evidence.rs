@@ -3,12 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
-use support::{Agent, Received, Reply};
+use support::{Agent, Page, Received, Reply};
 
-use crate::{
-    page::Page,
-    world::{HOST, World},
-};
+use crate::world::{HOST, World};
 
 /// Joins what the three saw of one request.
 pub(crate) const ID: &str = "x-request-id";

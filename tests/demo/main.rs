@@ -2,8 +2,6 @@
 //! to a person. Ends with failure when something did not go as promised.
 
 mod evidence;
-mod interrupt;
-mod page;
 mod world;
 
 use std::{
@@ -15,9 +13,7 @@ use std::{
 
 use anyhow::Result;
 use evidence::{ID, accounts, by_id, request, shown, verdicts};
-use interrupt::Interrupt;
-use page::Page;
-use support::{Agent, Client, Reply};
+use support::{Agent, Client, Interrupt, Page, Reply};
 use world::{HOST, World};
 
 /// Requests that are shown one by one, and in all.
@@ -32,7 +28,7 @@ fn main() -> Result<ExitCode> {
         println!("\n✗ {}", panic.payload_as_str().unwrap_or("the demonstration failed"));
     }));
     let interrupt = Interrupt::watch()?;
-    let mut page = Page::new();
+    let mut page = Page::on_stdout();
     match panic::catch_unwind(panic::AssertUnwindSafe(|| show(&mut page, &interrupt, keep))) {
         Ok(Ok(())) if page.all_kept() => Ok(ExitCode::SUCCESS),
         Ok(Err(interrupted)) => {

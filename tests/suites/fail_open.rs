@@ -5,12 +5,13 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
-use support::{Load, Netns, Node, agent, eventually, upstream};
+use support::{Config, Load, Netns, Node, agent, eventually, upstream};
 
 const CLIENTS: usize = 16;
 
@@ -130,6 +131,64 @@ fn stopping_in_order_loses_nothing_and_leaves_nothing_behind() {
         copies.count()
     );
     assert!(copies.count() > 0 && copies.count() < asking);
+    assert_eq!(traces(app.netns()), before);
+}
+
+#[test]
+fn told_to_stop_twice_it_stops_at_once_and_still_leaves_nothing_behind() {
+    let node = Node::new();
+    let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
+    let primary = upstream(&app).replies("ok").start();
+    let copies = upstream(&shadow).replies("ok").start();
+    let before = traces(app.netns());
+    let config = Config::capture(&app.netns().path(), primary.address())
+        .mirror(copies.address(), 100.0)
+        .agent("  drainTimeout: 10m\n");
+    let agent = agent(&node).config(&config).start();
+    let mut kept = client.client(primary.address());
+    kept.get("/");
+
+    agent.signal(Signal::SIGTERM);
+    eventually("the agent to drain", || (!agent.is_ready()).then_some(()));
+    assert!(agent.stop().success());
+
+    assert_eq!(traces(app.netns()), before);
+}
+
+#[test]
+fn an_agent_uses_all_the_descriptors_it_may_have() {
+    let node = Node::new();
+    let (app, shadow) = (node.pod("app"), node.pod("shadow"));
+    let primary = upstream(&app).replies("ok").start();
+    let copies = upstream(&shadow).replies("ok").start();
+    // The soft limit of most shells and services, which the agent inherits from this program.
+    let this = std::process::id().to_string();
+    let limited = Command::new("prlimit").args(["--pid", &this, "--nofile=1024:"]).status();
+    assert!(limited.unwrap().success());
+
+    let agent = agent(&node).mirror_all(&primary, &copies).start();
+
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.pid())).unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let (soft, hard) = files.trim().split_once(' ').unwrap();
+    assert!(hard.trim().starts_with(&format!("{soft} ")) && soft != "1024", "{files}");
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_behind() {
+    let node = Node::new();
+    let (app, shadow) = (node.pod("app"), node.pod("shadow"));
+    let primary = upstream(&app).replies("ok").start();
+    let before = traces(app.netns());
+    let config = Config::capture(&app.netns().path(), primary.address())
+        .agent("    - netns: /run/netns/umbra-nobody-has-this-one")
+        .mirror((shadow.ip(), 80).into(), 100.0);
+    let mut agent = agent(&node).config(&config).spawn();
+
+    let status = eventually("the agent to give up", || agent.exit_status());
+
+    assert_eq!(status.code(), Some(1), "{}", agent.log());
+    assert!(agent.log().contains("umbra-nobody-has-this-one"), "{}", agent.log());
     assert_eq!(traces(app.netns()), before);
 }
 

@@ -3,7 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
 
-use std::time::Duration;
+use std::{
+    any::Any,
+    io::Write as _,
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
 
 use support::{Agent, Body, Config, Node, Pod, Upstream, agent, upstream};
 
@@ -13,20 +18,22 @@ const UPLOAD: usize = 4 << 20;
 #[test]
 fn an_absent_shadow() {
     // Nobody has this address, and the node says so.
-    bad_shadow("{outcome=\"failed\",reason=\"connect\"}", |_, _| "10.98.200.1:9".parse().unwrap());
+    bad_shadow("{outcome=\"failed\",reason=\"connect\"}", |_, _| {
+        ("10.98.200.1:9".parse().unwrap(), Box::new(()))
+    });
 }
 
 #[test]
 fn a_shadow_that_refuses() {
     bad_shadow("{outcome=\"failed\",reason=\"connect\"}", |_, shadow| {
-        let refusing = Box::leak(Box::new(shadow.refusing()));
-        refusing.address()
+        let refusing = shadow.refusing();
+        (refusing.address(), Box::new(refusing))
     });
 }
 
 #[test]
 fn a_black_holed_shadow() {
-    bad_shadow("{outcome=\"failed\"}", |node, shadow| node.black_hole(shadow));
+    bad_shadow("{outcome=\"failed\"}", |node, shadow| (node.black_hole(shadow), Box::new(())));
 }
 
 #[test]
@@ -45,15 +52,18 @@ fn a_shadow_that_answers_garbage() {
 }
 
 fn bad_server(ends: &str, start: impl Fn(&Pod) -> Upstream) {
-    bad_shadow(ends, |_, shadow| Box::leak(Box::new(start(shadow))).address());
+    bad_shadow(ends, |_, shadow| {
+        let server = start(shadow);
+        (server.address(), Box::new(server))
+    });
 }
 
 /// Plain requests, then uploads, through an agent whose shadow is bad.
-fn bad_shadow(ends: &str, shadow_address: impl Fn(&Node, &Pod) -> std::net::SocketAddr) {
+fn bad_shadow(ends: &str, start: impl Fn(&Node, &Pod) -> (SocketAddr, Box<dyn Any>)) {
     let node = Node::new();
     let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
     let primary = upstream(&app).start();
-    let shadow_address = shadow_address(&node, &shadow);
+    let (shadow_address, _running) = start(&node, &shadow);
     let config = Config::capture(&app.netns().path(), primary.address())
         .mirror(shadow_address, 100.0)
         .agent("  shadow: {timeout: 1s, connectTimeout: 500ms}\n");
@@ -111,4 +121,22 @@ fn a_shadow_that_dies_and_returns_is_mirrored_to_again() {
     assert_eq!(copies.eventually_received(1)[0].target, "/after");
     agent.accounting_is_exact();
     assert!(kept.get("/last").took < Duration::from_secs(5));
+}
+
+#[test]
+fn an_upload_its_client_breaks_off_cancels_its_copy() {
+    let node = Node::new();
+    let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
+    let primary = upstream(&app).replies("ok").start();
+    let copies = upstream(&shadow).replies("ok").start();
+    let agent = agent(&node).mirror_all(&primary, &copies).start();
+
+    let mut uploading = client.netns().run(|| TcpStream::connect(primary.address())).unwrap();
+    uploading.write_all(b"POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 10\r\n\r\nhalf").unwrap();
+    agent.eventually("umbra_shadow_in_flight", 1);
+    drop(uploading);
+
+    agent.eventually("umbra_shadow_outcomes_total{outcome=\"dropped\",reason=\"cancelled\"}", 1);
+    agent.accounting_is_exact();
+    assert_eq!(copies.count(), 0);
 }

@@ -23,11 +23,13 @@
 mod agent;
 mod client;
 mod config;
+mod interrupt;
 mod load;
 mod metrics;
 mod netns;
 mod nginx;
 mod node;
+mod page;
 mod upstream;
 
 use std::{
@@ -38,11 +40,13 @@ use std::{
 pub use agent::{Agent, AgentBuilder, agent, binary};
 pub use client::{Client, Connection, Reply, chunked};
 pub use config::Config;
+pub use interrupt::Interrupt;
 pub use load::{Failure, Load, LoadReport};
 pub use metrics::{Metrics, Sample};
 pub use netns::{Link, Netns, Subnet};
 pub use nginx::Nginx;
 pub use node::{Node, Pod, Refusing};
+pub use page::Page;
 pub use upstream::{Body, Received, Recorder, Upstream, UpstreamBuilder, upstream};
 
 /// How long anything may take before the test is failed.

@@ -1,5 +1,6 @@
 //! Every developer command, one file each. A command first sets up what it needs, and says what it does.
 
+mod bench;
 mod check;
 mod demo;
 mod floors;
@@ -7,7 +8,7 @@ mod setup;
 mod shell;
 mod test;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -35,6 +36,25 @@ enum Command {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+    /// Measure CPU per request beside nginx, in one run of two minutes
+    ///
+    /// Five ways to one app take turns under wrk, with 32 kept connections and a small GET: the app alone; umbra with
+    /// rules that mirror none of the requests; umbra mirroring all of them; nginx as a plain proxy; nginx with its
+    /// `mirror` directive. All stand in the app's network namespace, with one worker each. Once at a pace that leaves
+    /// CPU to spare, once at full speed, where umbra drops copies rather than slow the primary: see how many were
+    /// copied.
+    ///
+    /// The proxy's CPU is user and system time of all its threads until the last copy has ended; the machine's is all
+    /// that was busy meanwhile, load, app and others included. Figures are medians of three rounds; ratios are to plain
+    /// nginx in the same round.
+    ///
+    /// Fails when the run was not what it says (a bad answer, a request that umbra did not read or offer, books that
+    /// do not balance), never because of a figure.
+    Bench {
+        /// Also write all figures there, those of each round too, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
     /// Formatting, lints, documentation, floors, dependencies
     Check,
 }
@@ -44,6 +64,7 @@ fn main() -> Result<ExitCode> {
         Command::Setup => setup::run(setup::For::Tests).map(|_| ExitCode::SUCCESS),
         Command::Demo { keep } => demo::run(keep),
         Command::Test { filter } => test::run(filter.as_deref()),
+        Command::Bench { json } => bench::run(json.as_deref()),
         Command::Check => check::run(),
     }
 }

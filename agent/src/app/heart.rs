@@ -48,20 +48,15 @@ impl Heart {
     ) -> std::io::Result<Self> {
         let (stop, stopped) = sync_channel(0);
         let thread = std::thread::Builder::new().name("umbra-heart".into()).spawn(move || {
-            let mut hung = false;
+            let mut trouble = None;
             while matches!(stopped.recv_timeout(BEAT), Err(RecvTimeoutError::Timeout)) {
-                let silent_for = silence();
-                let now_hung = silent_for > LONGEST_SILENCE;
-                if now_hung != hung {
-                    tracing::warn!(
-                        ?silent_for,
-                        hung = now_hung,
-                        "a data thread changed between silent and alive"
-                    );
-                    hung = now_hung;
-                }
-                if !hung {
-                    beat(&enrolled);
+                let now = pulse(&enrolled, silence());
+                if now != trouble {
+                    match &now {
+                        Some(what) => tracing::warn!("{what}: its connections go to the apps directly"),
+                        None => tracing::info!("the heart beats again"),
+                    }
+                    trouble = now;
                 }
             }
         })?;
@@ -69,13 +64,26 @@ impl Heart {
     }
 }
 
+/// Beats unless a data thread is hung. What keeps it from beating, in words that stay the same while it lasts.
+fn pulse(enrolled: &Enrolled, silence: Duration) -> Option<String> {
+    if silence > LONGEST_SILENCE {
+        return Some("a data thread does not answer".to_owned());
+    }
+    beat(enrolled).err()
+}
+
 /// One beat, in every enrolled namespace.
-pub(super) fn beat(enrolled: &Enrolled) {
+///
+/// # Errors
+/// Which namespace cannot be told, and why.
+pub(super) fn beat(enrolled: &Enrolled) -> Result<(), String> {
+    let mut told = Ok(());
     for enrolment in enrolled.all() {
         if let Err(error) = enrolment.beat() {
-            tracing::warn!(netns = enrolment.name(), %error, "no heartbeat; connections go to the app directly");
+            told = Err(format!("no heartbeat in {} ({error})", enrolment.name()));
         }
     }
+    told
 }
 
 impl Drop for Heart {

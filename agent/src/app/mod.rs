@@ -39,7 +39,7 @@ const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
 pub async fn run(source: Source) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    raise_file_limit();
+    take_all_descriptors();
     let accounts = Arc::new(Accounts::default());
     let compiled = rules::first(&source, &accounts)?;
     let config = compiled.resources.agent.unwrap_or_default();
@@ -57,40 +57,56 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     let workers = Workers::start(worker_count(&config), &node)?;
     let heart = Heart::start(enrolled.clone(), workers.silence()).context("start the heartbeat")?;
 
-    capture_all(&config, &workers, &enrolled).await?;
-    rules::capture(&node.snapshot.load(), &enrolled)?;
-    // Ready means captured: the kernel believes in us from the first beat on.
-    heart::beat(&enrolled);
-    window.ready();
-    let ports = node.snapshot.load().captured_ports().len();
-    tracing::info!(admin = %config.admin.address, ports, "umbra is ready");
-
     let agent = config.clone();
     let keeper = Keeper { source, accounts, node: &node, enrolled: &enrolled, agent };
-    keeper.keep(compiled.sources.fingerprint(), stop).await?;
+    let kept = async {
+        capture_all(&config, &workers, &enrolled).await?;
+        rules::capture(&node.snapshot.load(), &enrolled)?;
+        // Ready means captured: the kernel believes in us from the first beat on.
+        heart::beat(&enrolled).map_err(anyhow::Error::msg)?;
+        window.ready();
+        let ports = node.snapshot.load().captured_ports().len();
+        tracing::info!(admin = %config.admin.address, ports, "umbra is ready");
+        keeper.keep(compiled.sources.fingerprint(), stop).await
+    }
+    .await;
 
+    // Also when not every namespace could be enrolled: those that were are left as they were found.
     window.not_ready("the agent is stopping");
-    take_down(&config, workers, &plane, heart, &enrolled).await;
+    let told_again = stop_signal()?;
+    tokio::select! {
+        cut = drain(&config, workers, plane, &enrolled) => tracing::info!(connections_cut = cut, "umbra has stopped"),
+        () = told_again => tracing::warn!("told to stop again: umbra stops at once, open connections are cut"),
+    }
+    drop(heart);
+    withdraw(&enrolled);
     window.close();
-    Ok(())
+    kept
 }
 
-/// Ends what runs without losing a request: first no new connection comes, then the open ones end, then the copies,
-/// and only then the way back to the apps is taken away.
-async fn take_down(config: &AgentConfig, workers: Workers, plane: &Plane, heart: Heart, enrolled: &Enrolled) {
-    for enrolment in enrolled.all() {
-        enrolment.hand_back();
+/// Ends what runs without losing a request: first no new connection comes, then the open ones end, then the copies.
+/// Returns how many connections did not end in time.
+async fn drain(config: &AgentConfig, workers: Workers, plane: Arc<Plane>, enrolled: &Enrolled) -> usize {
+    let enrolments = enrolled.all();
+    enrolments.iter().for_each(|enrolment| enrolment.hand_back());
+    if !enrolments.is_empty() {
+        tokio::time::sleep(LAST_HANDSHAKES).await;
     }
-    tokio::time::sleep(LAST_HANDSHAKES).await;
-    let cut = workers.drain(config.drain_timeout).await;
-    plane.drain(config.drain_timeout);
-    drop(heart);
+    let deadline = config.drain_timeout;
+    let cut = workers.drain(deadline).await;
+    if tokio::task::spawn_blocking(move || plane.drain(deadline)).await.is_err() {
+        tracing::error!("draining the shadow plane panicked");
+    }
+    cut
+}
+
+/// Leaves every namespace as it was found; only now, for it takes away the way back to the apps.
+fn withdraw(enrolled: &Enrolled) {
     for enrolment in enrolled.all() {
         if let Err(error) = enrolment.withdraw() {
             tracing::error!(netns = enrolment.name(), %error, "not everything could be restored");
         }
     }
-    tracing::info!(connections_cut = cut, "umbra has stopped");
 }
 
 async fn capture_all(config: &AgentConfig, workers: &Workers, enrolled: &Enrolled) -> anyhow::Result<()> {
@@ -130,12 +146,13 @@ fn worker_count(config: &AgentConfig) -> usize {
     }
 }
 
-/// A relayed connection takes two files; the usual soft limit of 1024 is meant for programs that use select.
-fn raise_file_limit() {
+/// A connection takes two descriptors, and one that finds none is reset: the usual soft limit of 1024 would hurt the
+/// primary from the 500th on. It exists for programs that use `select`, which this one does not.
+fn take_all_descriptors() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
-        tracing::warn!(%error, "the limit on open files stays as it is");
+        tracing::warn!(%error, "the limit of open files cannot be raised (RLIMIT_NOFILE)");
     }
 }
 

@@ -42,7 +42,7 @@ fn verdicts(enrolled: &Enrolled) -> Vec<Sample> {
                 }
             }
             Err(error) => {
-                tracing::warn!(netns = enrolment.name(), %error, "the verdict counters cannot be read")
+                tracing::warn!(netns = enrolment.name(), %error, "the verdict counters cannot be read");
             }
         }
     }

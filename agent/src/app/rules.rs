@@ -1,7 +1,11 @@
 //! The rules in force: loaded, compiled, swapped when they change. A change with faults is reported in full and the
 //! last good configuration stays.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
@@ -75,19 +79,21 @@ pub(super) fn first(source: &Source, accounts: &Accounts) -> anyhow::Result<Comp
     Ok(compiled)
 }
 
-/// Tells the kernel which endpoints to hand over.
+/// Tells the kernel which endpoints to hand over, in every namespace.
 ///
 /// # Errors
-/// When a namespace's map cannot be written.
+/// When a namespace's map cannot be written: the last such one. The others have the new endpoints all the same.
 pub(super) fn capture(snapshot: &Snapshot, enrolled: &Enrolled) -> anyhow::Result<()> {
     let endpoints: Vec<Captured> =
         snapshot.captured_ports().into_iter().map(|port| (port.address, port.port)).collect();
+    let mut captured = Ok(());
     for enrolment in enrolled.all() {
-        enrolment
-            .capture(&endpoints)
-            .with_context(|| format!("capture {} endpoints in {}", endpoints.len(), enrolment.name()))?;
+        let tried = enrolment.capture(&endpoints);
+        captured = tried
+            .with_context(|| format!("capture {} endpoints in {}", endpoints.len(), enrolment.name()))
+            .and(captured);
     }
-    Ok(())
+    captured
 }
 
 /// Keeps the rules of a running agent current.
@@ -151,10 +157,7 @@ async fn changed(files: &mut Option<Watch>) {
     }
 }
 
-#[allow(
-    clippy::print_stderr,
-    reason = "findings are shown as `umbra check` shows them, source lines included"
-)]
+/// As `umbra check` shows them, source lines included. A reader that is gone misses them.
 fn print(compiled: &Compiled) {
-    eprint!("{}", compiled.report.render(&compiled.sources));
+    let _ = write!(io::stderr(), "{}", compiled.report.render(&compiled.sources));
 }

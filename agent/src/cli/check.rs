@@ -1,7 +1,12 @@
 //! `umbra check`: every fault of a configuration, before it runs.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, ErrorKind, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use crate::{
@@ -41,34 +46,51 @@ enum Output {
 }
 
 impl Arguments {
-    #[allow(clippy::print_stdout, reason = "the findings are the command's output")]
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         if let Some(code) = self.explain {
-            println!("{}", code.explain());
-            return Ok(ExitCode::SUCCESS);
+            return written(writeln!(io::stdout(), "{}", code.explain()));
         }
         if self.list_codes {
-            Code::ALL
-                .iter()
-                .for_each(|code| println!("{code} {:7} {}", code.severity().as_str(), code.title()));
-            return Ok(ExitCode::SUCCESS);
+            return written(list_codes());
         }
-        let Compiled { snapshot, report, sources, .. } =
-            Source::Files(self.paths).compile(&Accounts::default());
-        match self.output {
-            Output::Text => {
-                print!("{}", report.render(&sources));
-                println!(
-                    "{} errors, {} warnings; {} endpoints would be captured",
-                    report.errors(),
-                    report.warnings(),
-                    snapshot.captured_ports().len()
-                );
-            }
-            Output::Json => println!("{}", report.to_json()),
-            Output::Sarif => println!("{}", report.to_sarif()),
-        }
+        let compiled = Source::Files(self.paths).compile(&Accounts::default());
+        let report = &compiled.report;
         let found = report.has_errors() || self.strict && !report.diagnostics.is_empty();
+        written(show(&compiled, self.output))?;
         Ok(ExitCode::from(u8::from(found)))
+    }
+}
+
+fn written(written: io::Result<()>) -> anyhow::Result<ExitCode> {
+    match written {
+        // Whoever reads has seen enough, as `head` does; the exit code holds all the same.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written.context("write the findings")?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list_codes() -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    Code::ALL
+        .iter()
+        .try_for_each(|code| writeln!(out, "{code} {:7} {}", code.severity().as_str(), code.title()))
+}
+
+fn show(Compiled { snapshot, report, sources, .. }: &Compiled, output: Output) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match output {
+        Output::Text => {
+            write!(out, "{}", report.render(sources))?;
+            writeln!(
+                out,
+                "{} errors, {} warnings; {} endpoints would be captured",
+                report.errors(),
+                report.warnings(),
+                snapshot.captured_ports().len()
+            )
+        }
+        Output::Json => writeln!(out, "{}", report.to_json()),
+        Output::Sarif => writeln!(out, "{}", report.to_sarif()),
     }
 }

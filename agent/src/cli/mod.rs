@@ -2,14 +2,17 @@
 
 mod check;
 mod doctor;
+mod log;
 mod matches;
 mod quick;
 mod run;
 mod schema;
 
-use std::{io::IsTerminal as _, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 /// Mirrors live HTTP traffic to shadow services, following Istio's rules. No sidecars, no change to applications.
@@ -40,10 +43,13 @@ enum Command {
 /// Runs the command that was asked for.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Err(error) = log(&arguments.log) {
-        eprintln_error(&error);
-        return ExitCode::from(2);
-    }
+    let _log = match log::start(&arguments.log) {
+        Ok(log) => log,
+        Err(error) => {
+            tell(&error);
+            return ExitCode::from(2);
+        }
+    };
     let done = match arguments.command {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
@@ -52,23 +58,12 @@ pub fn main() -> ExitCode {
         Command::Schema(schema) => schema.execute(),
     };
     done.unwrap_or_else(|error| {
-        eprintln_error(&error);
+        tell(&error);
         ExitCode::FAILURE
     })
 }
 
-fn log(filter: &str) -> anyhow::Result<()> {
-    let filter: tracing_subscriber::EnvFilter = filter.parse().context("--log is not a level or a filter")?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    Ok(())
-}
-
-#[allow(clippy::print_stderr, reason = "the last word of a command goes to standard error")]
-fn eprintln_error(error: &anyhow::Error) {
-    eprintln!("umbra: {error:#}");
+/// The last word of a command. A reader that is gone misses it.
+fn tell(error: &anyhow::Error) {
+    let _ = writeln!(io::stderr(), "umbra: {error:#}");
 }

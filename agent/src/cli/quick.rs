@@ -3,7 +3,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use http::Uri;
 
@@ -17,8 +17,8 @@ pub(super) struct Arguments {
     #[arg(long, requires = "mirror", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// Where the copies go: http://HOST:PORT.
-    #[arg(long, value_name = "URL", requires = "port")]
-    mirror: Option<Uri>,
+    #[arg(long, value_name = "URL", requires = "port", value_parser = mirror)]
+    mirror: Option<Mirror>,
     /// The share of requests to copy, 0 to 100.
     #[arg(long, value_name = "PERCENT", default_value_t = 100.0, value_parser = percent, requires = "port")]
     percent: f64,
@@ -28,6 +28,26 @@ pub(super) struct Arguments {
     /// The address of /metrics and /readyz.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9977", requires = "port")]
     admin: SocketAddr,
+}
+
+/// Host and port of a plain HTTP URL.
+#[derive(Clone, Debug)]
+struct Mirror {
+    host: String,
+    port: u16,
+}
+
+fn mirror(text: &str) -> Result<Mirror, String> {
+    let url: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
+    if url.scheme_str() != Some("http") {
+        return Err("only http://HOST:PORT is understood here; TLS needs a DestinationRule in a file".into());
+    }
+    if !matches!(url.path(), "" | "/") || url.query().is_some() {
+        return Err("a copy keeps the path of its request; give only http://HOST:PORT".into());
+    }
+    let host = url.host().ok_or("it names no host")?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(Mirror { host, port: url.port_u16().unwrap_or(80) })
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -42,11 +62,13 @@ impl Arguments {
     /// The documents that say the same; None when the quick form was not used.
     ///
     /// # Errors
-    /// When the mirror is not a plain HTTP URL or its host has no address.
+    /// When the mirror's host has no address.
     pub(super) fn to_yaml(&self) -> anyhow::Result<Option<String>> {
-        let (Some(captured), Some(mirror)) = (self.port, &self.mirror) else { return Ok(None) };
-        let (host, port) = target(mirror)?;
-        let addresses = (host, port).to_socket_addrs().with_context(|| format!("--mirror: find {host}"))?;
+        let (Some(captured), Some(Mirror { host, port })) = (self.port, &self.mirror) else {
+            return Ok(None);
+        };
+        let addresses =
+            (host.as_str(), *port).to_socket_addrs().with_context(|| format!("--mirror: find {host}"))?;
         let endpoints: Vec<_> = addresses.map(|address| format!("{{address: '{}'}}", address.ip())).collect();
         let Self { percent, admin, .. } = self;
         let (netns, endpoints) = (self.netns.to_string().replace('\'', "''"), endpoints.join(", "));
@@ -93,35 +115,25 @@ spec:
     }
 }
 
-/// Host and port of a plain HTTP URL.
-fn target(mirror: &Uri) -> anyhow::Result<(&str, u16)> {
-    if mirror.scheme_str() != Some("http") {
-        bail!(
-            "--mirror {mirror}: only http://HOST:PORT is understood here; TLS needs a DestinationRule in a file"
-        );
-    }
-    if !matches!(mirror.path(), "" | "/") || mirror.query().is_some() {
-        bail!("--mirror {mirror}: a copy keeps the path of its request; give only http://HOST:PORT");
-    }
-    let host = mirror.host().context("--mirror names no host")?;
-    Ok((host.trim_start_matches('[').trim_end_matches(']'), mirror.port_u16().unwrap_or(80)))
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::Parser as _;
 
     use super::*;
     use crate::{app::Source, record::Accounts, route::CapturedPort};
 
-    #[derive(Debug, Parser)]
+    #[derive(Debug, clap::Parser)]
     struct Command {
         #[command(flatten)]
         quick: Arguments,
     }
 
-    fn parse(flags: &[&str]) -> Result<Arguments, clap::Error> {
-        Command::try_parse_from(std::iter::once(&"umbra").chain(flags)).map(|command| command.quick)
+    /// What is wrong with the usage, which ends the program with 2.
+    fn fault(flags: &[&str]) -> String {
+        let arguments = ["umbra", "run"].iter().chain(flags);
+        let error = super::super::Arguments::try_parse_from(arguments).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
     }
 
     #[test]
@@ -131,8 +143,8 @@ mod tests {
             ("http://127.0.0.1:1/v2", "keeps the path"),
             ("ftp://127.0.0.1", "only http://"),
         ] {
-            let error = parse(&["--port", "8080", "--mirror", mirror]).unwrap().to_yaml().unwrap_err();
-            assert!(error.to_string().contains(reason), "{mirror}: {error}");
+            let fault = fault(&["--port", "8080", "--mirror", mirror]);
+            assert!(fault.contains(reason), "{mirror}: {fault}");
         }
     }
 
@@ -140,20 +152,16 @@ mod tests {
     fn the_documents_of_the_quick_form_have_no_findings() {
         let flags =
             ["--port", "8080", "--mirror", "http://[::1]:9090", "--percent", "0.5", "--netns", "pid:1"];
-        let yaml = parse(&flags).unwrap().to_yaml().unwrap().unwrap();
+        let yaml =
+            Command::parse_from(std::iter::once("umbra").chain(flags)).quick.to_yaml().unwrap().unwrap();
         let compiled = Source::CommandLine(yaml).compile(&Accounts::default());
         assert!(compiled.report.diagnostics.is_empty(), "{}", compiled.report.render(&compiled.sources));
-        let mirror = compiled.snapshot.ports().next().unwrap().1;
-        assert_eq!(
-            compiled.snapshot.captured_ports(),
-            [CapturedPort { address: None, port: 8080 }],
-            "{mirror:?}"
-        );
+        assert_eq!(compiled.snapshot.captured_ports(), [CapturedPort { address: None, port: 8080 }]);
     }
 
     #[test]
     fn a_share_beyond_a_hundred_is_refused() {
-        let error = parse(&["--port", "80", "--mirror", "http://[::1]:9", "--percent", "130"]).unwrap_err();
-        assert!(error.to_string().contains("130 is not within 0 to 100"), "{error}");
+        let fault = fault(&["--port", "80", "--mirror", "http://[::1]:9", "--percent", "130"]);
+        assert!(fault.contains("130 is not within 0 to 100"), "{fault}");
     }
 }

@@ -31,7 +31,9 @@ impl Arguments {
             None => Source::Files(self.config),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start")?;
-        runtime.block_on(app::run(source))?;
-        Ok(ExitCode::SUCCESS)
+        let ran = runtime.block_on(app::run(source));
+        // Told to stop twice, nothing that still drains is waited for.
+        runtime.shutdown_background();
+        ran.map(|()| ExitCode::SUCCESS)
     }
 }

@@ -1,7 +1,11 @@
 //! `umbra schema`: the JSON Schema of umbra's own kinds, for editors.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, ErrorKind, Write as _},
+    process::ExitCode,
+};
 
+use anyhow::Context as _;
 use clap::Args;
 
 use crate::config;
@@ -10,10 +14,13 @@ use crate::config;
 pub(super) struct Arguments {}
 
 impl Arguments {
-    #[allow(clippy::print_stdout, reason = "the schema is the command's output")]
-    #[allow(clippy::unused_self, reason = "as every command")]
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        println!("{:#}", config::schema());
+        let Self {} = self;
+        match writeln!(io::stdout(), "{:#}", config::schema()) {
+            // Whoever reads has seen enough, as `head` does.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.context("write the schema")?,
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

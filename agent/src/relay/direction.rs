@@ -13,10 +13,13 @@ use tokio::net::TcpStream;
 
 use super::buffer;
 
+/// How many chunks a direction moves before the other one, and other connections of the thread, have their turn.
+const TURN: usize = 8;
+
 /// Where a direction stands after a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Waits for the source to say more.
+    /// Waits for the source to say more, or for its next turn.
     WaitsToRead,
     /// Waits for the sink to take what was read.
     WaitsToWrite,
@@ -26,6 +29,15 @@ pub(super) enum Progress {
     SourceReset,
     /// The sink takes nothing more; the source is no longer read.
     SinkGone,
+    /// The same, and the sink had not ended in order before. The failed write has taken the socket's error with it:
+    /// whoever reads there meets an end that looks like one in order.
+    SinkReset,
+}
+
+impl Progress {
+    pub(super) fn is_over(self) -> bool {
+        !matches!(self, Self::WaitsToRead | Self::WaitsToWrite)
+    }
 }
 
 pub(super) struct Direction<'s> {
@@ -36,11 +48,12 @@ pub(super) struct Direction<'s> {
     /// Set once the direction is over for good.
     over: Option<Progress>,
     end_reported: bool,
+    source_was_reset: bool,
 }
 
 impl<'s> Direction<'s> {
     pub(super) fn new(source: &'s TcpStream, sink: &'s TcpStream) -> Self {
-        Self { source, sink, pending: Bytes::new(), over: None, end_reported: false }
+        Self { source, sink, pending: Bytes::new(), over: None, end_reported: false, source_was_reset: false }
     }
 
     /// True once, after the source ended in order.
@@ -50,21 +63,37 @@ impl<'s> Direction<'s> {
         ended
     }
 
+    /// The other direction found that this one's source was reset. What was received before is still moved.
+    pub(super) fn source_was_reset(&mut self) {
+        self.source_was_reset = true;
+    }
+
     /// Moves what can be moved; `written` sees each piece the sink took.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut written: impl FnMut(&Bytes)) -> Progress {
         if let Some(over) = self.over {
             return over;
         }
-        loop {
+        for moved in 0.. {
             match self.poll_write(cx, &mut written) {
                 Poll::Pending => return Progress::WaitsToWrite,
-                Poll::Ready(Err(_)) => return self.end_as(Progress::SinkGone),
+                // Linux says EPIPE when the sink had ended before it was reset.
+                Poll::Ready(Err(error)) if error.kind() == ErrorKind::BrokenPipe => {
+                    return self.end_as(Progress::SinkGone);
+                }
+                Poll::Ready(Err(_)) => return self.end_as(Progress::SinkReset),
                 Poll::Ready(Ok(())) => {}
+            }
+            if moved == TURN {
+                cx.waker().wake_by_ref();
+                break;
             }
             match self.poll_read(cx) {
                 Poll::Pending => return Progress::WaitsToRead,
                 Poll::Ready(Err(_)) => return self.end_as(Progress::SourceReset),
                 Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) if self.source_was_reset => {
+                    return self.end_as(Progress::SourceReset);
+                }
                 Poll::Ready(Ok(false)) => {
                     // Refused only when the sink is already gone, which its own direction will find out.
                     let _ = SockRef::from(self.sink).shutdown(Shutdown::Write);
@@ -72,6 +101,7 @@ impl<'s> Direction<'s> {
                 }
             }
         }
+        Progress::WaitsToRead
     }
 
     fn end_as(&mut self, progress: Progress) -> Progress {
@@ -86,7 +116,7 @@ impl<'s> Direction<'s> {
                 Ok(count) if count == self.pending.len() => written(&std::mem::take(&mut self.pending)),
                 Ok(count) => written(&self.pending.split_to(count)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    ready!(self.sink.poll_write_ready(cx))?
+                    ready!(self.sink.poll_write_ready(cx))?;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),

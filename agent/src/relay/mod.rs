@@ -5,13 +5,19 @@
 mod buffer;
 mod direction;
 
-use std::{future::poll_fn, io, pin::pin, task::Poll};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use bytes::Bytes;
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{io::Interest, net::TcpStream};
 
 use direction::{Direction, Progress};
+
+/// Silence after which an app that has ended is asked whether it is there: Linux's `tcp_fin_timeout`.
+const GONE_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 60 });
+/// How often it is asked, and how many times without an answer.
+const GONE_INTERVAL: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 15 });
+const GONE_PROBES: u32 = 2;
 
 /// Sees every chunk after it was written on, in the order in which the relay wrote.
 pub trait Tap {
@@ -46,13 +52,22 @@ pub async fn relay(client: TcpStream, app: TcpStream, tap: &mut impl Tap) -> End
 
 /// Makes the coming close a reset. A socket that refuses is closed in order: the peer still learns that it is over.
 pub fn reset(stream: &TcpStream) {
-    let _ = SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// An app that has ended may still listen, or be gone: then its kernel forgets the connection after a minute, and so
+/// must we, or clients that never close would hold ours for ever. Its kernel answers for it when asked.
+fn ask_whether_it_is_there(app: &TcpStream) {
+    let asking =
+        TcpKeepalive::new().with_time(GONE_AFTER).with_interval(GONE_INTERVAL).with_retries(GONE_PROBES);
+    // A socket that refuses is gone, which shows without asking.
+    let _ = SockRef::from(app).set_tcp_keepalive(&asking);
 }
 
 async fn copy_both(client: &TcpStream, app: &TcpStream, tap: &mut impl Tap) -> End {
     let mut requests = Direction::new(client, app);
     let mut responses = Direction::new(app, client);
-    // A direction that waits to write does not read, so a reset of its source shows only here.
+    // A direction that waits to write, or has ended, does not read: a reset of its source shows only here.
     let mut client_error = pin!(client.ready(Interest::ERROR));
     let mut app_error = pin!(app.ready(Interest::ERROR));
     poll_fn(|cx| {
@@ -61,25 +76,33 @@ async fn copy_both(client: &TcpStream, app: &TcpStream, tap: &mut impl Tap) -> E
         if requests.just_ended() {
             tap.request_end();
         }
+        if request == Progress::SinkReset {
+            responses.source_was_reset();
+        }
         let response = responses.poll(cx, |chunk| tap.response(chunk));
         if responses.just_ended() {
             tap.response_end();
+            ask_whether_it_is_there(app);
+        }
+        if response == Progress::SinkReset {
+            requests.source_was_reset();
         }
         match (request, response) {
             (Progress::Ended, Progress::Ended) => return Poll::Ready(End::Closed),
             // The sink of one direction is gone, but what it said before still belongs to the other side.
             (Progress::SourceReset, _) | (_, Progress::SourceReset) => return Poll::Ready(End::Reset),
-            (Progress::SinkGone, Progress::Ended | Progress::SinkGone)
-            | (Progress::Ended, Progress::SinkGone) => {
+            (request, response) if request.is_over() && response.is_over() => {
                 return Poll::Ready(End::Reset);
             }
             _ => {}
         }
-        let source_gone = |error: Poll<io::Result<_>>| error.is_ready();
-        if request == Progress::WaitsToWrite && source_gone(client_error.as_mut().poll(cx))
-            || response == Progress::WaitsToWrite && source_gone(app_error.as_mut().poll(cx))
-        {
+        let reads_not = |progress| matches!(progress, Progress::WaitsToWrite | Progress::Ended);
+        if reads_not(request) && client_error.as_mut().poll(cx).is_ready() {
             return Poll::Ready(End::Reset);
+        }
+        if reads_not(response) && app_error.as_mut().poll(cx).is_ready() {
+            // What it said before its end may still be on the way to the client: a reset would take it back.
+            return Poll::Ready(if response == Progress::Ended { End::Closed } else { End::Reset });
         }
         Poll::Pending
     })

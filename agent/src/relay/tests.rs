@@ -1,5 +1,6 @@
 use std::io::ErrorKind;
 
+use nix::{libc, setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -50,6 +51,8 @@ async fn relayed() -> (TcpStream, TcpStream, JoinHandle<(End, Seen)>) {
     (client, app, relay)
 }
 
+sockopt_impl!(Linger2, SetOnly, libc::IPPROTO_TCP, libc::TCP_LINGER2, libc::c_int);
+
 fn noise(length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(7);
     std::iter::repeat_with(|| random.u8(..)).take(length).collect()
@@ -74,7 +77,7 @@ async fn both_directions_arrive_byte_for_byte_and_the_tap_sees_them() {
         app_in.read_to_end(&mut at_app),
         client_in.read_to_end(&mut at_client),
     );
-    (sent_up.and(sent_down).unwrap(), read_up.unwrap(), read_down.unwrap());
+    sent_up.and(sent_down).and(read_up).and(read_down).unwrap();
 
     let (end, seen) = relay.await.unwrap();
     assert_eq!(end, End::Closed);
@@ -156,4 +159,93 @@ async fn an_app_that_closes_while_the_client_still_sends_resets_it_after_the_res
     assert_eq!(answer, b"413");
     while client.write_all(&[0; 1024]).await.is_ok() {}
     assert_eq!(relay.await.unwrap().0, End::Reset);
+}
+
+#[tokio::test]
+async fn a_reset_by_the_app_stays_a_reset_when_a_write_meets_it_first() {
+    let (mut client, mut app, relay) = relayed().await;
+    app.write_all(b"the first half").await.unwrap();
+    client.read_exact(&mut [0; 14]).await.unwrap();
+    reset(&app);
+    drop(app);
+    // Before the relay had its turn: its write fails, and takes the socket's error with it.
+    client.try_write(b"more").unwrap();
+    let error = client.read(&mut [0; 1]).await.expect_err("half an answer must not look whole");
+    assert_eq!((relay.await.unwrap().0, error.kind()), (End::Reset, ErrorKind::ConnectionReset));
+}
+
+#[tokio::test]
+async fn a_client_that_resets_after_its_end_is_noticed_while_the_app_is_silent() {
+    let (mut client, mut app, relay) = relayed().await;
+    client.shutdown().await.unwrap();
+    assert_eq!(app.read(&mut [0; 1]).await.unwrap(), 0);
+    reset(&client);
+    drop(client);
+    let end = tokio::time::timeout(std::time::Duration::from_secs(5), relay).await;
+    assert_eq!(end.expect("the app is told at once").unwrap().0, End::Reset);
+    drop(app);
+}
+
+#[tokio::test]
+async fn an_app_that_has_gone_is_not_kept_open_by_a_client_that_never_closes() {
+    let (mut client, mut app, relay) = relayed().await;
+    app.write_all(b"goodbye").await.unwrap();
+    // Seconds for which its kernel remembers it.
+    setsockopt(&app, Linger2, &1).unwrap();
+    drop(app);
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    let end = tokio::time::timeout(std::time::Duration::from_secs(20), relay).await;
+    assert_eq!(end.expect("the relay ends").unwrap().0, End::Closed);
+}
+
+#[tokio::test]
+async fn an_app_that_only_listens_on_is_waited_for() {
+    let (mut client, mut app, _relay) = relayed().await;
+    app.shutdown().await.unwrap();
+    assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+    tokio::time::sleep(2 * (GONE_AFTER + GONE_PROBES * GONE_INTERVAL)).await;
+    client.write_all(b"late").await.unwrap();
+    let mut late = [0; 4];
+    app.read_exact(&mut late).await.unwrap();
+    assert_eq!(&late, b"late");
+}
+
+#[tokio::test]
+async fn an_answer_does_not_wait_for_the_end_of_an_upload() {
+    let (client, downstream) = pair().await;
+    let (upstream, app) = pair().await;
+    let mut uploaded = 0;
+    while let Ok(count) = client.try_write(&[0; 65536]) {
+        uploaded += count;
+        // Lets the kernel tell whether there is room for more.
+        tokio::task::yield_now().await;
+    }
+    app.try_write(b"early").unwrap();
+
+    let mut order = Order::default();
+    let relaying = relay(downstream, upstream, &mut order);
+    let _ = tokio::time::timeout(std::time::Duration::from_millis(500), relaying).await;
+
+    let before_the_answer = order.before_the_answer.expect("the answer was relayed");
+    assert!(before_the_answer < uploaded / 2, "{before_the_answer} of {uploaded} went first");
+    drop((client, app));
+}
+
+/// How many of the client's bytes were relayed before the app's first.
+#[derive(Default)]
+struct Order {
+    requests: usize,
+    before_the_answer: Option<usize>,
+}
+
+impl Tap for Order {
+    fn request(&mut self, chunk: &Bytes) {
+        self.requests += chunk.len();
+    }
+    fn response(&mut self, _: &Bytes) {
+        self.before_the_answer.get_or_insert(self.requests);
+    }
+    fn request_end(&mut self) {}
+    fn response_end(&mut self) {}
 }

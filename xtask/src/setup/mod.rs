@@ -16,16 +16,23 @@ pub(crate) enum For {
     Demo,
     /// The same, and the real programs that the tests run beside umbra.
     Tests,
+    /// The same as the demo, and the programs that the agent is measured with.
+    Bench,
 }
 
 /// Programs and the Debian packages that bring them.
 const DEMO_PROGRAMS: &[(&str, &str)] = &[("ip", "iproute2")];
 const TEST_PROGRAMS: &[(&str, &str)] = &[("nginx", "nginx-light"), ("curl", "curl"), ("python3", "python3")];
+const BENCH_PROGRAMS: &[(&str, &str)] = &[("nginx", "nginx-light"), ("wrk", "wrk")];
 
 /// Sets the machine up and tells who compiles the eBPF programs.
 pub(crate) fn run(purpose: For) -> Result<Toolchain> {
-    let test_programs = if purpose == For::Tests { TEST_PROGRAMS } else { &[] };
-    let wanted = DEMO_PROGRAMS.iter().chain(test_programs);
+    let more = match purpose {
+        For::Demo => &[],
+        For::Tests => TEST_PROGRAMS,
+        For::Bench => BENCH_PROGRAMS,
+    };
+    let wanted = DEMO_PROGRAMS.iter().chain(more);
     let missing: Vec<_> = wanted.filter(|(program, _)| !shell::exists(program)).collect();
     if missing.is_empty()
         && let Some(toolchain) = bpf::ready()

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and a closed terminal as something the show asks about, so that leaving early is leaving in order.
+//! Ctrl-C, SIGTERM and a closed terminal as something a show asks about, so that leaving early is leaving in order.
 
 use std::{
     sync::mpsc::{Receiver, sync_channel},
@@ -8,12 +8,12 @@ use std::{
 use anyhow::{Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Signals thread --a signal came--> the show. Full is as good as one: the show ends at the first.
-pub(crate) struct Interrupt(Receiver<()>);
+/// Signals thread --a signal came--> whoever asks. Full is as good as one: it ends at the first.
+pub struct Interrupt(Receiver<()>);
 
 impl Interrupt {
     /// From here on these signals no longer end the process by themselves.
-    pub(crate) fn watch() -> Result<Self> {
+    pub fn watch() -> Result<Self> {
         let (came, interrupt) = sync_channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let [mut ctrl_c, mut term, mut hangup] = runtime.block_on(async {
@@ -32,8 +32,8 @@ impl Interrupt {
         Ok(Self(interrupt))
     }
 
-    /// Between two steps of the show.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Between two steps: fails once a signal came.
+    pub fn check(&self) -> Result<()> {
         if self.0.try_recv().is_ok() {
             bail!("interrupted");
         }
@@ -41,7 +41,7 @@ impl Interrupt {
     }
 
     /// Until it comes.
-    pub(crate) fn wait(&self) {
+    pub fn wait(&self) {
         let _ = self.0.recv();
     }
 }

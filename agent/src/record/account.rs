@@ -1,143 +1,15 @@
-//! What happened: the values everything observable derives from. An [`Exchange`] is one primary request and its
-//! response; a [`ShadowOutcome`] is what became of one copy. The [`Account`] of a mirror keeps promise 5:
-//! offered = completed + failed{reason} + dropped{reason} + sampled_out + in_flight, at every moment.
+//! The books: what became of every request a mirror was offered. Each offer is a [`Ticket`] that ends in exactly one
+//! place, whatever happens to whoever holds it.
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-/// One primary request, from the first byte of its head to the last byte of its response.
-#[derive(Clone, Debug)]
-pub struct Exchange {
-    pub client: SocketAddr,
-    /// The address the client dialled.
-    pub destination: SocketAddr,
-    /// The rule that matched, if one did.
-    pub rule: Option<Arc<RuleKey>>,
-    /// 0 when no final response was read.
-    pub status: u16,
-    /// Wire bytes, heads included.
-    pub request_bytes: u64,
-    pub response_bytes: u64,
-    /// From the first byte of the request to the last of the response.
-    pub duration: Duration,
-}
-
-/// What became of one copy. Made exactly once for each copy that was not sampled out.
-#[derive(Clone, Debug)]
-pub struct ShadowOutcome {
-    pub mirror: Arc<MirrorKey>,
-    /// The endpoint the copy was sent to, once chosen.
-    pub endpoint: Option<SocketAddr>,
-    pub outcome: Outcome,
-    /// From the offer to the end of the shadow's response or the failure.
-    pub duration: Duration,
-}
-
-/// Receives the records. Called on the thread where the thing happened: it must neither wait nor fail.
-pub trait Observer: Send + Sync {
-    /// A connection's protocol is known, or the connection ended before it was.
-    fn connection(&self, protocol: &'static str);
-    /// A connection is relayed on without being read further.
-    fn unread(&self, reason: &'static str);
-    fn exchange(&self, exchange: &Exchange);
-    fn shadow(&self, outcome: &ShadowOutcome);
-}
-
-/// A rule of a virtual service, as written.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RuleKey {
-    /// `namespace/name`
-    pub virtual_service: String,
-    /// The rule's name, or its index when it has none.
-    pub rule: String,
-}
-
-/// One mirror of a rule: the unit of accounting.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MirrorKey {
-    pub rule: RuleKey,
-    /// `host:port` or `host:port/subset` of the mirror's destination.
-    pub mirror: String,
-}
-
-/// The end of a copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The shadow's response was read to its end.
-    Completed { status: u16 },
-    /// Sent, or tried to be; the shadow is at fault.
-    Failed(FailReason),
-    /// Never sent whole, by our own limits or because the primary request did not end.
-    Dropped(DropReason),
-}
-
-macro_rules! reasons {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
-
-        impl $name {
-            /// Every reason, in the order of their counters.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The value of the metrics' `reason` label.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)+ }
-            }
-        }
-    };
-}
-pub(crate) use reasons;
-
-reasons! {
-    /// Why a copy that was sent, or should have been, brought no response.
-    FailReason {
-        /// No connection to the endpoint could be made.
-        Connect = "connect",
-        /// The shadow did not answer within the timeout.
-        Timeout = "timeout",
-        /// The shadow closed or reset the connection before its response ended.
-        Reset = "reset",
-        /// The shadow's answer was not HTTP.
-        Protocol = "protocol",
-        /// A fault of the agent itself; never expected.
-        Internal = "internal",
-    }
-}
-
-reasons! {
-    /// Why a copy was not sent whole.
-    DropReason {
-        /// As many copies as allowed are waiting or under way (`shadow.queue.requests`).
-        QueueFull = "queue_full",
-        /// The bodies waiting for shadows fill their budget (`shadow.queue.bytes`).
-        BytesBudget = "bytes_budget",
-        /// The shadow took this body too slowly: it filled its own budget (`shadow.queue.bytesPerRequest`).
-        BodyTooSlow = "body_too_slow",
-        /// No endpoint belongs to the mirror's destination.
-        NoEndpoint = "no_endpoint",
-        /// The client or the app ended the primary request before it was whole.
-        Cancelled = "cancelled",
-        /// The reader gave up on the connection before the request was whole.
-        Unread = "unread",
-        /// The request is itself a copy: it carries the marker header.
-        Marked = "marked",
-        /// CONNECT, or a request to change the protocol.
-        Upgrade = "upgrade",
-        /// The request's head cannot be sent by an HTTP client as it stands.
-        Unsendable = "unsendable",
-        /// The agent is stopping.
-        Draining = "draining",
-    }
-}
+use super::{DropReason, FailReason, MirrorKey, Outcome};
 
 /// The books of one mirror. Shared by the snapshot (which keeps it alive), data workers, shadow workers and views.
 #[derive(Debug)]
@@ -272,6 +144,7 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::RuleKey;
 
     fn account() -> Arc<Account> {
         let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() };

@@ -1,44 +1,44 @@
-//! How the demonstration looks: headings, aligned tables, ✓ and ✗; colours on a terminal only.
+//! How what a person watches looks: headings, aligned tables, ✓ and ✗; colours on a terminal only.
 
 use std::{env, io::IsTerminal as _};
 
 /// Where the show is printed.
-pub(crate) struct Page {
+pub struct Page {
     colours: bool,
     failed: bool,
 }
 
 impl Page {
-    pub(crate) fn new() -> Self {
+    pub fn on_stdout() -> Self {
         let colours = std::io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
         Self { colours, failed: false }
     }
 
-    pub(crate) fn heading(&self, text: &str) {
+    pub fn heading(&self, text: &str) {
         println!("\n{}", self.paint("1", text));
     }
 
-    pub(crate) fn line(&self, text: &str) {
+    pub fn line(&self, text: &str) {
         println!("  {text}");
     }
 
     /// A line in the background, such as a command or an excerpt.
-    pub(crate) fn aside(&self, text: &str) {
+    pub fn aside(&self, text: &str) {
         println!("  {}", self.paint("2", text));
     }
 
     /// A promise and what came of it. One that was not kept makes the whole show a failure.
-    pub(crate) fn verdict(&mut self, kept: bool, what: &str, evidence: &str) {
+    pub fn verdict(&mut self, kept: bool, what: &str, evidence: &str) {
         self.failed |= !kept;
         println!("  {} {what:<34} {evidence}", self.mark(kept));
     }
 
-    pub(crate) fn all_kept(&self) -> bool {
+    pub fn all_kept(&self) -> bool {
         !self.failed
     }
 
     /// Columns as wide as their widest cell; those under a heading that starts with a space stand to the right.
-    pub(crate) fn table(&self, headings: &[&str], rows: &[Vec<String>]) {
+    pub fn table(&self, headings: &[&str], rows: &[Vec<String>]) {
         let width = |column: usize| {
             let cells = rows.iter().map(|row| row[column].chars().count());
             cells.chain([headings[column].trim().chars().count()]).max().unwrap_or(0)
@@ -57,7 +57,7 @@ impl Page {
         }
     }
 
-    pub(crate) fn mark(&self, good: bool) -> String {
+    pub fn mark(&self, good: bool) -> String {
         if good { self.paint("32", "✓") } else { self.paint("31", "✗") }
     }
 

@@ -219,6 +219,46 @@ impl Code {
                 "apiVersion: apps/v1\nkind: Deployment",
                 "nothing.",
             ),
+            Self::Delegation => text(
+                "a delegate that does not take part",
+                "It is missing, not exported to the namespace that delegates, delegates again, or a match of it lies outside every\n\
+                 match of the rule that delegates. Istio drops such rules in silence.",
+                "http: [{match: [{uri: {prefix: /shop}}], delegate: {name: parts}}]   # parts matches /cart",
+                "name a VirtualService without hosts, and keep its matches within those of the delegating rule.",
+            ),
+            Self::UnresolvedRef => text(
+                "a reference of a route that does not resolve",
+                "Gateway API would set ResolvedRefs=False with the reason named: BackendNotFound,\n\
+                 RefNotPermitted or InvalidKind.",
+                "requestMirror: {backendRef: {name: shadow, namespace: other, port: 80}}   # no ReferenceGrant in other",
+                "name an existing Service and port; across namespaces add a ReferenceGrant to the Service's.",
+            ),
+            Self::LiveShadow => text(
+                "a shadow that gets live traffic too",
+                "Its endpoints also serve the primary: by the rule itself, or because the primary's Service selects them and\n\
+                 kube-proxy knows no subsets.",
+                "route: [{destination: {host: app}}]\nmirror: {host: app, subset: v2}",
+                "give the shadow a label that the primary's selector leaves out, or a Service of its own.",
+            ),
+            Self::MirrorLoop => text(
+                "mirrors that lead back to where they came from",
+                "The shadow's own rules mirror its requests back to the first service. umbra marks copies and never\n\
+                 mirrors one again; other mirrors do not know the mark.",
+                "# a mirrors to b, and b mirrors to a",
+                "remove one of the mirrors.",
+            ),
+            Self::SecretsExposed => text(
+                "credentials are copied to a host outside of the mesh",
+                "A copy has the headers of its request, Authorization and Cookie among them.",
+                "mirror: {host: api.example.com}   # a ServiceEntry with location: MESH_EXTERNAL",
+                "redact them by a ShadowPolicy, or declare the host MESH_INTERNAL if it is yours.",
+            ),
+            Self::ExternalWrites => text(
+                "writes are copied to a host outside of the mesh",
+                "The rule matches POST, PUT, PATCH or DELETE as well, which change something there once more.",
+                "mirror: {host: api.example.com}   # a ServiceEntry with location: MESH_EXTERNAL",
+                "match `method: {exact: GET}`, or name the methods to copy in a ShadowPolicy.",
+            ),
         }
     }
 }

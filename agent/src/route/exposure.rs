@@ -89,6 +89,10 @@ impl<'a> Compiler<'a, '_> {
 
     fn leaving(&mut self, mirror: &Mirrored<'a>, meaning: &Meaning<'a>, blocks: &[&Block], site: &Site<'_>) {
         let host = mirror.place.host;
+        // A copy goes no further than its request went anyway.
+        if meaning.primaries.iter().any(|primary| primary.place.host == host) {
+            return;
+        }
         if !self.clusters.registry().get(host).is_some_and(|service| service.external) {
             return;
         }

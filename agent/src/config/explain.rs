@@ -173,46 +173,6 @@ impl Code {
                 "hosts: [no-such-service]",
                 "declare the host in a ServiceEntry or Service, or remove it.",
             ),
-            Self::Delegation => text(
-                "a delegate that cannot be followed",
-                "The delegating rule produces nothing where the delegate is missing, is not exported to it, or matches\n\
-                 nothing that the rule itself lets through. Istio says so in a log at most.",
-                "delegate: {name: reviews, namespace: elsewhere}",
-                "name a VirtualService without hosts that is exported, and keep its matches within the rule's.",
-            ),
-            Self::UnresolvedRef => text(
-                "a reference of a route does not resolve",
-                "Gateway API reports it as `ResolvedRefs=False`: BackendNotFound, RefNotPermitted or InvalidKind. Copies to\n\
-                 that backend are not made; the rest of the route holds.",
-                "requestMirror: {backendRef: {name: v2, namespace: other, port: 80}}",
-                "correct name and port, or add a ReferenceGrant in the backend's namespace.",
-            ),
-            Self::LiveShadow => text(
-                "a shadow also gets live traffic",
-                "Its endpoints belong to a service or subset that real requests are sent to as well, so that live answers\n\
-                 come from what is being tried out.",
-                "mirror: {host: my-app, subset: v2}   # and the Service selects v2 too",
-                "take the shadow's pods out of the primary's selector, or route to a subset without them.",
-            ),
-            Self::MirrorLoop => text(
-                "a shadow's own traffic is mirrored",
-                "Copies would be copied again and again. They carry a marker and are not, but requests that reach the\n\
-                 shadow by other ways are.",
-                "a mirrors to b, b mirrors to a",
-                "leave out one of the two mirrors, unless it is meant.",
-            ),
-            Self::SecretsExposed => text(
-                "credentials are copied to a host outside of the mesh",
-                "A copy has all headers of its request, Authorization and Cookie among them.",
-                "mirror: {host: shadow.example.com}   # a ServiceEntry with location MESH_EXTERNAL",
-                "redact them by a ShadowPolicy, or declare the host MESH_INTERNAL if it is yours.",
-            ),
-            Self::ExternalWrites => text(
-                "requests that write are copied to a host outside of the mesh",
-                "A copied POST or DELETE takes effect there like any other.",
-                "mirror: {host: shadow.example.com}   # and no match on method",
-                "match `method` GET, or name the methods to copy in a ShadowPolicy.",
-            ),
             Self::Skipped => text(
                 "a document of a kind that says nothing about mirroring",
                 "It is left unread. Files that hold Deployments beside rules can be used as they are.",

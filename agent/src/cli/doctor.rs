@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
+use super::Output;
 use crate::{
     capture::probe::{self, Check},
     config::umbra::NetnsRef,
@@ -17,12 +18,6 @@ pub(super) struct Arguments {
     netns: NetnsRef,
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 impl Arguments {

@@ -10,10 +10,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use http::{HeaderName, Uri};
 use serde::Serialize;
 
+use super::Output;
 use crate::{
     app::Source as Configuration,
     config::{Report, umbra::Shadow},
@@ -46,12 +47,6 @@ pub(super) struct Arguments {
     source_labels: Vec<(String, String)>,
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    Text,
-    Json,
 }
 
 /// Stands for the client where a format string asks for its address (RFC 5737).

@@ -13,7 +13,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Mirrors live HTTP traffic to shadow services, following Istio's rules. No sidecars, no change to applications.
 #[derive(Debug, Parser)]
@@ -38,6 +38,13 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Print the JSON Schema of AgentConfig and ShadowPolicy, for editors.
     Schema(schema::Arguments),
+}
+
+/// How a command answers: for a person or for a program.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Output {
+    Text,
+    Json,
 }
 
 /// Runs the command that was asked for.

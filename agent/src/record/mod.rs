@@ -102,6 +102,8 @@ reasons! {
         Timeout = "timeout",
         /// The shadow closed or reset the connection before its response ended.
         Reset = "reset",
+        /// The shadow and this agent cannot agree on TLS: no certificate, one that is not trusted, no TLS at all.
+        Tls = "tls",
         /// The shadow's answer was not HTTP.
         Protocol = "protocol",
         /// A fault of the agent itself; never expected.
@@ -118,6 +120,24 @@ reasons! {
         BytesBudget = "bytes_budget",
         /// The shadow took this body too slowly: it filled its own budget (`shadow.queue.bytesPerRequest`).
         BodyTooSlow = "body_too_slow",
+        /// The body is larger than its ShadowPolicy allows (`body.max`).
+        BodyTooLarge = "body_too_large",
+        /// As many copies of this mirror as its ShadowPolicy allows are under way (`concurrency`).
+        Concurrency = "concurrency",
+        /// The mirror's copies come faster than its ShadowPolicy allows (`rateLimit`).
+        RateLimited = "rate_limited",
+        /// The ShadowPolicy does not list the request's method (`methods`).
+        Method = "method",
+        /// The ShadowPolicy aborts this copy (`faults.abort`).
+        Fault = "fault",
+        /// Mirroring was paused by hand.
+        Paused = "paused",
+        /// The ShadowPolicy's `ttl` is over.
+        Expired = "expired",
+        /// The DestinationRule's `connectionPool` lets no further request wait for a connection.
+        Pending = "pending",
+        /// Every endpoint of the mirror's destination is ejected (`outlierDetection`).
+        Ejected = "ejected",
         /// No endpoint belongs to the mirror's destination.
         NoEndpoint = "no_endpoint",
         /// The client or the app ended the primary request before it was whole.

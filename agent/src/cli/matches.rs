@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use http::{HeaderName, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri, uri::InvalidUri};
 use serde::Serialize;
 
 use super::Output;
@@ -27,11 +27,13 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Files and directories, read together as `run` would read them.
-    #[arg(short, long = "config", required = true, value_name = "PATH")]
+    #[arg(short = 'c', long = "config", required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The method of the request.
+    #[arg(value_parser = method)]
     method: String,
     /// The request as its client would write it: http://my-app/cart?id=1.
+    #[arg(value_parser = url)]
     url: Uri,
     /// A header of the request; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
@@ -52,9 +54,26 @@ pub(super) struct Arguments {
 /// Stands for the client where a format string asks for its address (RFC 5737).
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
+fn method(text: &str) -> Result<String, String> {
+    let method = Method::from_bytes(text.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(method.to_string())
+}
+
+fn url(text: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|error: InvalidUri| error.to_string())?;
+    match url.scheme_str() {
+        Some("http") => Ok(url),
+        Some("https") => Err("what is encrypted cannot be read, and is never mirrored".to_owned()),
+        _ => Err("not of the form http://HOST/PATH".to_owned()),
+    }
+}
+
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("not of the form `name: value`")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+    let (name, value) = (name.trim(), value.trim());
+    HeaderName::try_from(name).map_err(|_| format!("`{name}` is no header name"))?;
+    HeaderValue::try_from(value).map_err(|_| "no header may have such a value")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn label(text: &str) -> Result<(String, String), String> {

@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     /// The endpoint the request arrives at; by default one that the matched rule routes to.
     #[arg(long, value_name = "ADDRESS:PORT")]
     to: Option<SocketAddr>,
-    /// The namespace of the client.
+    /// The namespace of the client; `default` where only labels are given.
     #[arg(long, value_name = "NAMESPACE")]
     source_namespace: Option<String>,
     /// A label of the client; may be repeated.
@@ -228,7 +228,7 @@ impl Arguments {
         writeln!(out, "{} {}", self.method, self.url)?;
         let endpoint = answer.endpoint.as_deref().unwrap_or("-");
         match &trace.service {
-            Some(service) => writeln!(out, "  for {service}, captured at {endpoint}\n")?,
+            Some(service) => writeln!(out, "  for {service}, arriving at {endpoint}\n")?,
             None => {
                 return writeln!(out, "  several services share {endpoint}, and the host names none of them");
             }

@@ -47,6 +47,7 @@ fn every_shipped_file_reads_without_fault_or_with_the_warnings_it_is_about() {
             "every-match.yaml" | "faults.yaml" => &[("UMB0201", 1)],
             "rewrites.yaml" | "retries.yaml" | "tls-and-tcp.yaml" => &[("UMB0201", 2)],
             "weights.yaml" => &[("UMB0202", 1)],
+            "percentages.yaml" => &[("UMB0202", 3)],
             "workloads.yaml" => &[("UMB0201", 4)],
             "service-entries.yaml" | "grpc-route.yaml" => &[("UMB0201", 6)],
             "http-route.yaml" => &[("UMB0201", 10)],

@@ -40,7 +40,12 @@ impl PortRules {
 
     /// Judges a request of a client. A service's only endpoint here serves it whatever the authority.
     pub fn decide(&self, head: &RequestHead<'_>, client: IpAddr) -> Decision<'_> {
-        self.decide_for(head, self.sources.as_ref().and_then(|sources| sources.get(client)))
+        self.decide_for(head, self.source(client))
+    }
+
+    /// The workload of a client; None when it is not known, or no rule here asks.
+    pub fn source(&self, client: IpAddr) -> Option<&Source> {
+        self.sources.as_ref()?.get(client)
     }
 
     /// The same for a client whose workload is known.

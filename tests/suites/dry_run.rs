@@ -221,6 +221,30 @@ No rule matches: Istio would answer 404, and nothing is mirrored.
     );
 }
 
+/// An upgrade, CONNECT and what is a copy already.
+#[test]
+fn what_is_never_copied_is_told_with_the_reason_that_metrics_have() {
+    let (_kept, rules) = file(RULES);
+    let cart = "http://app.shop/items/7";
+    for (request, reason) in [
+        (&["-H", "Upgrade: websocket", "GET", cart][..], "upgrade"),
+        (&["CONNECT", cart], "upgrade"),
+        (&["-H", "X-Umbra-Shadow: 1", "GET", cart], "marked"),
+    ] {
+        let answer = answer(&rules, request);
+        assert_eq!((&answer["rule"], &answer["copies"]), (&json!(0), &json!([{"dropped": reason}])));
+        let told = text(&umbra_match(&rules, request).stdout);
+        assert!(
+            told.ends_with(&format!("          at 10.0.0.3:8080\n          dropped as `{reason}`\n")),
+            "{told}"
+        );
+    }
+    let marker = "---\napiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {name: node}\nspec: {shadow: {markerHeader: x-copy}}\n";
+    let (_kept, rules) = file(&format!("{RULES}{marker}"));
+    assert_eq!(answer(&rules, &["-H", "x-copy: 1", "GET", cart])["copies"], json!([{"dropped": "marked"}]));
+    assert!(answer(&rules, &["-H", "x-umbra-shadow: 1", "GET", cart])["copies"][0]["dropped"].is_null());
+}
+
 #[test]
 fn files_and_folders_are_read_together() {
     let folder = tempfile::tempdir().unwrap();

@@ -90,16 +90,16 @@ struct Answer {
     #[serde(flatten)]
     trace: Trace,
     /// By mirror.
-    copies: Vec<Option<Copied>>,
+    copies: Vec<Copied>,
 }
 
-/// A copy's head.
 #[derive(Serialize)]
-struct Copied {
-    method: String,
-    path: String,
-    host: String,
-    headers: Vec<(String, String)>,
+#[serde(untagged)]
+enum Copied {
+    /// The copy's head.
+    Sent { method: String, path: String, host: String, headers: Vec<(String, String)> },
+    /// Whatever the share: the `reason` of the metrics.
+    Dropped { dropped: &'static str },
 }
 
 impl Arguments {
@@ -143,8 +143,8 @@ impl Arguments {
         let marker = HeaderName::try_from(&shadow.marker_header).context("shadow.markerHeader")?;
         let mirrors = trace.matched.iter().flat_map(|rule| &rule.mirrors);
         let copies = mirrors.map(|mirror| {
-            let copy = Plane::preview(mirror, &head, (CLIENT, 0).into(), &marker)?;
-            Some(Copied::new(&copy))
+            let copy = Plane::preview(mirror, &head, (CLIENT, 0).into(), &marker);
+            copy.map_or_else(|reason| Copied::Dropped { dropped: reason.as_str() }, |copy| Copied::new(&copy))
         });
         let answer = Answer { copies: copies.collect(), endpoint: at.map(|at| at.to_string()), trace };
         match self.output {
@@ -289,13 +289,14 @@ impl Arguments {
                 subset(&mirror.subset)
             )?;
             writeln!(out, "          at {endpoints}")?;
-            let Some(copy) = copy else {
-                writeln!(out, "          cannot be sent: no HTTP client may send such a head")?;
-                continue;
-            };
-            writeln!(out, "          as {} {}", copy.method, copy.path)?;
-            for (name, value) in &copy.headers {
-                writeln!(out, "             {name}: {value}")?;
+            match copy {
+                Copied::Dropped { dropped } => writeln!(out, "          dropped as `{dropped}`")?,
+                Copied::Sent { method, path, host: _, headers } => {
+                    writeln!(out, "          as {method} {path}")?;
+                    for (name, value) in headers {
+                        writeln!(out, "             {name}: {value}")?;
+                    }
+                }
             }
         }
         Ok(())
@@ -305,7 +306,7 @@ impl Arguments {
 impl Copied {
     fn new(copy: &http::Request<()>) -> Self {
         let lossy = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        Self {
+        Self::Sent {
             method: copy.method().to_string(),
             path: copy.uri().to_string(),
             host: copy.headers().get(http::header::HOST).map(lossy).unwrap_or_default(),

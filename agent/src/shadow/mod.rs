@@ -121,7 +121,7 @@ impl Plane {
         client: SocketAddr,
     ) -> Option<Feed> {
         let ticket = mirror.account.offer();
-        let uncopyable = self.uncopyable(head);
+        let uncopyable = uncopyable(head, &self.shared.marker);
         if uncopyable.is_none() && !mirror.share.admits(draw) {
             ticket.sampled_out();
             return None;
@@ -150,15 +150,21 @@ impl Plane {
         }
     }
 
-    /// The copy that a mirror would get of a request, its body aside; for showing it to a person. None when no HTTP
-    /// client may send it.
+    /// The copy that a mirror would get of a request, its body aside; for showing it to a person.
+    ///
+    /// # Errors
+    /// Why no copy of this request is ever made.
     pub fn preview(
         mirror: &Mirror,
         head: &RequestHead<'_>,
         client: SocketAddr,
         marker: &HeaderName,
-    ) -> Option<http::Request<()>> {
-        PackedHead::pack(head, client, mirror.changes.clone()).to_request(marker, ()).ok()
+    ) -> Result<http::Request<()>, DropReason> {
+        if let Some(reason) = uncopyable(head, marker) {
+            return Err(reason);
+        }
+        let head = PackedHead::pack(head, client, mirror.changes.clone());
+        head.to_request(marker, ()).map_err(|_| DropReason::Unsendable)
     }
 
     /// What the plane holds at this moment.
@@ -190,16 +196,6 @@ impl Plane {
         &self.workers[index]
     }
 
-    fn uncopyable(&self, head: &RequestHead<'_>) -> Option<DropReason> {
-        if head.header(self.shared.marker.as_str()).is_some() {
-            Some(DropReason::Marked)
-        } else if head.method == "CONNECT" || head.header("upgrade").is_some() {
-            Some(DropReason::Upgrade)
-        } else {
-            None
-        }
-    }
-
     fn unavailable(&self, mirror: &Mirror) -> Option<DropReason> {
         if self.shared.stopping.load(Ordering::Relaxed) {
             Some(DropReason::Draining)
@@ -208,6 +204,16 @@ impl Plane {
         } else {
             None
         }
+    }
+}
+
+fn uncopyable(head: &RequestHead<'_>, marker: &HeaderName) -> Option<DropReason> {
+    if head.header(marker.as_str()).is_some() {
+        Some(DropReason::Marked)
+    } else if head.method == "CONNECT" || head.header("upgrade").is_some() {
+        Some(DropReason::Upgrade)
+    } else {
+        None
     }
 }
 

@@ -83,7 +83,10 @@ fn ask(rules: &PortRules, request: &Request) -> Outcome {
     let copies = trace.matched.iter().flat_map(|rule| &rule.mirrors);
     let marker = HeaderName::from_static("x-umbra-shadow");
     let copies = copies.map(|mirror| {
-        let copy = Plane::preview(mirror, &head, SocketAddr::new(address, 0), &marker).unwrap();
+        let copy = match Plane::preview(mirror, &head, SocketAddr::new(address, 0), &marker) {
+            Ok(copy) => copy,
+            Err(reason) => return json!({"dropped": reason.as_str()}),
+        };
         let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
         let headers = copy.headers().iter().map(|(name, value)| json!([name.as_str(), text(value)]));
         json!({

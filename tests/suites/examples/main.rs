@@ -15,6 +15,7 @@
 //!      as POST /basket?id=1               the copies' method and path,
 //!      with x-trail: a, b                 their headers,
 //!      without cookie                     and what they lack
+//!      dropped as upgrade                 or why there never are any
 //! ```
 //!
 //! The sentence after `=>` begins with the rule (`RULE of NAMESPACE/NAME`, where several may speak) and says `routes`,

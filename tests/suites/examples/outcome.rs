@@ -92,6 +92,11 @@ fn weights(primaries: &[Value]) -> i64 {
 }
 
 fn copy_differs(copy: &Value, expected: &Expected) -> Vec<String> {
+    let dropped = copy["dropped"].as_str();
+    if dropped.is_some() || expected.dropped.is_some() {
+        let wrong = format!("the copy is dropped as {dropped:?}, not as {:?}", expected.dropped);
+        return (dropped != expected.dropped.as_deref()).then_some(wrong).into_iter().collect();
+    }
     let mut wrong = Vec::new();
     let head = format!("{} {}", text(&copy["method"]), text(&copy["path"]));
     if let Some(copied_as) = expected.copied_as.as_ref().filter(|written| **written != head) {

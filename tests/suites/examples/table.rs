@@ -50,6 +50,8 @@ pub(crate) struct Expected {
     pub(crate) why: Option<String>,
     /// The rule's destinations; none written, none compared.
     pub(crate) destinations: Vec<String>,
+    /// Why no copy is ever made, though the rule mirrors.
+    pub(crate) dropped: Option<String>,
     /// Method and path of each copy.
     pub(crate) copied_as: Option<String>,
     pub(crate) with: Vec<(String, String)>,
@@ -109,6 +111,7 @@ impl Row {
         } else {
             match word {
                 "to" => self.expected.destinations.push(rest.to_owned()),
+                "dropped" => self.expected.dropped = Some(rest.strip_prefix("as ")?.to_owned()),
                 "as" => self.expected.copied_as = Some(rest.to_owned()),
                 "with" => self.expected.with.push(header(rest)?),
                 "without" => self.expected.without.push(rest.to_owned()),

@@ -47,6 +47,7 @@ pub(super) struct Arguments {
     /// A label of the client; may be repeated.
     #[arg(long = "source-label", value_name = "KEY=VALUE", value_parser = label)]
     source_labels: Vec<(String, String)>,
+    /// For a person, or with names that stay: virtualService, rule, ruleName, action, primary, mirrors, copies, trace.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }

@@ -57,7 +57,7 @@ pub(super) fn compile(
 
     let mut ports = BTreeMap::<CapturedPort, PortRules>::new();
     for service in &registry.services {
-        let host = Arc::new(ServiceHost::new(&service.host));
+        let host = Arc::new(ServiceHost::new(&service.host, &service.addresses, service.headless));
         let namespace = Arc::from(service.namespace());
         let claims = precedence.claims(&service.host, service.namespace());
         let attached = attachments.of(service);

@@ -1,5 +1,6 @@
 //! The meaning of rules, one sentence a test. Numbers of traps are those of Istio's semantics as the project notes them.
 
+mod authority;
 mod build;
 mod copies;
 mod delegates;

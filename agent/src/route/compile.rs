@@ -59,10 +59,10 @@ pub(super) fn compile(
     for service in &registry.services {
         let host = Arc::new(ServiceHost::new(&service.host, &service.addresses, service.headless));
         let namespace = Arc::from(service.namespace());
-        let claims = precedence.claims(&service.host, service.namespace());
+        let views = precedence.views(&service.host, service.namespace());
         let attached = attachments.of(service);
         for port in service.http_ports() {
-            let ruling = tables.ruling(service, port.number, &claims, attached);
+            let ruling = tables.ruling(service, port.number, &views, attached);
             for endpoint in &*service.endpoints {
                 let Some(at) = endpoint.socket(port).map(CapturedPort::of) else { continue };
                 let rules = ports.entry(at).or_insert_with(|| PortRules::new(at));

@@ -2,6 +2,7 @@
 
 mod authority;
 mod build;
+mod clients;
 mod copies;
 mod delegates;
 mod exposure;

@@ -10,6 +10,7 @@ use super::{
     exposure::Exposure,
     findings::Findings,
     gateway::Attachments,
+    guests::Guest,
     hosts::ServiceHost,
     ports::{Owner, PortRules},
     precedence::Precedence,
@@ -56,6 +57,7 @@ pub(super) fn compile(
     let mut tables = Tables::new(&virtual_services, accounts, compiler);
 
     let mut ports = BTreeMap::<CapturedPort, PortRules>::new();
+    let mut guests = Vec::new();
     for service in &registry.services {
         let host = Arc::new(ServiceHost::new(&service.host, &service.addresses, service.headless));
         let namespace = Arc::from(service.namespace());
@@ -63,6 +65,11 @@ pub(super) fn compile(
         let attached = attachments.of(service);
         for port in service.http_ports() {
             let ruling = tables.ruling(service, port.number, &views, attached);
+            if ruling.of_others(&service.host).next().is_some() {
+                let (service, namespace) = (Arc::clone(&service.host), Arc::clone(&namespace));
+                let (host, ruling) = (Arc::clone(&host), Arc::clone(&ruling));
+                guests.push(Guest { service, namespace, host, port: port.number, ruling });
+            }
             for endpoint in &*service.endpoints {
                 let Some(at) = endpoint.socket(port).map(CapturedPort::of) else { continue };
                 let rules = ports.entry(at).or_insert_with(|| PortRules::new(at));
@@ -76,6 +83,7 @@ pub(super) fn compile(
             }
         }
     }
+    guests.iter().for_each(|guest| guest.sit_down(&mut ports, &sources));
     tables.report_idle(&registry);
     let Compiler { exposure, findings, .. } = &mut tables.compiler;
     exposure.report_loops(findings);

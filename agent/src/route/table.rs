@@ -7,7 +7,7 @@ use super::{
     conditions::Absent,
     matcher::Block,
     source::Source,
-    ways::Ways,
+    ways::{Members, Ways},
 };
 use crate::message::RequestHead;
 
@@ -133,6 +133,11 @@ impl Ruling {
 
     pub(super) fn asks_for_source(&self) -> bool {
         self.others.is_some() || self.tables.iter().any(|table| table.asks_for_source())
+    }
+
+    /// The endpoints that rules which mirror send requests to under another host than the service's own.
+    pub(super) fn of_others(&self, host: &str) -> impl Iterator<Item = &Members> {
+        self.all().flat_map(|table| &table.blocks).flat_map(move |entry| entry.ways.of_others(host))
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Table>> {

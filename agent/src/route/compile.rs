@@ -10,7 +10,7 @@ use super::{
     exposure::Exposure,
     findings::Findings,
     gateway::Attachments,
-    guests::Guest,
+    guests,
     hosts::ServiceHost,
     ports::{Owner, PortRules},
     precedence::Precedence,
@@ -63,12 +63,11 @@ pub(super) fn compile(
         let namespace = Arc::from(service.namespace());
         let views = precedence.views(&service.host, service.namespace());
         let attached = attachments.of(service);
+        let mut leaving = Vec::new();
         for port in service.http_ports() {
             let ruling = tables.ruling(service, port.number, &views, attached);
             if ruling.of_others(&service.host).next().is_some() {
-                let (service, namespace) = (Arc::clone(&service.host), Arc::clone(&namespace));
-                let (host, ruling) = (Arc::clone(&host), Arc::clone(&ruling));
-                guests.push(Guest { service, namespace, host, port: port.number, ruling });
+                leaving.push((port.number, Arc::clone(&ruling)));
             }
             for endpoint in &*service.endpoints {
                 let Some(at) = endpoint.socket(port).map(CapturedPort::of) else { continue };
@@ -82,8 +81,12 @@ pub(super) fn compile(
                 });
             }
         }
+        if !leaving.is_empty() {
+            let (service, labels) = (Arc::clone(&service.host), Arc::default());
+            guests.push(Arc::new(Owner { service, namespace, labels, host, rulings: leaving }));
+        }
     }
-    guests.iter().for_each(|guest| guest.sit_down(&mut ports, &sources));
+    guests.iter().for_each(|guest| guests::seat(guest, &mut ports, &sources));
     tables.report_idle(&registry);
     let Compiler { exposure, findings, .. } = &mut tables.compiler;
     exposure.report_loops(findings);

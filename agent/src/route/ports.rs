@@ -16,7 +16,7 @@ pub struct PortRules {
     at: CapturedPort,
     owners: Vec<Owner>,
     /// Services whose rules send requests here without owning the endpoint.
-    guests: Vec<Owner>,
+    guests: Vec<Arc<Owner>>,
     /// Who clients are; None where nothing depends on it.
     sources: Option<Arc<Sources>>,
 }
@@ -27,7 +27,7 @@ pub struct Owner {
     /// Its host, in full.
     pub service: Arc<str>,
     pub namespace: Arc<str>,
-    /// The labels of this endpoint, such as `version`.
+    /// The labels of this endpoint, such as `version`; none for a guest.
     pub labels: Arc<BTreeMap<String, String>>,
     pub(super) host: Arc<ServiceHost>,
     /// By service port, in the order written; more than one when several lead to the same place.
@@ -61,8 +61,9 @@ impl PortRules {
         let Some(authority) = head.authority() else { return only };
         let (host, _) = split_authority(authority);
         let namespace = source.map(|source| source.namespace.as_str());
-        let named = |services| most_specific(services, host, namespace);
-        match (named(&self.owners), named(&self.guests)) {
+        let owner = most_specific(self.owners.iter(), host, namespace);
+        let guest = most_specific(self.guests.iter().map(|guest| &**guest), host, namespace);
+        match (owner, guest) {
             (Some((known, owner)), guest) if guest.is_none_or(|(specificity, _)| specificity <= known) => {
                 owner
             }
@@ -78,7 +79,7 @@ impl PortRules {
 
     /// The owners, then the services whose rules send requests here.
     pub fn services(&self) -> impl Iterator<Item = &Owner> {
-        self.owners.iter().chain(&self.guests)
+        self.owners.iter().chain(self.guests.iter().map(|guest| &**guest))
     }
 
     /// The endpoint.
@@ -99,29 +100,27 @@ impl PortRules {
         sources: &Arc<Sources>,
         new: impl FnOnce() -> Owner,
     ) {
-        add(&mut self.owners, service, port, ruling, new);
-        self.ask_for_source(ruling, sources);
-    }
-
-    /// The same for a service port that leads elsewhere; `new` is given the labels of the endpoint. One that owns the
-    /// endpoint too is no guest.
-    pub(super) fn add_guest(
-        &mut self,
-        service: &Arc<str>,
-        port: u16,
-        ruling: &Arc<Ruling>,
-        sources: &Arc<Sources>,
-        new: impl FnOnce(Arc<BTreeMap<String, String>>) -> Owner,
-    ) {
-        if self.owners.iter().any(|owner| Arc::ptr_eq(&owner.service, service)) {
-            return;
+        let known = self.owners.iter().position(|owner| Arc::ptr_eq(&owner.service, service));
+        let index = known.unwrap_or_else(|| {
+            self.owners.push(new());
+            self.owners.len() - 1
+        });
+        let rulings = &mut self.owners[index].rulings;
+        if !rulings.iter().any(|&(known, _)| known == port) {
+            rulings.push((port, Arc::clone(ruling)));
         }
-        let labels = self.owners.first().map(|owner| Arc::clone(&owner.labels)).unwrap_or_default();
-        add(&mut self.guests, service, port, ruling, || new(labels));
         self.ask_for_source(ruling, sources);
     }
 
-    /// Rules may ask who the client is; and a short name that several services have is one of the client's namespace.
+    /// Adds a service whose rules send requests here. One that owns the endpoint is no guest.
+    pub(super) fn add_guest(&mut self, guest: &Arc<Owner>, sources: &Arc<Sources>) {
+        if !self.services().any(|known| Arc::ptr_eq(&known.service, &guest.service)) {
+            self.guests.push(Arc::clone(guest));
+            guest.rulings.iter().for_each(|(_, ruling)| self.ask_for_source(ruling, sources));
+        }
+    }
+
+    /// Rules may ask who the client is; and a short name that several services have is the one of the client's namespace.
     fn ask_for_source(&mut self, ruling: &Ruling, sources: &Arc<Sources>) {
         let several = self.owners.len() > 1 || self.guests.len() > 1;
         if self.sources.is_none() && (several || ruling.asks_for_source()) {
@@ -130,40 +129,21 @@ impl PortRules {
     }
 }
 
-fn add(
-    services: &mut Vec<Owner>,
-    service: &Arc<str>,
-    port: u16,
-    ruling: &Arc<Ruling>,
-    new: impl FnOnce() -> Owner,
-) {
-    let known = services.iter().position(|known| Arc::ptr_eq(&known.service, service));
-    let index = known.unwrap_or_else(|| {
-        services.push(new());
-        services.len() - 1
-    });
-    let rulings = &mut services[index].rulings;
-    if !rulings.iter().any(|&(known, _)| known == port) {
-        rulings.push((port, Arc::clone(ruling)));
-    }
-}
-
 /// The service that a host names most specifically. Of several that it names alike, as a short name may, the one of the
 /// client's namespace is meant, else none.
 fn most_specific<'o>(
-    services: &'o [Owner],
+    services: impl Iterator<Item = &'o Owner>,
     host: &str,
     namespace: Option<&str>,
 ) -> Option<(usize, Option<&'o Owner>)> {
-    let at_home = |owner: &Owner| Some(&*owner.namespace) == namespace;
+    let at_home = |owner: &&Owner| Some(&*owner.namespace) == namespace;
     let mut best: Option<(usize, Option<&Owner>)> = None;
     for service in services {
         let Some(specificity) = service.host.names(host) else { continue };
         best = match best {
             Some((known, _)) if known > specificity => best,
             Some((known, other)) if known == specificity => {
-                let home = [other, Some(service)].into_iter().flatten().filter(|owner| at_home(owner));
-                Some((known, home.last()))
+                Some((known, Some(service).filter(at_home).or(other.filter(at_home))))
             }
             _ => Some((specificity, Some(service))),
         };

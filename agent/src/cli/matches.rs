@@ -188,7 +188,7 @@ impl Arguments {
         let host = self.url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let host = host.strip_suffix('.').unwrap_or(host);
         let mut best = (0, BTreeSet::new());
-        for owner in snapshot.all_ports().flat_map(|(_, rules)| rules.owners()) {
+        for owner in snapshot.all_ports().flat_map(|(_, rules)| rules.services()) {
             let Some(specificity) = owner.names(host) else { continue };
             if specificity > best.0 {
                 best = (specificity, BTreeSet::new());
@@ -206,7 +206,7 @@ impl Arguments {
         let port = self.url.port_u16().unwrap_or(80);
         let of_service = |port: Option<u16>| -> Vec<_> {
             let owned = snapshot.all_ports().filter(|(_, rules)| {
-                rules.owners().iter().any(|owner| {
+                rules.services().any(|owner| {
                     &*owner.service == service && port.is_none_or(|port| owner.ports().any(|own| own == port))
                 })
             });

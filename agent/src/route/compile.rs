@@ -10,6 +10,7 @@ use super::{
     exposure::Exposure,
     findings::Findings,
     gateway::Attachments,
+    guests,
     hosts::ServiceHost,
     ports::{Owner, PortRules},
     precedence::Precedence,
@@ -56,13 +57,18 @@ pub(super) fn compile(
     let mut tables = Tables::new(&virtual_services, accounts, compiler);
 
     let mut ports = BTreeMap::<CapturedPort, PortRules>::new();
+    let mut guests = Vec::new();
     for service in &registry.services {
-        let host = Arc::new(ServiceHost::new(&service.host));
+        let host = Arc::new(ServiceHost::new(&service.host, &service.addresses, service.headless));
         let namespace = Arc::from(service.namespace());
-        let claims = precedence.claims(&service.host, service.namespace());
+        let views = precedence.views(&service.host, service.namespace());
         let attached = attachments.of(service);
+        let mut leaving = Vec::new();
         for port in service.http_ports() {
-            let ruling = tables.ruling(service, port.number, &claims, attached);
+            let ruling = tables.ruling(service, port.number, &views, attached);
+            if ruling.of_others(&service.host).next().is_some() {
+                leaving.push((port.number, Arc::clone(&ruling)));
+            }
             for endpoint in &*service.endpoints {
                 let Some(at) = endpoint.socket(port).map(CapturedPort::of) else { continue };
                 let rules = ports.entry(at).or_insert_with(|| PortRules::new(at));
@@ -75,7 +81,12 @@ pub(super) fn compile(
                 });
             }
         }
+        if !leaving.is_empty() {
+            let (service, labels) = (Arc::clone(&service.host), Arc::default());
+            guests.push(Arc::new(Owner { service, namespace, labels, host, rulings: leaving }));
+        }
     }
+    guests.iter().for_each(|guest| guests::seat(guest, &mut ports, &sources));
     tables.report_idle(&registry);
     let Compiler { exposure, findings, .. } = &mut tables.compiler;
     exposure.report_loops(findings);

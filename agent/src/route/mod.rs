@@ -18,6 +18,7 @@ mod exports;
 mod exposure;
 mod findings;
 mod gateway;
+mod guests;
 mod hosts;
 mod idle;
 mod matcher;

@@ -15,17 +15,19 @@ use crate::message::RequestHead;
 pub struct PortRules {
     at: CapturedPort,
     owners: Vec<Owner>,
-    /// Who clients are; None where no rule asks.
+    /// Services whose rules send requests here without owning the endpoint.
+    guests: Vec<Arc<Owner>>,
+    /// Who clients are; None where nothing depends on it.
     sources: Option<Arc<Sources>>,
 }
 
-/// A service with an endpoint at the address and port.
+/// A service with an endpoint at the address and port, or one whose rules send requests there.
 #[derive(Debug)]
 pub struct Owner {
     /// Its host, in full.
     pub service: Arc<str>,
     pub namespace: Arc<str>,
-    /// The labels of this endpoint, such as `version`.
+    /// The labels of this endpoint, such as `version`; none for a guest.
     pub labels: Arc<BTreeMap<String, String>>,
     pub(super) host: Arc<ServiceHost>,
     /// By service port, in the order written; more than one when several lead to the same place.
@@ -35,7 +37,7 @@ pub struct Owner {
 impl PortRules {
     pub(super) fn new(at: CapturedPort) -> Self {
         // One service and one of its ports is what most endpoints have.
-        Self { at, owners: Vec::with_capacity(1), sources: None }
+        Self { at, owners: Vec::with_capacity(1), guests: Vec::new(), sources: None }
     }
 
     /// Judges a request of a client. A service's only endpoint here serves it whatever the authority.
@@ -50,32 +52,39 @@ impl PortRules {
 
     /// The same for a client whose workload is known.
     pub fn decide_for(&self, head: &RequestHead<'_>, source: Option<&Source>) -> Decision<'_> {
-        let Some(owner) = self.owner(head) else { return Decision::NoHost };
+        let Some(owner) = self.owner(head, source) else { return Decision::NoHost };
         owner.ruling(head).decide(head, source, self.at).map_or(Decision::NoRule, Decision::Rule)
     }
 
-    /// The service a request is for: the only one, else the one its authority names (port and case ignored).
-    pub fn owner(&self, head: &RequestHead<'_>) -> Option<&Owner> {
-        if let [only] = self.owners.as_slice() {
-            return Some(only);
+    /// The service a request is for: the one its authority names (port and case ignored), be it an owner or a guest; else
+    /// the only owner.
+    pub fn owner(&self, head: &RequestHead<'_>, source: Option<&Source>) -> Option<&Owner> {
+        let only = if let [only] = self.owners.as_slice() { Some(only) } else { None };
+        if only.is_some() && self.guests.is_empty() {
+            return only;
         }
-        let (host, _) = split_authority(head.authority()?);
-        let mut best = None;
-        for owner in &self.owners {
-            let Some(specificity) = owner.host.names(host) else { continue };
-            best = match best {
-                Some((known, _)) if known > specificity => best,
-                // A short name that two services share names neither.
-                Some((known, _)) if known == specificity => Some((known, None)),
-                _ => Some((specificity, Some(owner))),
-            };
+        let Some(authority) = head.authority() else { return only };
+        let (host, _) = split_authority(authority);
+        let namespace = source.map(|source| source.namespace.as_str());
+        let owner = most_specific(self.owners.iter(), host, namespace);
+        let guest = most_specific(self.guests.iter().map(|guest| &**guest), host, namespace);
+        match (owner, guest) {
+            (Some((known, owner)), guest) if guest.is_none_or(|(specificity, _)| specificity <= known) => {
+                owner
+            }
+            (_, Some((_, guest))) => guest,
+            _ => only,
         }
-        best.and_then(|(_, owner)| owner)
     }
 
     /// Every service that owns the endpoint, in the order of their age.
     pub fn owners(&self) -> &[Owner] {
         &self.owners
+    }
+
+    /// The owners, then the services whose rules send requests here.
+    pub fn services(&self) -> impl Iterator<Item = &Owner> {
+        self.owners.iter().chain(self.guests.iter().map(|guest| &**guest))
     }
 
     /// The endpoint.
@@ -84,7 +93,7 @@ impl PortRules {
     }
 
     pub(super) fn mirrors(&self) -> bool {
-        self.owners.iter().flat_map(|owner| &owner.rulings).any(|(_, ruling)| ruling.mirrors())
+        self.services().flat_map(|service| &service.rulings).any(|(_, ruling)| ruling.mirrors())
     }
 
     /// Adds a service port that leads here; `new` makes its service known the first time.
@@ -96,9 +105,6 @@ impl PortRules {
         sources: &Arc<Sources>,
         new: impl FnOnce() -> Owner,
     ) {
-        if self.sources.is_none() && ruling.asks_for_source() {
-            self.sources = Some(Arc::clone(sources));
-        }
         let known = self.owners.iter().position(|owner| Arc::ptr_eq(&owner.service, service));
         let index = known.unwrap_or_else(|| {
             self.owners.push(new());
@@ -108,7 +114,46 @@ impl PortRules {
         if !rulings.iter().any(|&(known, _)| known == port) {
             rulings.push((port, Arc::clone(ruling)));
         }
+        self.ask_for_source(ruling, sources);
     }
+
+    /// Adds a service whose rules send requests here. One that owns the endpoint is no guest.
+    pub(super) fn add_guest(&mut self, guest: &Arc<Owner>, sources: &Arc<Sources>) {
+        if !self.services().any(|known| Arc::ptr_eq(&known.service, &guest.service)) {
+            self.guests.push(Arc::clone(guest));
+            guest.rulings.iter().for_each(|(_, ruling)| self.ask_for_source(ruling, sources));
+        }
+    }
+
+    /// Rules may ask who the client is; and a short name that several services have is the one of the client's namespace.
+    fn ask_for_source(&mut self, ruling: &Ruling, sources: &Arc<Sources>) {
+        let several = self.owners.len() > 1 || self.guests.len() > 1;
+        if self.sources.is_none() && (several || ruling.asks_for_source()) {
+            self.sources = Some(Arc::clone(sources));
+        }
+    }
+}
+
+/// The service that a host names most specifically. Of several that it names alike, as a short name may, the one of the
+/// client's namespace is meant, else none.
+fn most_specific<'o>(
+    services: impl Iterator<Item = &'o Owner>,
+    host: &str,
+    namespace: Option<&str>,
+) -> Option<(usize, Option<&'o Owner>)> {
+    let at_home = |owner: &&Owner| Some(&*owner.namespace) == namespace;
+    let mut best: Option<(usize, Option<&Owner>)> = None;
+    for service in services {
+        let Some(specificity) = service.host.names(host) else { continue };
+        best = match best {
+            Some((known, _)) if known > specificity => best,
+            Some((known, other)) if known == specificity => {
+                Some((known, Some(service).filter(at_home).or(other.filter(at_home))))
+            }
+            _ => Some((specificity, Some(service))),
+        };
+    }
+    best
 }
 
 impl Owner {

@@ -36,6 +36,9 @@ pub(super) struct Service<'a> {
     pub(super) meta: &'a Meta,
     pub(super) ports: Vec<Port<'a>>,
     pub(super) endpoints: Arc<[Endpoint<'a>]>,
+    /// Cluster IPs, or `addresses` of a ServiceEntry that are no ranges: clients may name the service by them.
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) headless: bool,
     /// The name an ExternalName service stands for.
     pub(super) alias: Option<&'a Located<String>>,
     /// `location: MESH_EXTERNAL`, or an ExternalName.

@@ -9,10 +9,10 @@ use std::{
 use super::{
     delegates::Merged,
     gateway::Attached,
-    precedence::{Claim, Rank},
+    precedence::{Claim, Rank, Views},
     rules::{Compiler, Fate},
     services::Service,
-    table::{Ruling, Table},
+    table::{Others, Ruling, Table},
 };
 use crate::record::Accounts;
 
@@ -54,16 +54,35 @@ impl<'a, 'r> Tables<'a, 'r> {
         }
     }
 
-    /// The tables that speak for a service port: until one speaks for every client. Istio makes a virtual service of
+    /// The tables that speak for a service port, for every client there may be. Where no client is known, those of the
+    /// service's own namespace stand for all.
+    pub(super) fn ruling(
+        &mut self,
+        service: &Service<'a>,
+        port: u16,
+        views: &Views<'_>,
+        attached: Option<&Attached<'a>>,
+    ) -> Arc<Ruling> {
+        let tables = self.seen(service, port, &views.own, attached);
+        let mut others = None;
+        if let Some((named, rest)) = views.others.as_ref().filter(|_| self.compiler.sources_known) {
+            let mut seen = |claims| self.seen(service, port, claims, attached);
+            let named = named.iter().map(|(viewer, claims)| ((*viewer).to_owned(), seen(claims))).collect();
+            others = Some(Box::new(Others { named, rest: seen(rest) }));
+        }
+        Arc::new(Ruling { tables, others })
+    }
+
+    /// The tables that clients who see these claims ask: until one speaks for all of them. Istio makes a virtual service of
     /// the routes attached to a service, as old as the oldest of them, and lets it compete with the others; the routes
     /// of a client's own namespace come before all.
-    pub(super) fn ruling(
+    fn seen(
         &mut self,
         service: &Service<'a>,
         port: u16,
         claims: &[(Rank<'_>, Claim)],
         attached: Option<&Attached<'a>>,
-    ) -> Arc<Ruling> {
+    ) -> Vec<Arc<Table>> {
         let mut ruling = Vec::new();
         let mut producers = None;
         if let Some(attached) = attached {
@@ -95,7 +114,7 @@ impl<'a, 'r> Tables<'a, 'r> {
         if let Some((_, routes)) = producers {
             self.produce(service, port, &routes, &mut ruling, &mut winner);
         }
-        Arc::new(Ruling(ruling))
+        ruling
     }
 
     fn produce(

@@ -1,9 +1,13 @@
 //! The meaning of rules, one sentence a test. Numbers of traps are those of Istio's semantics as the project notes them.
 
+mod authority;
 mod build;
+mod clients;
 mod copies;
 mod delegates;
+mod endpoints;
 mod exposure;
+mod guests;
 mod hosts;
 mod inbound;
 mod matching;
@@ -11,3 +15,4 @@ mod mirrors;
 mod property;
 mod reports;
 mod routes;
+mod traps;

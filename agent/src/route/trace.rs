@@ -81,7 +81,7 @@ impl PortRules {
             trace: Vec::new(),
             matched: None,
         };
-        let Some(owner) = self.owner(head) else { return trace };
+        let Some(owner) = self.owner(head, source) else { return trace };
         trace.service = Some(owner.service.to_string());
         let Some(table) = owner.ruling(head).table(source) else { return trace };
         trace.kind = Some(table.kind);

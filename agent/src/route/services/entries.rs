@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
+use ipnet::IpNet;
+
 use super::{Endpoint, HTTP, Kind, Labels, Port, Ports, Service, Target, kube::Workloads, named_after};
 use crate::{
     config::{
@@ -28,10 +30,21 @@ pub(super) fn service<'a>(
         meta: &entry.meta,
         ports: entry.ports.iter().map(port).collect(),
         endpoints,
+        addresses: addresses(entry),
+        headless: false,
         alias: None,
         external: entry.location == MeshLocation::External,
         export_to: &entry.export_to,
     }
+}
+
+/// Networks name nothing: Istio makes no virtual host of them.
+fn addresses(entry: &ServiceEntry) -> Vec<IpAddr> {
+    let single = |text: &Located<String>| {
+        let network = text.parse::<IpNet>().ok().filter(|it| it.prefix_len() == it.max_prefix_len());
+        text.parse::<IpAddr>().ok().or(network.map(|it| it.addr())).map(|it| it.to_canonical())
+    };
+    entry.addresses.iter().filter_map(single).collect()
 }
 
 /// By protocol, or for a port that only says TCP by its name.

@@ -75,6 +75,8 @@ impl<'a> Workloads<'a> {
                 meta: &service.meta,
                 ports: service.ports.iter().filter(|p| p.transport == Transport::Tcp).map(port).collect(),
                 endpoints: endpoints.into(),
+                addresses: service.cluster_ips.iter().map(IpAddr::to_canonical).collect(),
+                headless: service.headless,
                 alias: service.external_name.as_ref(),
                 external: service.external_name.is_some(),
                 export_to: &service.export_to,

@@ -353,6 +353,11 @@ impl World {
         })
     }
 
+    /// What the kernel is told to capture, in order.
+    pub(super) fn captured(&self) -> Vec<String> {
+        self.snapshot.captured_ports().iter().map(ToString::to_string).collect()
+    }
+
     pub(super) fn codes(&self) -> Vec<Code> {
         self.report.diagnostics.iter().map(|d| d.code).collect()
     }

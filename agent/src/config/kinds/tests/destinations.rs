@@ -113,6 +113,18 @@ fn endpoints_fit_the_resolution() {
     ]);
 }
 
+/// Istio's `ConvertWorkloadEntry`: selectors and subsets see both, and those of the metadata first.
+#[test]
+fn the_labels_of_a_workload_entry_are_those_of_its_spec_and_of_its_metadata() {
+    let text = object("WorkloadEntry", "address: 10.0.0.1\nlabels: {app: vm, version: v1}");
+    let labelled =
+        text.replacen("metadata: {name: a", "metadata: {labels: {version: v2, zone: a}, name: a", 1);
+    assert_ne!(text, labelled);
+    let entry = clean(&labelled).workload_entries.remove(0);
+    let labels: Vec<_> = entry.endpoint.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(labels, ["app=vm", "version=v2", "zone=a"]);
+}
+
 #[test]
 fn absent_values_have_istios_defaults() {
     let text = object(

@@ -114,6 +114,17 @@ fn only_the_subset_a_rule_names_is_visited() {
 }
 
 #[test]
+fn an_endpoint_at_every_local_address_is_visited_like_another() {
+    let resources = split().with(|r| {
+        r.service_entries[1] =
+            service("reviews-v1", "reviews-v1.default.svc.cluster.local", &[("0.0.0.0", "v1")]);
+    });
+    let world = in_force(&resources);
+    assert_eq!(at(&world, "192.168.0.1:8080", "reviews", "/").as_deref(), Some("v1"));
+    assert_eq!(at(&world, "192.168.0.1:8080", "reviews-v1", "/").as_deref(), Some("-"));
+}
+
+#[test]
 fn no_endpoint_is_captured_that_is_not_said_to_speak_http() {
     let resources = split().with(|r| {
         r.service_entries[1].ports[0].protocol = "TCP".into();

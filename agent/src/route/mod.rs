@@ -20,6 +20,7 @@ mod findings;
 mod gateway;
 mod hosts;
 mod idle;
+mod listing;
 mod matcher;
 mod mirrors;
 mod open;
@@ -46,6 +47,7 @@ use std::{
 };
 
 pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};
+pub use listing::{Mirroring, RuleRow, ServiceRules};
 pub use ports::{Owner, PortRules};
 pub use share::Share;
 pub use source::Source;

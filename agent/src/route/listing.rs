@@ -102,7 +102,7 @@ impl Snapshot {
 
 impl<'s> ServiceRules<'s> {
     /// Those that exist for this port, in the order in which they are tried.
-    pub fn rules(&self) -> impl Iterator<Item = RuleRow<'s>> {
+    pub fn rules(&self) -> impl Iterator<Item = RuleRow<'s>> + use<'s> {
         let (service, port, endpoints) = (self.service, self.port, self.endpoints);
         self.ruling.0.iter().flat_map(move |table| {
             let rules = table.blocks.chunk_by(|one, next| one.id.rule == next.id.rule);

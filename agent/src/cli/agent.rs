@@ -156,7 +156,7 @@ impl Connection {
         let (head, body) = timeout(ANSWER, exchange)
             .await
             .with_context(|| format!("no answer to {path} within {ANSWER:?}: is the agent hung?"))?
-            .with_context(|| format!("ask {} for {path}", self.host))?;
+            .with_context(|| format!("ask {} for {path}: has the agent just ended?", self.host))?;
         let answer: Value = serde_json::from_slice(&body).with_context(|| {
             format!("what answers at {} to {path} is no agent of this version", self.host)
         })?;

@@ -194,14 +194,16 @@ spec:
 
         let services = snapshot.services();
         let found: Vec<_> = services.iter().map(|s| (s.service, s.port, s.endpoints)).collect();
-        assert_eq!(found, [("app.test", 80, 2)]);
-        let rows: Vec<_> = services.iter().flat_map(|service| service.rules()).collect();
+        assert_eq!(found, [("app.test", 80, 2), ("app.test", 81, 2)]);
+        let rows: Vec<_> = services[0].rules().collect();
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].rule_name, rows[0].virtual_service), ("api", "default/app"));
         assert_eq!(rows[0].matches, ["uri: prefix `/api`, method: exact `GET`"]);
         let mirror = &rows[0].mirrors[0];
         assert_eq!((mirror.host.as_str(), mirror.port, mirror.percentage), ("app.test", 81, 12.5));
         assert_eq!(rows[1].matches, ["everything"]);
+        let of_81 = services[1].rules().next().unwrap().matches;
+        assert_eq!(of_81.last().unwrap(), "uri: exact `/`", "only for that port");
         assert!(rows[1].mirrors.is_empty() && rows[1].unmirrored.is_none());
         assert!(snapshot.mirrors().iter().all(|mirror| Arc::ptr_eq(&mirror.account, &accounts.all()[0])));
     }

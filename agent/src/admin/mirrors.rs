@@ -127,13 +127,13 @@ impl Row {
             per_second: rate.map(|(offered, completed)| PerSecond { offered, completed }),
             endpoint_count: endpoints.len(),
             endpoints: endpoints.iter().take(ENDPOINTS).map(ToString::to_string).collect(),
-            last_error: account.trouble().and_then(LastError::new),
+            last_error: account.trouble().as_ref().and_then(LastError::new),
         }
     }
 }
 
 impl LastError {
-    fn new(trouble: Trouble) -> Option<Self> {
+    fn new(trouble: &Trouble) -> Option<Self> {
         let (outcome, reason) = match trouble.outcome {
             Outcome::Completed { .. } => return None,
             Outcome::Failed(reason) => ("failed", reason.as_str()),

@@ -73,7 +73,7 @@ impl<K: Serialize + DeserializeOwned> Wanted<K> {
             items.push(row);
             last = Some(key);
         }
-        let rest = rows.peek().and_then(|_| last.as_ref()).map(token);
+        let rest = rows.peek().and(last.as_ref()).map(token);
         Page { items, rest }
     }
 }

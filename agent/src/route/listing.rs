@@ -2,7 +2,7 @@
 //! the request path.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{HashMap, HashSet},
     fmt,
     sync::Arc,
 };
@@ -76,14 +76,23 @@ impl Mirroring {
 impl Snapshot {
     /// Every mirrored service port, ordered by host and port.
     pub fn services(&self) -> Vec<ServiceRules<'_>> {
-        let mut services = BTreeMap::new();
+        // By place in memory first: there are many endpoints and few services, and comparing names is slow.
+        let mut places = HashMap::new();
         for owner in self.ports().flat_map(|(_, rules)| rules.owners()) {
             for (port, ruling) in &owner.rulings {
                 let new = || ServiceRules { service: &owner.service, port: *port, endpoints: 0, ruling };
-                services.entry((&*owner.service, *port)).or_insert_with(new).endpoints += 1;
+                let place = (Arc::as_ptr(&owner.service), Arc::as_ptr(ruling), *port);
+                places.entry(place).or_insert_with(new).endpoints += 1;
             }
         }
-        services.into_values().filter(|service| service.ruling.mirrors()).collect()
+        let mut services: Vec<_> = places.into_values().filter(|service| service.ruling.mirrors()).collect();
+        services.sort_unstable_by_key(|service| (service.service, service.port));
+        services.dedup_by(|next, kept| {
+            let same = (next.service, next.port) == (kept.service, kept.port);
+            kept.endpoints += if same { next.endpoints } else { 0 };
+            same
+        });
+        services
     }
 
     /// Every mirror in force, in no order; several may share an account.

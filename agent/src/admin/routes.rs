@@ -1,4 +1,4 @@
-//! `GET /api/v1/routes`: the rules in force, by mirrored service and port. A page of [`RuleRow`]s.
+//! `GET /api/v1/routes`: the rules in force, by mirrored service and port. Pages of `route::RuleRow`.
 
 use std::sync::Arc;
 

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use rules::{Compiled, Source};
 
 use crate::{
+    admin::Configuration,
     capture::{self, Direct, Enrolment, Inbound},
     config::umbra::{AgentConfig, NetnsRef},
     connection::Node,
@@ -26,7 +27,7 @@ use crate::{
 };
 use heart::{Enrolled, Heart};
 use rules::Keeper;
-use window::Window;
+use window::{Published, Window};
 use workers::Workers;
 
 /// How long listeners still accept after the kernel was told to send no more: handshakes that were half open then
@@ -53,12 +54,25 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     });
     let enrolled = Enrolled::default();
     let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings::all(&enrolled, &plane));
-    let window = Window::open(config.admin.address, metrics)?;
+    let configuration =
+        Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
+    let rules = Arc::clone(&node);
+    let window = Window::open(
+        &config.admin,
+        Published {
+            metrics,
+            rules: Box::new(move || rules.snapshot.load_full()),
+            configuration: Arc::clone(&configuration),
+            accounts: Arc::clone(&accounts),
+            plane: Arc::clone(&plane),
+        },
+    )?;
     let workers = Workers::start(worker_count(&config), &node)?;
     let heart = Heart::start(enrolled.clone(), workers.silence()).context("start the heartbeat")?;
 
     let agent = config.clone();
-    let keeper = Keeper { source, accounts, node: &node, enrolled: &enrolled, agent };
+    let keeper =
+        Keeper { source, accounts, node: &node, enrolled: &enrolled, agent, published: &configuration };
     let kept = async {
         capture_all(&config, &workers, &enrolled).await?;
         rules::capture(&node.snapshot.load(), &enrolled)?;

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::heart::Enrolled;
 use crate::{
+    admin::Configuration,
     capture::Captured,
     config::{self, Report, Resources, Sources, umbra::AgentConfig},
     connection::Node,
@@ -104,6 +105,8 @@ pub(super) struct Keeper<'a> {
     pub(super) enrolled: &'a Enrolled,
     /// What the parts were built from; it cannot change while they run.
     pub(super) agent: AgentConfig,
+    /// What the admin window tells of it.
+    pub(super) published: &'a Configuration,
 }
 
 impl Keeper<'_> {
@@ -132,6 +135,7 @@ impl Keeper<'_> {
         print(&compiled);
         if compiled.report.has_errors() {
             self.accounts.forget_unused();
+            self.published.refused(&compiled.report);
             tracing::error!("the new configuration is refused; the last good one stays in force");
             return;
         }
@@ -139,6 +143,7 @@ impl Keeper<'_> {
             tracing::warn!("AgentConfig has changed; that part takes effect when the agent is started again");
         }
         self.node.snapshot.store(Arc::new(compiled.snapshot));
+        self.published.accepted(compiled.sources, &compiled.report);
         // A namespace whose map cannot be written goes on with the endpoints it had; the relay asks the new rules.
         if let Err(error) = capture(&self.node.snapshot.load(), self.enrolled) {
             tracing::error!("{error:#}");

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    io::{self, Write as _},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
@@ -14,7 +13,7 @@ use clap::Args;
 use http::{HeaderName, HeaderValue, Method, Uri, uri::InvalidUri};
 use serde::Serialize;
 
-use super::Output;
+use super::{Output, out};
 use crate::{
     app::Source as Configuration,
     config::{Report, umbra::Shadow},
@@ -119,10 +118,7 @@ impl Arguments {
             };
             bail!("the configuration is refused:\n{}", errors.render(&sources));
         }
-        let text = self.answer(&snapshot, &shadow)?;
-        let mut out = io::stdout().lock();
-        // Whoever reads may have seen enough.
-        let _ = out.write_all(text.as_bytes());
+        out::print(&self.answer(&snapshot, &shadow)?)?;
         Ok(ExitCode::SUCCESS)
     }
 

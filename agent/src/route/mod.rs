@@ -21,6 +21,7 @@ mod gateway;
 mod guests;
 mod hosts;
 mod idle;
+mod listing;
 mod matcher;
 mod mirrors;
 mod open;
@@ -47,6 +48,7 @@ use std::{
 };
 
 pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};
+pub use listing::{Mirroring, RuleRow, ServiceRules};
 pub use ports::{Owner, PortRules};
 pub use share::Share;
 pub use source::Source;

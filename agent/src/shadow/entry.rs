@@ -27,6 +27,8 @@ pub(super) struct Entry {
     pub(super) mirror: Arc<Mirror>,
     /// Once chosen.
     pub(super) endpoint: Option<SocketAddr>,
+    /// Why it failed, in words, where more is known than the reason.
+    pub(super) why: Option<String>,
     shared: Arc<Shared>,
     offered_at: Instant,
     ticket: Option<Ticket>,
@@ -46,6 +48,7 @@ impl Entry {
         Self {
             mirror: Arc::clone(mirror),
             endpoint: None,
+            why: None,
             shared: Arc::clone(shared),
             offered_at: Instant::now(),
             ticket: Some(ticket),
@@ -58,6 +61,7 @@ impl Entry {
 
     fn close(&mut self, outcome: Outcome) {
         if let Some(ticket) = self.ticket.take() {
+            self.mirror.account.note(outcome, self.endpoint, self.why.take());
             ticket.settle(outcome);
             self.shared.observer.shadow(&ShadowOutcome {
                 mirror: Arc::clone(&self.mirror.account.key),

@@ -72,6 +72,8 @@ struct Shared {
     budget: Arc<Budget>,
     marker: HeaderName,
     stopping: AtomicBool,
+    /// All mirrors, by hand; each may be paused on its own as well.
+    paused: AtomicBool,
 }
 
 impl Plane {
@@ -104,7 +106,8 @@ impl Plane {
             threads.push(thread);
         }
         let budget = Arc::new(Budget::new(config.queue.clone()));
-        let shared = Arc::new(Shared { observer, budget, marker, stopping: AtomicBool::new(false) });
+        let (stopping, paused) = (AtomicBool::new(false), AtomicBool::new(false));
+        let shared = Arc::new(Shared { observer, budget, marker, stopping, paused });
         Ok(Arc::new(Self { shared, workers, stop, threads: Mutex::new(threads) }))
     }
 
@@ -167,6 +170,20 @@ impl Plane {
         head.to_request(marker, ()).map_err(|_| DropReason::Unsendable)
     }
 
+    /// The kill switch: from now on no mirror gets copies. Those under way end as they would. False when it was so before.
+    pub fn pause(&self) -> bool {
+        !self.shared.paused.swap(true, Ordering::Relaxed)
+    }
+
+    /// Ends what [`Plane::pause`] began. False when it was not paused.
+    pub fn resume(&self) -> bool {
+        self.shared.paused.swap(false, Ordering::Relaxed)
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.shared.paused.load(Ordering::Relaxed)
+    }
+
     /// What the plane holds at this moment.
     pub fn load(&self) -> Load {
         self.shared.budget.load()
@@ -199,6 +216,8 @@ impl Plane {
     fn unavailable(&self, mirror: &Mirror) -> Option<DropReason> {
         if self.shared.stopping.load(Ordering::Relaxed) {
             Some(DropReason::Draining)
+        } else if self.is_paused() || mirror.account.is_paused() {
+            Some(DropReason::Paused)
         } else if mirror.cluster.endpoints.is_empty() {
             Some(DropReason::NoEndpoint)
         } else {

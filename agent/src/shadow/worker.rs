@@ -130,6 +130,7 @@ impl Worker {
             outcome = self.overdue(&job.source) => outcome,
             outcome = exchange => outcome.unwrap_or_else(|error| {
                 tracing::debug!(mirror = %job.entry.mirror.account.key.mirror, %error, "copy failed");
+                job.entry.why = Some(error.to_string());
                 Outcome::Failed(error.reason())
             }),
         }

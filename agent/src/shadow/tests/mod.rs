@@ -6,6 +6,7 @@ mod heads;
 mod hostile;
 mod lifecycle;
 mod limits;
+mod pauses;
 mod shadows;
 
 use std::{

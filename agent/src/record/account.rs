@@ -9,12 +9,13 @@ use std::{
     },
 };
 
-use super::{DropReason, FailReason, MirrorKey, Outcome};
+use super::{DropReason, FailReason, MirrorKey, Outcome, Since, Standing};
 
 /// The books of one mirror. Shared by the snapshot (which keeps it alive), data workers, shadow workers and views.
 #[derive(Debug)]
 pub struct Account {
     pub key: Arc<MirrorKey>,
+    pub standing: Standing,
     offered: AtomicU64,
     sampled_out: AtomicU64,
     completed: AtomicU64,
@@ -26,6 +27,7 @@ impl Account {
     pub fn new(key: MirrorKey) -> Self {
         Self {
             key: Arc::new(key),
+            standing: Standing::default(),
             offered: AtomicU64::new(0),
             sampled_out: AtomicU64::new(0),
             completed: AtomicU64::new(0),
@@ -120,6 +122,8 @@ impl Drop for Ticket {
 pub struct Accounts {
     // Taken when a configuration is compiled and when metrics are read, never on the request path.
     by_mirror: Mutex<BTreeMap<MirrorKey, Arc<Account>>>,
+    /// Of each ShadowPolicy, by `namespace/name`.
+    since: Mutex<BTreeMap<String, Arc<Since>>>,
 }
 
 impl Accounts {
@@ -127,6 +131,12 @@ impl Accounts {
     pub fn account(&self, key: &MirrorKey) -> Arc<Account> {
         let mut accounts = self.by_mirror.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(accounts.entry(key.clone()).or_insert_with(|| Arc::new(Account::new(key.clone()))))
+    }
+
+    /// Since when a ShadowPolicy is in force; the same one for the same name while anyone refers to it.
+    pub fn since(&self, policy: &str) -> Arc<Since> {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(since.entry(policy.to_owned()).or_default())
     }
 
     /// Every account in the order of its key.
@@ -138,6 +148,9 @@ impl Accounts {
     pub fn forget_unused(&self) {
         let mut accounts = self.by_mirror.lock().unwrap_or_else(PoisonError::into_inner);
         accounts.retain(|_, account| Arc::strong_count(account) > 1);
+        drop(accounts);
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.retain(|_, since| Arc::strong_count(since) > 1);
     }
 }
 

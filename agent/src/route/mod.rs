@@ -6,6 +6,7 @@
 //! DestinationRule ────────▶ subsets ────┼─▶ tables ─▶ rules ────┤                          ├─▶ table ─▶ ports ─▶ Snapshot
 //! VirtualService ─▶ delegates ─▶ precedence    └─▶ idle         └─▶ mirrors ─▶ open ─▶ ways ┘
 //! HTTPRoute, GRPCRoute ───▶ gateway ────┘                            alter ─▶ changes ─▲
+//! ShadowPolicy ───────────▶ policies ─────────────────────────────────────────▶ policy ┘
 //! ```
 
 mod alter;
@@ -23,6 +24,8 @@ mod idle;
 mod matcher;
 mod mirrors;
 mod open;
+mod policies;
+mod policy;
 mod ports;
 mod precedence;
 mod re2;
@@ -39,13 +42,20 @@ mod trace;
 mod ways;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
+use http::HeaderName;
+
 pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};
+pub use policy::{
+    Adaptive, BodyLimit, CopyFaults, Coverage, Enforced, HostChange, Marker, OnExceed, Policy, Redact,
+    Sampling, StickyKey, Ttl,
+};
 pub use ports::{Owner, PortRules};
 pub use share::Share;
 pub use source::Source;
@@ -63,6 +73,7 @@ pub struct Snapshot {
     exact: HashMap<(IpAddr, u16), Arc<PortRules>>,
     /// Endpoints at `0.0.0.0` or `::`, which stand for every local address.
     any: HashMap<u16, Arc<PortRules>>,
+    markers: Vec<HeaderName>,
 }
 
 /// One rule of the winning VirtualService or route, as it holds for requests that took one of its ways.
@@ -122,6 +133,10 @@ pub struct Mirror {
     pub cluster: Arc<Cluster>,
     /// What a copy's head differs by from the request's.
     pub changes: Option<Arc<Changes>>,
+    /// The rule's own `timeout`; a policy's comes before it, AgentConfig's after it.
+    pub timeout: Option<Duration>,
+    /// What ShadowPolicies say of it.
+    pub enforced: Option<Enforced>,
 }
 
 /// The endpoints a destination (host, subset, port) resolves to.
@@ -228,6 +243,28 @@ impl Snapshot {
         let mut ports: Vec<_> = self.ports().map(|(port, _)| port).collect();
         ports.sort_unstable();
         ports
+    }
+
+    /// The markers of all ShadowPolicies: another agent's copies may carry one that no mirror here has.
+    pub fn markers(&self) -> &[HeaderName] {
+        &self.markers
+    }
+
+    /// Every mirror that can get a copy, each account once, in no order.
+    pub fn mirrors(&self) -> Vec<Arc<Mirror>> {
+        let (mut tables, mut rules) = (HashSet::new(), HashSet::new());
+        let rulings = self.ports().flat_map(|(_, rules)| rules.owners()).flat_map(|owner| &owner.rulings);
+        // Many ports share their tables, and many ways their rules.
+        let entries = rulings
+            .flat_map(|(_, ruling)| &ruling.0)
+            .filter(|table| tables.insert(Arc::as_ptr(table)))
+            .flat_map(|table| &table.blocks);
+        let rules = entries
+            .flat_map(|entry| &entry.ways.destinations)
+            .filter(|(_, rule)| rules.insert(Arc::as_ptr(rule)));
+        let mirrors: Vec<_> = rules.flat_map(|(_, rule)| rule.mirrors.iter().cloned()).collect();
+        let mut accounts = HashSet::new();
+        mirrors.into_iter().filter(|mirror| accounts.insert(Arc::as_ptr(&mirror.account))).collect()
     }
 
     /// Every captured port with its rules, in no order.

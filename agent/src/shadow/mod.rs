@@ -6,14 +6,27 @@
 //! offer ─▶ sample ─▶ admit ─▶ Job ───▶ request ─▶ lease ─▶ send ─▶ response ─▶ settle
 //! Feed::data ─────▶ pipe, budgeted ──▶ body ────────────────▲
 //! ```
+//!
+//! What ShadowPolicies say is carried out where it belongs: whether a request is copied in `offer`, what its copy looks
+//! like on the worker, how the share moves in `steer`.
 
+mod adaptive;
+mod admission;
 mod body;
 mod budget;
+mod due;
 mod entry;
 mod feed;
+mod hash;
 mod head;
+mod in_force;
+mod kinds;
+mod query;
+mod rewrite;
+mod sampler;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod worker;
 
 use std::{
@@ -38,14 +51,17 @@ use tokio::{
 };
 
 use self::{
+    admission::Admitted,
     body::Source,
     budget::Budget,
     entry::{Entry, Job},
     feed::Pipe,
     head::PackedHead,
+    in_force::InForce,
+    rewrite::Rewriting,
     worker::Settings,
 };
-pub use self::{budget::Load, feed::Feed};
+pub use self::{budget::Load, feed::Feed, sampler::share_in_force};
 use crate::{
     config::umbra::Shadow,
     message::RequestHead,
@@ -71,6 +87,9 @@ struct Shared {
     observer: Arc<dyn Observer>,
     budget: Arc<Budget>,
     marker: HeaderName,
+    in_force: InForce,
+    /// Of the clock by which rates are kept.
+    started: std::time::Instant,
     stopping: AtomicBool,
 }
 
@@ -104,15 +123,29 @@ impl Plane {
             threads.push(thread);
         }
         let budget = Arc::new(Budget::new(config.queue.clone()));
-        let shared = Arc::new(Shared { observer, budget, marker, stopping: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            observer,
+            budget,
+            marker,
+            in_force: InForce::default(),
+            started: std::time::Instant::now(),
+            stopping: AtomicBool::new(false),
+        });
         Ok(Arc::new(Self { shared, workers, stop, threads: Mutex::new(threads) }))
     }
 
     /// Offers a matched request to one of its mirrors; to be called once for each, with the same `draw`, before the
     /// first piece of the body. Never waits and never fails: what becomes of the copy is in the mirror's account.
+    /// None when no copy will be sent.
     ///
-    /// What can never be copied (a copy itself, an upgrade) is dropped before the draw is looked at, so that these
-    /// counts do not depend on the share; everything else is sampled first. None when no copy will be sent.
+    /// Decided in this order, the first that applies:
+    ///
+    /// 1. what could never be copied is dropped whatever the share, so that these counts do not depend on it: `marked`,
+    ///    `upgrade`, then by policy `expired`, `method`, `body_too_large` (where the length is known beforehand);
+    /// 2. what falls outside of the share is sampled out;
+    /// 3. what cannot go anywhere is dropped: `draining`, `no_endpoint`, then `fault` (a policy's abort);
+    /// 4. what has no room is dropped: `concurrency`, `queue_full`, `rate_limited`. The rate comes last, so that only
+    ///    copies which are sent use it up.
     pub fn offer(
         &self,
         mirror: &Arc<Mirror>,
@@ -121,24 +154,29 @@ impl Plane {
         client: SocketAddr,
     ) -> Option<Feed> {
         let ticket = mirror.account.offer();
-        let uncopyable = self.uncopyable(head);
-        if uncopyable.is_none() && !mirror.share.admits(draw) {
+        let never = self.never(mirror, head);
+        if never.is_none() && !sampler::admits(mirror, head, draw, client, || self.shared.now()) {
             ticket.sampled_out();
             return None;
         }
         let entry = Entry::new(&self.shared, mirror, ticket);
-        if let Some(reason) = uncopyable.or_else(|| self.unavailable(mirror)) {
-            entry.settle(Outcome::Dropped(reason));
-            return None;
-        }
-        let Some(slot) = self.shared.budget.admit() else {
-            entry.settle(Outcome::Dropped(DropReason::QueueFull));
-            return None;
+        let admitted = match never {
+            Some(reason) => Err(reason),
+            None => self.admit(&entry, draw),
         };
-        let head = PackedHead::pack(head, client, mirror.changes.clone());
-        let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole()));
+        let Admitted { slot, turn, delay } = match admitted {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                entry.settle(Outcome::Dropped(reason));
+                return None;
+            }
+        };
+        let policy = mirror.enforced.as_ref().map(|enforced| Arc::clone(&enforced.policy));
+        let body = admission::body_of_copy(head.body, policy.as_deref());
+        let head = PackedHead::pack(&RequestHead { body, ..*head }, client);
+        let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole(), policy));
         let feed = Feed::new(&pipe);
-        let job = Job { head, source: Source::new(pipe), slot, entry };
+        let job = Job { head, source: Source::new(pipe), slot, turn, delay, entry };
         match self.worker_of(draw).try_send(job) {
             Ok(()) => Some(feed),
             Err(TrySendError::Full(job)) => {
@@ -158,7 +196,7 @@ impl Plane {
         client: SocketAddr,
         marker: &HeaderName,
     ) -> Option<http::Request<()>> {
-        PackedHead::pack(head, client, mirror.changes.clone()).to_request(marker, ()).ok()
+        PackedHead::pack(head, client).to_request(Rewriting::of(mirror, marker), ()).ok()
     }
 
     /// What the plane holds at this moment.
@@ -189,25 +227,12 @@ impl Plane {
         let index = usize::try_from((draw >> 32) % workers).unwrap_or(0);
         &self.workers[index]
     }
+}
 
-    fn uncopyable(&self, head: &RequestHead<'_>) -> Option<DropReason> {
-        if head.header(self.shared.marker.as_str()).is_some() {
-            Some(DropReason::Marked)
-        } else if head.method == "CONNECT" || head.header("upgrade").is_some() {
-            Some(DropReason::Upgrade)
-        } else {
-            None
-        }
-    }
-
-    fn unavailable(&self, mirror: &Mirror) -> Option<DropReason> {
-        if self.shared.stopping.load(Ordering::Relaxed) {
-            Some(DropReason::Draining)
-        } else if mirror.cluster.endpoints.is_empty() {
-            Some(DropReason::NoEndpoint)
-        } else {
-            None
-        }
+impl Shared {
+    /// Nanoseconds on the clock by which rates are kept.
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

@@ -100,6 +100,12 @@ impl<'a> Slice<'a> {
         &self.chunk[self.start..self.end]
     }
 
+    /// Its first bytes, `len` at most.
+    #[must_use]
+    pub fn first(&self, len: usize) -> Self {
+        Self { end: self.end.min(self.start.saturating_add(len)), ..*self }
+    }
+
     /// Keeps the piece alive by a reference count on the whole chunk.
     pub fn share(&self) -> Bytes {
         self.chunk.slice(self.start..self.end)

@@ -4,6 +4,7 @@
 mod heart;
 mod readings;
 mod rules;
+mod steering;
 mod window;
 mod workers;
 
@@ -47,6 +48,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
 
     let recorder = Arc::new(Recorder::default());
     let plane = Plane::start(&config.shadow, recorder.clone()).context("start the shadow plane")?;
+    plane.enforce(&compiled.snapshot);
     let node = Arc::new(Node {
         snapshot: ArcSwap::from_pointee(compiled.snapshot),
         plane: Arc::clone(&plane),
@@ -70,6 +72,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     let workers = Workers::start(worker_count(&config), &node)?;
     let heart = Heart::start(enrolled.clone(), workers.silence()).context("start the heartbeat")?;
 
+    let steering = tokio::spawn(steering::steer(Arc::clone(&plane)));
     let agent = config.clone();
     let keeper =
         Keeper { source, accounts, node: &node, enrolled: &enrolled, agent, published: &configuration };
@@ -92,6 +95,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
         cut = drain(&config, workers, plane, &enrolled) => tracing::info!(connections_cut = cut, "umbra has stopped"),
         () = told_again => tracing::warn!("told to stop again: umbra stops at once, open connections are cut"),
     }
+    steering.abort();
     drop(heart);
     withdraw(&enrolled);
     window.close();

@@ -142,6 +142,7 @@ impl Keeper<'_> {
         if compiled.resources.agent.unwrap_or_default() != self.agent {
             tracing::warn!("AgentConfig has changed; that part takes effect when the agent is started again");
         }
+        self.node.plane.enforce(&compiled.snapshot);
         self.node.snapshot.store(Arc::new(compiled.snapshot));
         self.published.accepted(compiled.sources, &compiled.report);
         // A namespace whose map cannot be written goes on with the endpoints it had; the relay asks the new rules.

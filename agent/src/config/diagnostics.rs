@@ -95,6 +95,10 @@ codes! {
     SecretsExposed = ("UMB0224", Warning),
     /// Requests that write are copied to a host outside of the mesh.
     ExternalWrites = ("UMB0225", Warning),
+    /// A target of a ShadowPolicy, or a rule of it, that does not exist.
+    UnknownTarget = ("UMB0240", Warning),
+    /// A part of a ShadowPolicy that an equally specific one overrules.
+    Overruled = ("UMB0241", Warning),
     /// A document of a kind that says nothing about mirroring.
     Skipped = ("UMB0210", Warning),
 }

@@ -173,6 +173,20 @@ impl Code {
                 "hosts: [no-such-service]",
                 "declare the host in a ServiceEntry or Service, or remove it.",
             ),
+            Self::UnknownTarget => text(
+                "a ShadowPolicy names something that does not exist",
+                "It holds for nothing there: copies would go out without its redaction and limits. A policy holds for objects\n\
+                 of its own namespace; sectionName is the name of one rule, or its index where it has none.",
+                "targetRefs: [{kind: VirtualService, name: my-ap}]",
+                "correct the name; the hint says which one is near.",
+            ),
+            Self::Overruled => text(
+                "a part of a ShadowPolicy has no effect, since another policy says it already",
+                "For each part the most specific policy wins: of the rule, of its route, of the namespace. Among equally\n\
+                 specific ones the older wins, then the first by name.",
+                "two policies with targetRefs: [{kind: Namespace, name: default}] and a timeout each",
+                "make one policy of both, or attach one of them more specifically.",
+            ),
             Self::Skipped => text(
                 "a document of a kind that says nothing about mirroring",
                 "It is left unread. Files that hold Deployments beside rules can be used as they are.",

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    DropReason, FailReason, MirrorKey, Outcome,
+    DropReason, FailReason, MirrorKey, Outcome, Since, Standing,
     trouble::{Last, Trouble},
 };
 
@@ -22,6 +22,7 @@ pub struct Account {
     /// By hand. It stays with the account, so over reloads.
     paused: AtomicBool,
     last: Last,
+    pub standing: Standing,
     offered: AtomicU64,
     sampled_out: AtomicU64,
     completed: AtomicU64,
@@ -35,6 +36,7 @@ impl Account {
             key: Arc::new(key),
             paused: AtomicBool::new(false),
             last: Last::default(),
+            standing: Standing::default(),
             offered: AtomicU64::new(0),
             sampled_out: AtomicU64::new(0),
             completed: AtomicU64::new(0),
@@ -154,6 +156,8 @@ impl Drop for Ticket {
 pub struct Accounts {
     // Taken when a configuration is compiled and when metrics are read, never on the request path.
     by_mirror: Mutex<BTreeMap<MirrorKey, Arc<Account>>>,
+    /// Of each ShadowPolicy, by `namespace/name`.
+    since: Mutex<BTreeMap<String, Arc<Since>>>,
 }
 
 impl Accounts {
@@ -161,6 +165,12 @@ impl Accounts {
     pub fn account(&self, key: &MirrorKey) -> Arc<Account> {
         let mut accounts = self.by_mirror.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(accounts.entry(key.clone()).or_insert_with(|| Arc::new(Account::new(key.clone()))))
+    }
+
+    /// Since when a ShadowPolicy is in force; the same one for the same name while anyone refers to it.
+    pub fn since(&self, policy: &str) -> Arc<Since> {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(since.entry(policy.to_owned()).or_default())
     }
 
     /// Every account in the order of its key.
@@ -173,6 +183,9 @@ impl Accounts {
     pub fn forget_unused(&self) {
         let mut accounts = self.by_mirror.lock().unwrap_or_else(PoisonError::into_inner);
         accounts.retain(|_, account| Arc::strong_count(account) > 1 || account.is_paused());
+        drop(accounts);
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.retain(|_, since| Arc::strong_count(since) > 1);
     }
 }
 

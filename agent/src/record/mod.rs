@@ -3,11 +3,15 @@
 //! offered = completed + failed{reason} + dropped{reason} + sampled_out + in_flight, at every moment.
 
 mod account;
+mod kinds;
+mod standing;
 mod trouble;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub use account::{Account, Accounts, Balance, Ticket};
+pub use kinds::{Covered, Kinds};
+pub use standing::{Bucket, Pace, Since, Standing, Turn};
 pub use trouble::Trouble;
 
 /// One primary request, from the first byte of its head to the last byte of its response.

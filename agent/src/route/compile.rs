@@ -12,6 +12,7 @@ use super::{
     gateway::Attachments,
     guests,
     hosts::ServiceHost,
+    policies::Policies,
     ports::{Owner, PortRules},
     precedence::Precedence,
     rules::Compiler,
@@ -46,6 +47,7 @@ pub(super) fn compile(
     let precedence = Precedence::new(&virtual_services, &mut findings);
     let attachments = Attachments::new(resources, &registry, &mut findings);
     let clusters = Clusters::new(&registry, Subsets::new(&resources.destination_rules));
+    let policies = Policies::new(resources, accounts, &mut findings);
     let grants = &resources.reference_grants;
     let compiler = Compiler {
         clusters,
@@ -53,6 +55,7 @@ pub(super) fn compile(
         sources_known: !sources.is_empty(),
         grants,
         exposure: Exposure::default(),
+        policies,
     };
     let mut tables = Tables::new(&virtual_services, accounts, compiler);
 
@@ -90,7 +93,8 @@ pub(super) fn compile(
     tables.report_idle(&registry);
     let Compiler { exposure, findings, .. } = &mut tables.compiler;
     exposure.report_loops(findings);
-    let snapshot = index(ports, keep);
+    let markers = tables.compiler.policies.markers();
+    let snapshot = Snapshot { markers, ..index(ports, keep) };
     if snapshot.captured_ports().is_empty() && !tables.compiler.findings.has_errors() {
         let any = resources.virtual_services.first().map(|vs| vs.meta.name.at.clone());
         let any = any.or_else(|| resources.http_routes.first().map(|route| route.meta.name.at.clone()));

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::{
-    CapturedPort,
+    CapturedPort, Policy,
     clusters::Place,
     findings::{Findings, Site},
     matcher::{Block, Field},
@@ -100,7 +100,8 @@ impl<'a> Compiler<'a, '_> {
             let of_all = |primary: &super::mirrors::Primary<'_>| {
                 primary.headers.iter().any(|step| step.remove.contains(name))
             };
-            meaning.primaries.iter().all(of_all)
+            let by_policy = meaning.policy.as_ref().is_some_and(|policy| !policy.lets_pass(name));
+            by_policy || meaning.primaries.iter().all(of_all)
         };
         let kept: Vec<_> = [("Authorization", &AUTHORIZATION), ("Cookie", &COOKIE)]
             .into_iter()
@@ -111,7 +112,8 @@ impl<'a> Compiler<'a, '_> {
             let hint = "redact them by a ShadowPolicy, or declare the host MESH_INTERNAL";
             self.findings.add(Code::SecretsExposed, &mirror.at, site, what, hint.to_owned());
         }
-        if blocks.iter().any(|block| lets_writes_pass(block)) {
+        let policy = meaning.policy.as_deref();
+        if blocks.iter().any(|block| lets_writes_pass(block, policy)) {
             let what = format!("requests that write are copied to `{host}`, outside of the mesh");
             let hint = "match `method` GET, or name the methods to copy in a ShadowPolicy";
             self.findings.add(Code::ExternalWrites, &mirror.at, site, what, hint.to_owned());
@@ -119,9 +121,12 @@ impl<'a> Compiler<'a, '_> {
     }
 }
 
-fn lets_writes_pass(block: &Block) -> bool {
+fn lets_writes_pass(block: &Block, policy: Option<&Policy>) -> bool {
     let conditions = || block.fields.iter().filter(|condition| matches!(condition.field, Field::Method));
-    let passes = |method: &&str| conditions().all(|c| c.text.holds(method.as_bytes()) != c.without);
+    let passes = |method: &&str| {
+        conditions().all(|c| c.text.holds(method.as_bytes()) != c.without)
+            && policy.is_none_or(|policy| policy.allows(method))
+    };
     WRITES.iter().any(passes)
 }
 

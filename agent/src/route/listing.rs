@@ -78,7 +78,7 @@ impl Snapshot {
     pub fn services(&self) -> Vec<ServiceRules<'_>> {
         // By place in memory first: there are many endpoints and few services, and comparing names is slow.
         let mut places = HashMap::new();
-        for owner in self.ports().flat_map(|(_, rules)| rules.owners()) {
+        for owner in self.ports().flat_map(|(_, rules)| rules.services()) {
             for (port, ruling) in &owner.rulings {
                 let new = || ServiceRules { service: &owner.service, port: *port, endpoints: 0, ruling };
                 let place = (Arc::as_ptr(&owner.service), Arc::as_ptr(ruling), *port);
@@ -95,14 +95,21 @@ impl Snapshot {
         services
     }
 
-    /// Every mirror in force, in no order; several may share an account.
+    /// Every mirror that can get a copy, each account once, in no order.
     pub fn mirrors(&self) -> Vec<&Arc<Mirror>> {
-        let (mut seen, mut mirrors) = (HashSet::new(), Vec::new());
-        let owners = self.ports().flat_map(|(_, rules)| rules.owners());
-        for table in owners.flat_map(|owner| &owner.rulings).flat_map(|(_, ruling)| &ruling.0) {
-            if seen.insert(Arc::as_ptr(table)) {
-                let ways = table.blocks.iter().flat_map(|entry| &entry.ways.destinations);
-                mirrors.extend(ways.flat_map(|(_, rule)| &rule.mirrors));
+        // Many ports share their tables, many ways their rules.
+        let (mut tables, mut rules, mut accounts) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let mut mirrors = Vec::new();
+        let rulings = self.ports().flat_map(|(_, rules)| rules.services()).flat_map(|owner| &owner.rulings);
+        for table in rulings.flat_map(|(_, ruling)| ruling.all()) {
+            if !tables.insert(Arc::as_ptr(table)) {
+                continue;
+            }
+            for (_, rule) in table.blocks.iter().flat_map(|entry| &entry.ways.destinations) {
+                if rules.insert(Arc::as_ptr(rule)) {
+                    let new = rule.mirrors.iter().filter(|it| accounts.insert(Arc::as_ptr(&it.account)));
+                    mirrors.extend(new);
+                }
             }
         }
         mirrors
@@ -113,7 +120,9 @@ impl<'s> ServiceRules<'s> {
     /// Those that exist for this port, in the order in which they are tried.
     pub fn rules(&self) -> impl Iterator<Item = RuleRow<'s>> + use<'s> {
         let (service, port, endpoints) = (self.service, self.port, self.endpoints);
-        self.ruling.0.iter().flat_map(move |table| {
+        // Clients of several namespaces may share a table.
+        let mut seen = HashSet::new();
+        self.ruling.all().filter(move |table| seen.insert(Arc::as_ptr(table))).flat_map(move |table| {
             let rules = table.blocks.chunk_by(|one, next| one.id.rule == next.id.rule);
             rules.map(move |blocks| row(service, port, endpoints, table, blocks))
         })

@@ -1,7 +1,9 @@
 //! What a rule mirrors, what keeps it from mirroring, and where its requests go.
 
+use std::{sync::Arc, time::Duration};
+
 use super::{
-    Action, Destination, Unmirrored,
+    Action, Destination, Policy, Unmirrored,
     alter::{self, Rewritten},
     changes::HeaderChanges,
     clusters::Place,
@@ -26,6 +28,9 @@ pub(super) struct Meaning<'a> {
     pub(super) rewritten: Option<Rewritten>,
     pub(super) cors: Option<Cors>,
     pub(super) unmirrored: Option<Unmirrored>,
+    /// The rule's own; zero means none, as in Istio.
+    pub(super) timeout: Option<Duration>,
+    pub(super) policy: Option<Arc<Policy>>,
 }
 
 /// A mirror that can get copies.
@@ -80,7 +85,9 @@ impl<'a> Compiler<'a, '_> {
             let found = place.zip(self.share(&Written::of_policy(policy), &site));
             mirrors.extend(found.map(|found| Mirrored::new(found, &destination.at)));
         }
-        let mut meaning = Meaning { mirrors, ..Meaning::default() };
+        let timeout =
+            route.timeout.as_ref().map(|timeout| timeout.value).filter(|timeout| !timeout.is_zero());
+        let mut meaning = Meaning { mirrors, timeout, ..Meaning::default() };
         meaning.action = match (&route.redirect, &route.direct_response) {
             (Some(_), _) => Action::Redirect,
             (None, Some(_)) => Action::DirectResponse,

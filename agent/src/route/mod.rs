@@ -6,6 +6,7 @@
 //! DestinationRule ────────▶ subsets ────┼─▶ tables ─▶ rules ────┤                          ├─▶ table ─▶ ports ─▶ Snapshot
 //! VirtualService ─▶ delegates ─▶ precedence    └─▶ idle         └─▶ mirrors ─▶ open ─▶ ways ┘
 //! HTTPRoute, GRPCRoute ───▶ gateway ────┘                            alter ─▶ changes ─▲
+//! ShadowPolicy ───────────▶ policies ─────────────────────────────────────────▶ policy ┘
 //! ```
 
 mod alter;
@@ -25,6 +26,8 @@ mod listing;
 mod matcher;
 mod mirrors;
 mod open;
+mod policies;
+mod policy;
 mod ports;
 mod precedence;
 mod re2;
@@ -45,10 +48,17 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
+
+use http::HeaderName;
 
 pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};
 pub use listing::{Mirroring, RuleRow, ServiceRules};
+pub use policy::{
+    Adaptive, BodyLimit, CopyFaults, Coverage, Enforced, HostChange, Marker, OnExceed, Policy, Redact,
+    Sampling, StickyKey, Ttl,
+};
 pub use ports::{Owner, PortRules};
 pub use share::Share;
 pub use source::Source;
@@ -66,6 +76,7 @@ pub struct Snapshot {
     exact: HashMap<(IpAddr, u16), Arc<PortRules>>,
     /// Endpoints at `0.0.0.0` or `::`, which stand for every local address.
     any: HashMap<u16, Arc<PortRules>>,
+    markers: Vec<HeaderName>,
 }
 
 /// One rule of the winning VirtualService or route, as it holds for requests that took one of its ways.
@@ -125,6 +136,10 @@ pub struct Mirror {
     pub cluster: Arc<Cluster>,
     /// What a copy's head differs by from the request's.
     pub changes: Option<Arc<Changes>>,
+    /// The rule's own `timeout`; a policy's comes before it, AgentConfig's after it.
+    pub timeout: Option<Duration>,
+    /// What ShadowPolicies say of it.
+    pub enforced: Option<Enforced>,
 }
 
 /// The endpoints a destination (host, subset, port) resolves to.
@@ -231,6 +246,11 @@ impl Snapshot {
         let mut ports: Vec<_> = self.ports().map(|(port, _)| port).collect();
         ports.sort_unstable();
         ports
+    }
+
+    /// The markers of all ShadowPolicies: another agent's copies may carry one that no mirror here has.
+    pub fn markers(&self) -> &[HeaderName] {
+        &self.markers
     }
 
     /// Every captured port with its rules, in no order.

@@ -140,7 +140,7 @@ impl Ruling {
         self.all().flat_map(|table| &table.blocks).flat_map(move |entry| entry.ways.of_others(host))
     }
 
-    fn all(&self) -> impl Iterator<Item = &Arc<Table>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Table>> {
         let others =
             self.others.iter().flat_map(|others| others.named.values().flatten().chain(&others.rest));
         self.tables.iter().chain(others)

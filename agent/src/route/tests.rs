@@ -12,6 +12,7 @@ mod hosts;
 mod inbound;
 mod matching;
 mod mirrors;
+mod policies;
 mod property;
 mod reports;
 mod routes;

@@ -16,17 +16,13 @@ use tokio::{
     runtime::Builder,
     sync::{mpsc, watch},
     task::{LocalSet, spawn_local},
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 
-use super::{
-    body::{CopyBody, Source},
-    budget::Slot,
-    entry::Job,
-};
+use super::{body::CopyBody, budget::Slot, due::Due, entry::Job, rewrite::Rewriting};
 use crate::{
-    record::{DropReason, FailReason, Outcome},
+    record::{DropReason, Outcome},
     upstream::{Balancer, Limits, Pool, SendError, UpstreamError},
 };
 
@@ -116,34 +112,32 @@ impl Worker {
     }
 
     async fn outcome(&self, job: &mut Job) -> Outcome {
-        let Ok(request) = job.head.to_request(&self.settings.marker, job.source.body()) else {
+        let rewriting = Rewriting::of(&job.entry.mirror, &self.settings.marker);
+        let Ok(request) = job.head.to_request(rewriting, job.source.body()) else {
             return Outcome::Dropped(DropReason::Unsendable);
         };
         let Some(endpoint) = self.balancer.borrow_mut().pick(&job.entry.mirror.cluster) else {
             return Outcome::Dropped(DropReason::NoEndpoint);
         };
         job.entry.endpoint = Some(endpoint);
-        let exchange = self.exchange(endpoint, request, &job.slot);
+        let due = Due::new(job, self.settings.timeout);
+        let exchange = async {
+            if let Some(moment) = due.not_before {
+                sleep_until(moment).await;
+            }
+            let outcome = self.exchange(endpoint, request, &job.slot).await?;
+            job.entry.mirror.account.standing.answered(due.waited());
+            Ok(outcome)
+        };
         tokio::select! {
             // In this order: stopping a copy also breaks its exchange, and must not count as the shadow's failure.
             biased;
-            outcome = self.overdue(&job.source) => outcome,
-            outcome = exchange => outcome.unwrap_or_else(|error| {
+            outcome = due.overdue(&job.source) => outcome,
+            outcome = exchange => outcome.unwrap_or_else(|error: UpstreamError| {
                 tracing::debug!(mirror = %job.entry.mirror.account.key.mirror, %error, "copy failed");
                 job.entry.why = Some(error.to_string());
                 Outcome::Failed(error.reason())
             }),
-        }
-    }
-
-    /// While its body streams a copy lives as long as the primary request, within its budget; then its time runs.
-    async fn overdue(&self, source: &Source) -> Outcome {
-        match source.ended().await {
-            Ok(()) => {
-                sleep(self.settings.timeout).await;
-                Outcome::Failed(FailReason::Timeout)
-            }
-            Err(reason) => Outcome::Dropped(reason),
         }
     }
 

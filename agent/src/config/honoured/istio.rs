@@ -30,10 +30,7 @@ pub(super) const VIRTUAL_SERVICE: Rows = &[
     ("spec.http.corsPolicy.allowOrigins.{exact,prefix,regex}", HONOURED),
     ("spec.http.corsPolicy.{allowOrigin,allowMethods,allowHeaders,unmatchedPreflights}", HONOURED),
     ("spec.http.corsPolicy.{exposeHeaders,maxAge,allowCredentials}", ANSWERS),
-    (
-        "spec.http.timeout",
-        "the primary's is left as it is, a copy has that of AgentConfig's spec.shadow.timeout",
-    ),
+    ("spec.http.timeout", HONOURED),
     ("spec.http.retries", "nothing is retried, neither the primary nor a copy"),
 ];
 

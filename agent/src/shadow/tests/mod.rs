@@ -7,6 +7,7 @@ mod hostile;
 mod lifecycle;
 mod limits;
 mod pauses;
+mod policies;
 mod shadows;
 
 use std::{
@@ -105,7 +106,14 @@ impl Scene {
             balanced: AtomicBool::new(true),
         });
         let cluster = Arc::new(Cluster { name: "outbound|80|v2|my-app".into(), endpoints });
-        let mirror = Arc::new(Mirror { account, share: Share(1_000_000), cluster, changes: None });
+        let mirror = Arc::new(Mirror {
+            account,
+            share: Share(1_000_000),
+            cluster,
+            changes: None,
+            timeout: None,
+            enforced: None,
+        });
         let plane = Plane::start(&config, Arc::<Seen>::clone(&seen)).unwrap();
         Self { plane, mirror, seen, outcomes: Mutex::new(outcomes), offers: AtomicU64::new(0), config }
     }
@@ -113,7 +121,14 @@ impl Scene {
     /// A second mirror of the same rule, with a share of its own; its account is the caller's to check.
     fn mirror_of(&self, share: Share) -> Arc<Mirror> {
         let account = Arc::new(Account::new((*self.mirror.account.key).clone()));
-        Arc::new(Mirror { account, share, cluster: Arc::clone(&self.mirror.cluster), changes: None })
+        Arc::new(Mirror {
+            account,
+            share,
+            cluster: Arc::clone(&self.mirror.cluster),
+            changes: None,
+            timeout: None,
+            enforced: None,
+        })
     }
 
     fn offer(&self, method: &str, target: &str, fields: Fields<'_>, body: BodyLength) -> Option<Feed> {

@@ -195,6 +195,9 @@ impl Plane {
             Some(DropReason::Marked)
         } else if head.method == "CONNECT" || head.header("upgrade").is_some() {
             Some(DropReason::Upgrade)
+        } else if is_grpc(head) {
+            // Shadows are spoken to in HTTP/1.1, which no gRPC server reads.
+            Some(DropReason::Unsendable)
         } else {
             None
         }
@@ -209,6 +212,12 @@ impl Plane {
             None
         }
     }
+}
+
+/// `application/grpc`, `application/grpc+proto` and their like; gRPC-Web is at home on HTTP/1.1.
+fn is_grpc(head: &RequestHead<'_>) -> bool {
+    let rest = head.header("content-type").and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    matches!(rest, Some([] | [b'+' | b';', ..]))
 }
 
 impl Drop for Plane {

@@ -23,11 +23,12 @@ pub enum BodyLength {
     Streamed,
 }
 
-/// A request's head. `headers` are in wire order with their wire spelling, `Host` among them.
+/// A request's head. `headers` are in wire order with their wire spelling, `Host` among them: on HTTP/2, where it is
+/// called `:authority`, it stands first, and a cookie is one field.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
     pub method: &'a str,
-    /// As sent: origin form (`/a?b`), absolute form, authority form (CONNECT) or `*`.
+    /// As sent: origin form (`/a?b`, always on HTTP/2), absolute form, authority form (CONNECT) or `*`.
     pub target: &'a str,
     pub version: Version,
     pub headers: &'a [Header<'a>],

@@ -48,6 +48,8 @@ pub trait Observer: Send + Sync {
     fn connection(&self, protocol: &'static str);
     /// A connection is relayed on without being read further.
     fn unread(&self, reason: &'static str);
+    /// A request is relayed on without being read, or read to its end, while others of its connection are.
+    fn unread_request(&self, reason: &'static str);
     fn exchange(&self, exchange: &Exchange);
     fn shadow(&self, outcome: &ShadowOutcome);
 }
@@ -154,7 +156,7 @@ reasons! {
         Marked = "marked",
         /// CONNECT, or a request to change the protocol.
         Upgrade = "upgrade",
-        /// The request's head cannot be sent by an HTTP client as it stands.
+        /// The request's head cannot be sent by an HTTP client as it stands, or is gRPC's, which HTTP/1.1 cannot carry.
         Unsendable = "unsendable",
         /// The agent is stopping.
         Draining = "draining",

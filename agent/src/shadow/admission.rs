@@ -55,9 +55,18 @@ pub(super) fn never(marked: bool, mirror: &Mirror, head: &RequestHead<'_>) -> Op
         Some(DropReason::Marked)
     } else if head.method == "CONNECT" || head.header("upgrade").is_some() {
         Some(DropReason::Upgrade)
+    } else if is_grpc(head) {
+        // Shadows are spoken to in HTTP/1.1, which no gRPC server reads.
+        Some(DropReason::Unsendable)
     } else {
         refused(&mirror.enforced.as_ref()?.policy, head)
     }
+}
+
+/// `application/grpc`, `application/grpc+proto` and their like; gRPC-Web is at home on HTTP/1.1.
+fn is_grpc(head: &RequestHead<'_>) -> bool {
+    let rest = head.header("content-type").and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    matches!(rest, Some([] | [b'+' | b';', ..]))
 }
 
 fn refused(policy: &Policy, head: &RequestHead<'_>) -> Option<DropReason> {

@@ -18,7 +18,7 @@ use super::{
     trace,
 };
 use crate::{
-    message::{BodyLength, RequestHead},
+    message::{BodyLength, RequestHead, Version},
     route::Original,
 };
 
@@ -56,7 +56,10 @@ impl PackedHead {
         };
         let opening = [head.method, path, authority].map(str::as_bytes);
         let parts = || {
-            let fields = head.headers.iter().flat_map(|field| [field.name.as_bytes(), field.value]);
+            // TE is of one hop; HTTP/2 merely lists it among the fields of the message (RFC 9113 §8.2.2).
+            let is_sent = |name: &str| head.version != Version::Http2 || name != "te";
+            let fields = head.headers.iter().filter(move |field| is_sent(field.name));
+            let fields = fields.flat_map(|field| [field.name.as_bytes(), field.value]);
             opening.into_iter().chain(fields)
         };
         let mut text = BytesMut::with_capacity(parts().map(|part| LENGTH + part.len()).sum());

@@ -91,6 +91,22 @@ fn framing_follows_the_body_and_stays_in_its_place() {
 }
 
 #[test]
+fn a_request_of_http2_becomes_one_of_http1() {
+    let fields = [("host", "shop"), ("cookie", "a=1; b=2"), ("te", "trailers"), ("x-one", "1")];
+    let headers = fields.map(|(name, value)| Header { name, value: value.as_bytes() });
+    let (version, body) = (Version::Http2, BodyLength::Streamed);
+    let head = RequestHead { method: "POST", target: "/x?y", version, headers: &headers, body };
+    let copy = to_request(&head, None, None).unwrap();
+    assert_eq!(copy.uri(), "/x?y");
+    let fields: Vec<_> =
+        copy.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+    assert_eq!(
+        fields,
+        ["host: shop", "cookie: a=1; b=2", "x-one: 1", "transfer-encoding: chunked", "x-mark: 1"]
+    );
+}
+
+#[test]
 fn what_no_client_may_send_is_refused() {
     let none = BodyLength::None;
     let refused = |target, fields: &[(&str, &str)]| copy(target, fields, none).is_err();

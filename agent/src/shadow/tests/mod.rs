@@ -70,6 +70,7 @@ impl Seen {
 impl Observer for Seen {
     fn connection(&self, _: &'static str) {}
     fn unread(&self, _: &'static str) {}
+    fn unread_request(&self, _: &'static str) {}
     fn exchange(&self, _: &Exchange) {}
 
     fn shadow(&self, outcome: &ShadowOutcome) {

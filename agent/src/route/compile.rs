@@ -77,9 +77,10 @@ pub(super) fn compile(
         }
     }
     tables.report_idle(&registry);
-    let Compiler { exposure, findings, .. } = &mut tables.compiler;
+    let Compiler { exposure, findings, clusters, .. } = &mut tables.compiler;
     exposure.report_loops(findings);
-    let snapshot = index(ports, keep);
+    let mut snapshot = index(ports, keep);
+    snapshot.clusters = clusters.all();
     if snapshot.captured_ports().is_empty() && !tables.compiler.findings.has_errors() {
         let any = resources.virtual_services.first().map(|vs| vs.meta.name.at.clone());
         let any = any.or_else(|| resources.http_routes.first().map(|route| route.meta.name.at.clone()));

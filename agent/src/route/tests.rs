@@ -11,3 +11,4 @@ mod mirrors;
 mod property;
 mod reports;
 mod routes;
+mod settings;

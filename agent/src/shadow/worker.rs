@@ -2,10 +2,9 @@
 //! shadow holds up nobody but itself.
 
 use std::{
-    cell::RefCell,
     io,
-    net::SocketAddr,
     rc::Rc,
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -27,7 +26,7 @@ use super::{
 };
 use crate::{
     record::{DropReason, FailReason, Outcome},
-    upstream::{Balancer, Limits, Pool, SendError, UpstreamError},
+    upstream::{Client, Pool, SendError, Sign, Turn, UpstreamError, Upstreams},
 };
 
 /// How often unused connections are looked through.
@@ -35,7 +34,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub(super) limits: Limits,
     pub(super) marker: HeaderName,
     /// From the end of the primary request to the end of the shadow's response.
     pub(super) timeout: Duration,
@@ -46,22 +44,21 @@ pub(super) struct Settings {
 
 struct Worker {
     settings: Settings,
-    pool: Pool<CopyBody>,
-    balancer: RefCell<Balancer>,
+    client: Client<CopyBody>,
 }
 
 /// Starts a worker. Its thread returns how many copies it left undone when it was told to stop.
 pub(super) fn start(
     index: usize,
     settings: Settings,
+    upstreams: Arc<Upstreams>,
     stop: watch::Receiver<Option<Instant>>,
 ) -> io::Result<(mpsc::Sender<Job>, JoinHandle<usize>)> {
     let (jobs_tx, jobs_rx) = mpsc::channel(settings.capacity);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let thread = thread::Builder::new().name(format!("shadow-{index}")).spawn(move || {
         be_nice(settings.nice);
-        let pool = Pool::new(settings.limits);
-        let worker = Worker { settings, pool, balancer: RefCell::default() };
+        let worker = Worker { settings, client: Client::new(upstreams, index) };
         runtime.block_on(worker.run(jobs_rx, stop))
     })?;
     Ok((jobs_tx, thread))
@@ -90,7 +87,7 @@ impl Worker {
                         Some(job) => drop(spawn_local(copies.track_future(Rc::clone(&worker).copy(job)))),
                         None => break,
                     },
-                    _ = sweep.tick() => worker.sweep(),
+                    _ = sweep.tick() => worker.client.sweep(),
                     // What was accepted before is still received, then None.
                     _ = stop.changed() => jobs.close(),
                 }
@@ -105,11 +102,6 @@ impl Worker {
         copies.len()
     }
 
-    fn sweep(&self) {
-        self.pool.sweep();
-        self.balancer.borrow_mut().sweep();
-    }
-
     async fn copy(self: Rc<Self>, mut job: Job) {
         let outcome = self.outcome(&mut job).await;
         job.settle(outcome);
@@ -119,19 +111,41 @@ impl Worker {
         let Ok(request) = job.head.to_request(&self.settings.marker, job.source.body()) else {
             return Outcome::Dropped(DropReason::Unsendable);
         };
-        let Some(endpoint) = self.balancer.borrow_mut().pick(&job.entry.mirror.cluster) else {
-            return Outcome::Dropped(DropReason::NoEndpoint);
+        let cluster = &job.entry.mirror.cluster;
+        let pool = self.client.pool(cluster);
+        let picked = tokio::select! {
+            biased;
+            picked = pool.turn(cluster) => picked,
+            outcome = self.overdue(&job.source) => return outcome,
         };
-        job.entry.endpoint = Some(endpoint);
-        let exchange = self.exchange(endpoint, request, &job.slot);
+        let turn = match picked {
+            Ok(turn) => turn,
+            Err(why) => return why.outcome(),
+        };
+        job.entry.endpoint = Some(turn.address);
+        let exchange = Self::exchange(&pool, &turn, request, &job.slot);
         tokio::select! {
             // In this order: stopping a copy also breaks its exchange, and must not count as the shadow's failure.
             biased;
-            outcome = self.overdue(&job.source) => outcome,
-            outcome = exchange => outcome.unwrap_or_else(|error| {
-                tracing::debug!(mirror = %job.entry.mirror.account.key.mirror, %error, "copy failed");
-                Outcome::Failed(error.reason())
-            }),
+            outcome = self.overdue(&job.source) => {
+                if let Outcome::Failed(_) = outcome {
+                    turn.report(Sign::TimedOut);
+                }
+                outcome
+            }
+            answer = exchange => answer.map_or_else(
+                |error| {
+                    tracing::debug!(mirror = %job.entry.mirror.account.key.mirror, %error, "copy failed");
+                    if let Some(sign) = error.sign() {
+                        turn.report(sign);
+                    }
+                    error.outcome()
+                },
+                |status| {
+                    turn.report(Sign::Status(status));
+                    Outcome::Completed { status }
+                },
+            ),
         }
     }
 
@@ -146,14 +160,15 @@ impl Worker {
         }
     }
 
+    /// The status of the answer, once that was read to its end.
     async fn exchange(
-        &self,
-        endpoint: SocketAddr,
+        pool: &Pool<CopyBody>,
+        turn: &Turn,
         mut request: Request<CopyBody>,
         slot: &Slot,
-    ) -> Result<Outcome, UpstreamError> {
+    ) -> Result<u16, UpstreamError> {
         loop {
-            let mut lease = self.pool.lease(endpoint).await?;
+            let mut lease = pool.lease(turn.address).await?;
             let _sending = slot.sending();
             let response = match lease.send(request).await {
                 Ok(response) => response,
@@ -175,7 +190,7 @@ impl Worker {
             if reusable {
                 lease.keep();
             }
-            return Ok(Outcome::Completed { status: status.as_u16() });
+            return Ok(status.as_u16());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `GET /api/v1/endpoints`: where requests are taken from, and where copies go.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::{RawQuery, State},
@@ -13,7 +13,7 @@ use super::{
     page::{self, Wanted},
     problem::Problem,
 };
-use crate::route::Snapshot;
+use crate::route::{Endpoint, Snapshot};
 
 /// One endpoint in one use, with stable names.
 #[derive(Debug, Serialize)]
@@ -67,7 +67,7 @@ fn captured(rules: &Snapshot) -> impl Iterator<Item = (Key, Make<'_>)> {
 }
 
 fn shadows(rules: &Snapshot) -> impl Iterator<Item = (Key, Make<'_>)> {
-    let clusters: BTreeMap<&str, &[SocketAddr]> = rules
+    let clusters: BTreeMap<&str, &[Endpoint]> = rules
         .mirrors()
         .into_iter()
         .map(|mirror| (mirror.cluster.name.as_str(), mirror.cluster.endpoints.as_slice()))

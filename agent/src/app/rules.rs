@@ -19,6 +19,7 @@ use crate::{
     record::Accounts,
     route::Snapshot,
     source::{Watch, files, watch},
+    upstream,
 };
 
 /// Where the configuration comes from.
@@ -54,6 +55,7 @@ impl Source {
     pub fn compile(&self, accounts: &Accounts) -> Compiled {
         let (resources, mut report, sources) = self.read();
         let snapshot = Snapshot::compile(&resources, accounts, &mut report);
+        upstream::check_files(snapshot.clusters(), &mut report);
         Compiled { resources, snapshot, report, sources }
     }
 }

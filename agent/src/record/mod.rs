@@ -106,6 +106,8 @@ reasons! {
     FailReason {
         /// No connection to the endpoint could be made.
         Connect = "connect",
+        /// The name of the endpoint does not resolve.
+        Dns = "dns",
         /// The shadow did not answer within the timeout.
         Timeout = "timeout",
         /// The shadow closed or reset the connection before its response ended.
@@ -142,7 +144,7 @@ reasons! {
         Paused = "paused",
         /// The ShadowPolicy's `ttl` is over.
         Expired = "expired",
-        /// The DestinationRule's `connectionPool` lets no further request wait for a connection.
+        /// The DestinationRule's `connectionPool` lets no further request wait for a connection, or have one.
         Pending = "pending",
         /// Every endpoint of the mirror's destination is ejected (`outlierDetection`).
         Ejected = "ejected",

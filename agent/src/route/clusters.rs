@@ -2,17 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::SocketAddr,
     sync::Arc,
 };
 
 use super::{
-    CapturedPort, Cluster, hosts,
-    services::{Endpoint, Registry, Service},
+    At, CapturedPort, Cluster,
+    findings::Findings,
+    hosts,
+    services::{Endpoint, Port, Registry, Service},
     subsets::{self, Subsets},
+    traffic::Policies,
     ways::Members,
 };
-use crate::config::{Code, Location, istio::Destination};
+use crate::config::{Code, Location, Report, istio::Destination};
 
 pub(super) struct Clusters<'a> {
     registry: &'a Registry<'a>,
@@ -27,6 +29,7 @@ pub(super) struct Place<'a> {
     pub(super) host: &'a str,
     pub(super) port: u16,
     pub(super) subset: Option<(&'a str, &'a BTreeMap<String, String>)>,
+    pub(super) policies: Policies<'a>,
 }
 
 /// Why a destination does not.
@@ -53,9 +56,10 @@ impl<'a> Clusters<'a> {
         listener: u16,
     ) -> Result<Place<'a>, Unresolved> {
         let service = self.service(destination, namespace)?;
+        let rules = self.subsets.rules(&service.host, service.namespace(), namespace);
+        let mut policies = Policies { host: subsets::policy(&rules), subset: None };
         let subset = destination.subset.as_ref().map(|name| {
-            let rules = self.subsets.rules(&service.host, service.namespace(), namespace);
-            let subset = subsets::named(&rules, &name.value).ok_or_else(|| {
+            let (subset, policy) = subsets::named(&rules, &name.value).ok_or_else(|| {
                 let known: BTreeSet<_> =
                     rules.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str()).collect();
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
@@ -73,36 +77,55 @@ impl<'a> Clusters<'a> {
                     }),
                 }
             })?;
+            policies.subset = policy;
             Ok((subset.name.as_str(), &subset.labels))
         });
         let subset = subset.transpose()?;
-        Ok(Place { host: &service.host, port: port(destination, service, listener)?, subset })
+        Ok(Place { host: &service.host, port: port(destination, service, listener)?, subset, policies })
     }
 
-    /// The cluster of a place, the same one every time.
-    pub(super) fn cluster(&mut self, place: Place<'a>) -> Arc<Cluster> {
+    /// The cluster of a place, the same one every time. What is wrong with its settings is told the first time.
+    pub(super) fn introduce(&mut self, place: Place<'a>, findings: &mut Findings<'_>) -> Arc<Cluster> {
         let registry = self.registry;
         let cluster = self.made.entry(place).or_insert_with(|| {
-            let Place { host, port, subset } = place;
+            let Place { host, port, subset, policies } = place;
             let name = format!("outbound|{port}|{}|{host}", subset.map_or("", |(name, _)| name));
+            let (service, port) = serving(registry, place);
             let mut seen = BTreeSet::new();
-            let endpoints = endpoints(registry, place).filter(|(endpoint, _)| endpoint.ready);
+            let endpoints = endpoints(registry, place).filter(|endpoint| endpoint.ready);
             let endpoints = endpoints
-                .map(|(_, socket)| socket)
-                // "Every local address" is where requests are captured, not a place to send them to.
-                .filter(|socket| !socket.ip().is_unspecified() && seen.insert(*socket))
+                .filter_map(|endpoint| endpoint.target(port))
+                .filter(|endpoint| match endpoint.at {
+                    // "Every local address" is where requests are captured, not a place to send them to.
+                    At::Address(socket) => !socket.ip().is_unspecified() && seen.insert(socket),
+                    At::Name { .. } => true,
+                })
                 .collect();
-            Arc::new(Cluster { name, endpoints })
+            let settings = policies.settings(service, port, findings);
+            Arc::new(Cluster { name, endpoints, settings })
         });
         Arc::clone(cluster)
+    }
+
+    /// The same for one that was introduced before.
+    pub(super) fn cluster(&mut self, place: Place<'a>) -> Arc<Cluster> {
+        self.introduce(place, &mut Findings::new(&mut Report::default()))
+    }
+
+    /// Every cluster made, in the order of their names.
+    pub(super) fn all(&self) -> Vec<Arc<Cluster>> {
+        let mut clusters: Vec<_> = self.made.values().cloned().collect();
+        clusters.sort_by(|a, b| a.name.cmp(&b.name));
+        clusters
     }
 
     /// Every endpoint of a place, as it is captured: those that are not ready may have requests under way.
     pub(super) fn members(&mut self, place: Place<'a>) -> Members {
         let registry = self.registry;
         let members = self.members.entry(place).or_insert_with(|| {
-            let mut members: Vec<_> =
-                endpoints(registry, place).map(|(_, socket)| CapturedPort::of(socket)).collect();
+            let (_, port) = serving(registry, place);
+            let sockets = endpoints(registry, place).filter_map(|endpoint| endpoint.socket(port));
+            let mut members: Vec<_> = sockets.map(CapturedPort::of).collect();
             members.sort_unstable();
             members.dedup();
             members.into()
@@ -132,32 +155,31 @@ impl<'a> Clusters<'a> {
             return Err(unknown(what, Some(format!("see `exportTo` of {}", service.declared_by()))));
         }
         let Some(alias) = service.alias else { return Ok(service) };
-        // Istio replaces an ExternalName service by the host it stands for.
-        self.registry.get(&alias.to_ascii_lowercase()).ok_or_else(|| {
-            let what = format!("`{host}` stands for `{}`, which no ServiceEntry has", alias.value);
-            unknown(what, Some("an external name becomes known by a ServiceEntry with its endpoints".into()))
-        })
+        // Istio replaces an ExternalName service by the host it stands for; without a ServiceEntry for that it is a
+        // name to resolve.
+        Ok(self.registry.get(&alias.to_ascii_lowercase()).unwrap_or(service))
     }
 }
 
-/// The endpoints of a place, and where each of them serves it.
-fn endpoints<'a>(
-    registry: &'a Registry<'a>,
-    place: Place<'a>,
-) -> impl Iterator<Item = (&'a Endpoint<'a>, SocketAddr)> {
+/// The service of a place and its port.
+fn serving<'a, 'r>(registry: &'r Registry<'a>, place: Place<'_>) -> (&'r Service<'a>, &'r Port<'a>) {
     let service = registry.get(place.host).expect("a place names a service of this registry");
-    let port = service.port(place.port).expect("a place names a port of its service");
+    (service, service.port(place.port).expect("a place names a port of its service"))
+}
+
+/// The endpoints of a place.
+fn endpoints<'a>(registry: &'a Registry<'a>, place: Place<'a>) -> impl Iterator<Item = &'a Endpoint<'a>> {
     let chosen = move |endpoint: &&Endpoint<'_>| {
         let has = |(key, value)| endpoint.labels.get(key) == Some(value);
         place.subset.is_none_or(|(_, labels)| labels.iter().all(has))
     };
-    service.endpoints.iter().filter(chosen).filter_map(|endpoint| Some((endpoint, endpoint.socket(port)?)))
+    serving(registry, place).0.endpoints.iter().filter(chosen)
 }
 
 impl Place<'_> {
     /// `host:port` or `host:port/subset`
     pub(super) fn text(&self) -> String {
-        let Self { host, port, subset } = self;
+        let Self { host, port, subset, .. } = self;
         subset.map_or_else(|| format!("{host}:{port}"), |(name, _)| format!("{host}:{port}/{name}"))
     }
 }

@@ -91,10 +91,11 @@ pub(super) fn compile(
     }
     guests.iter().for_each(|guest| guests::seat(guest, &mut ports, &sources));
     tables.report_idle(&registry);
-    let Compiler { exposure, findings, .. } = &mut tables.compiler;
+    let Compiler { exposure, findings, clusters, .. } = &mut tables.compiler;
     exposure.report_loops(findings);
+    let clusters = clusters.all();
     let markers = tables.compiler.policies.markers();
-    let snapshot = Snapshot { markers, ..index(ports, keep) };
+    let snapshot = Snapshot { markers, clusters, ..index(ports, keep) };
     if snapshot.captured_ports().is_empty() && !tables.compiler.findings.has_errors() {
         let any = resources.virtual_services.first().map(|vs| vs.meta.name.at.clone());
         let any = any.or_else(|| resources.http_routes.first().map(|route| route.meta.name.at.clone()));

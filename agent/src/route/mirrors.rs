@@ -127,7 +127,7 @@ impl<'a> Compiler<'a, '_> {
     }
 
     pub(super) fn warn_if_empty(&mut self, place: Place<'a>, at: &Location, site: &Site<'_>) {
-        if self.clusters.cluster(place).endpoints.is_empty() {
+        if self.clusters.introduce(place, &mut self.findings).endpoints.is_empty() {
             let what = format!("`{}` has no endpoints: every copy will be dropped", place.text());
             let hint = "see the endpoints of its service, whether they are ready, and `labels` of the subset";
             self.findings.add(Code::NoEndpoints, at, site, what, hint.to_owned());

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Service, ServiceEntry ──▶ services ───┐                       ┌─▶ conditions ─▶ matcher ─┐
-//! DestinationRule ────────▶ subsets ────┼─▶ tables ─▶ rules ────┤                          ├─▶ table ─▶ ports ─▶ Snapshot
+//! DestinationRule ▶ traffic, subsets ────┼─▶ tables ─▶ rules ────┤                          ├─▶ table ─▶ ports ─▶ Snapshot
 //! VirtualService ─▶ delegates ─▶ precedence    └─▶ idle         └─▶ mirrors ─▶ open ─▶ ways ┘
 //! HTTPRoute, GRPCRoute ───▶ gateway ────┘                            alter ─▶ changes ─▲
 //! ShadowPolicy ───────────▶ policies ─────────────────────────────────────────▶ policy ┘
@@ -15,6 +15,7 @@ mod clusters;
 mod compile;
 mod conditions;
 mod delegates;
+mod endpoint;
 mod exports;
 mod exposure;
 mod findings;
@@ -33,6 +34,7 @@ mod precedence;
 mod re2;
 mod rules;
 mod services;
+mod settings;
 mod share;
 mod source;
 mod subsets;
@@ -41,6 +43,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod traffic;
 mod ways;
 
 use std::{
@@ -54,12 +57,14 @@ use std::{
 use http::HeaderName;
 
 pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};
+pub use endpoint::{Answers, At, Endpoint};
 pub use listing::{Mirroring, RuleRow, ServiceRules};
 pub use policy::{
     Adaptive, BodyLimit, CopyFaults, Coverage, Enforced, HostChange, Marker, OnExceed, Policy, Redact,
     Sampling, StickyKey, Ttl,
 };
 pub use ports::{Owner, PortRules};
+pub use settings::{Balance, Connections, Impossible, Keepalive, Outliers, Security, Settings, Tls};
 pub use share::Share;
 pub use source::Source;
 pub use trace::{Step, Trace};
@@ -77,6 +82,7 @@ pub struct Snapshot {
     /// Endpoints at `0.0.0.0` or `::`, which stand for every local address.
     any: HashMap<u16, Arc<PortRules>>,
     markers: Vec<HeaderName>,
+    clusters: Vec<Arc<Cluster>>,
 }
 
 /// One rule of the winning VirtualService or route, as it holds for requests that took one of its ways.
@@ -142,12 +148,14 @@ pub struct Mirror {
     pub enforced: Option<Enforced>,
 }
 
-/// The endpoints a destination (host, subset, port) resolves to.
+/// The endpoints a destination (host, subset, port) resolves to, and how they are spoken to.
 #[derive(Debug)]
 pub struct Cluster {
-    /// Istio's name of it: `outbound|80|v2|my-app.default.svc.cluster.local`. The key of connections and limits.
+    /// Istio's name of it: `outbound|80|v2|my-app.default.svc.cluster.local`. With the settings the key of
+    /// connections, limits and ejections.
     pub name: String,
-    pub endpoints: Vec<SocketAddr>,
+    pub endpoints: Vec<Endpoint>,
+    pub settings: Settings,
 }
 
 /// What a captured port's rules say of a request.
@@ -208,6 +216,14 @@ impl Action {
     }
 }
 
+impl Cluster {
+    /// One without a policy.
+    pub fn plain(name: &str, endpoints: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let endpoints = endpoints.into_iter().map(Endpoint::from).collect();
+        Self { name: name.to_owned(), endpoints, settings: Settings::default() }
+    }
+}
+
 impl Destination {
     fn of(place: clusters::Place<'_>, weight: i64) -> Self {
         let subset = place.subset.map(|(name, _)| Arc::from(name));
@@ -227,6 +243,11 @@ impl Snapshot {
     /// The same with services for which nothing is mirrored, for a dry run.
     pub fn compile_everything(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Self {
         compile::compile(resources, accounts, report, compile::Keep::Everything)
+    }
+
+    /// Every cluster that some mirror sends copies to, in the order of their names.
+    pub fn clusters(&self) -> &[Arc<Cluster>] {
+        &self.clusters
     }
 
     /// The rules of a dialled address; None when nothing there is mirrored.

@@ -12,10 +12,10 @@ use std::{
 };
 
 use super::{
-    exports,
+    Answers, At, exports,
     findings::{Findings, Site},
 };
-use crate::config::{Code, Located, Meta, Resources, kubernetes::SlicePort};
+use crate::config::{Code, Located, Location, Meta, Resources, kubernetes::SlicePort};
 
 /// How many names are compared by their letters in one compilation: a person reads few hints, and comparing is slow.
 const COMPARISONS: usize = 50_000;
@@ -43,6 +43,8 @@ pub(super) struct Service<'a> {
     pub(super) alias: Option<&'a Located<String>>,
     /// `location: MESH_EXTERNAL`, or an ExternalName.
     pub(super) external: bool,
+    /// One of these must be in its certificate.
+    pub(super) subject_alt_names: &'a [Located<String>],
     export_to: &'a [Located<String>],
 }
 
@@ -58,6 +60,9 @@ pub(super) struct Port<'a> {
     pub(super) number: u16,
     pub(super) name: &'a str,
     pub(super) speaks_http: bool,
+    pub(super) is_https: bool,
+    /// Where it was written.
+    pub(super) at: &'a Location,
     target: Target<'a>,
 }
 
@@ -71,11 +76,20 @@ enum Target<'a> {
 
 #[derive(Debug)]
 pub(super) struct Endpoint<'a> {
-    pub(super) address: IpAddr,
+    pub(super) address: Address<'a>,
+    /// Its share of copies among the others; 1 where none was written.
+    pub(super) weight: u32,
     pub(super) labels: Arc<BTreeMap<String, String>>,
     /// One that is not ready may still have requests under way, but gets no copies.
     pub(super) ready: bool,
     ports: Ports<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Address<'a> {
+    Ip(IpAddr),
+    /// To be resolved by whoever connects: nothing is captured there.
+    Name(&'a str, Answers),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +119,7 @@ impl<'a> Registry<'a> {
             let endpoints: Arc<[_]> =
                 entries::endpoints(entry, resources, &workloads, &mut labels, &site, findings).into();
             for (index, written) in entry.hosts.iter().enumerate() {
-                let service = entries::service(entry, written, Arc::clone(&endpoints));
+                let service = entries::service(entry, written, Arc::clone(&endpoints), &mut labels);
                 if let Some(winner) = registry.get(&service.host) {
                     let what = format!("`{}` is already declared by {}", service.host, winner.declared_by());
                     let hint = "a Service comes first, of two entries the older, then the first by name";
@@ -173,17 +187,30 @@ impl<'a> Service<'a> {
 
     /// `ServiceEntry default/my-app`
     pub(super) fn declared_by(&self) -> String {
-        let kind = match self.kind {
-            Kind::Kubernetes => "Service",
-            Kind::Entry => "ServiceEntry",
-        };
-        format!("{kind} {}", self.meta.qualified())
+        format!("{} {}", self.kind.as_str(), self.meta.qualified())
     }
 }
 
 impl Endpoint<'_> {
-    /// Where this endpoint serves a port of its service; None when it does not.
+    /// Where this endpoint serves a port of its service; None when it does not, or has a name instead of an address.
     pub(super) fn socket(&self, port: &Port<'_>) -> Option<SocketAddr> {
+        match self.address {
+            Address::Ip(address) => Some(SocketAddr::new(address, self.port(port)?)),
+            Address::Name(..) => None,
+        }
+    }
+
+    /// The same for whoever connects.
+    pub(super) fn target(&self, port: &Port<'_>) -> Option<super::Endpoint> {
+        let number = self.port(port)?;
+        let at = match self.address {
+            Address::Ip(address) => At::Address(SocketAddr::new(address, number)),
+            Address::Name(name, answers) => At::Name { name: name.into(), port: number, answers },
+        };
+        Some(super::Endpoint { at, weight: self.weight })
+    }
+
+    fn port(&self, port: &Port<'_>) -> Option<u16> {
         let number = match (self.ports, port.target) {
             (Ports::Slice(ports), _) => {
                 let of_name = ports.iter().find(|p| p.name == port.name)?;
@@ -196,7 +223,16 @@ impl Endpoint<'_> {
             (Ports::Pod(_), Target::Number(number)) => number,
             (Ports::Pod(ports) | Ports::Written(ports), Target::Name(name)) => *ports.get(name)?,
         };
-        Some(SocketAddr::new(self.address, number))
+        Some(number)
+    }
+}
+
+impl Kind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "Service",
+            Self::Entry => "ServiceEntry",
+        }
     }
 }
 
@@ -217,6 +253,11 @@ fn named_after(name: &str, protocols: &[&str]) -> bool {
             && matches!(name.as_bytes().get(protocol.len()), None | Some(b'-'))
     };
     protocols.iter().any(starts)
+}
+
+/// 0 stands for the default, as in all of Istio's numbers.
+fn weight(written: Option<u32>) -> u32 {
+    written.unwrap_or(1).max(1)
 }
 
 const HTTP: [&str; 4] = ["http", "http2", "grpc", "grpc-web"];

@@ -16,4 +16,5 @@ mod policies;
 mod property;
 mod reports;
 mod routes;
+mod settings;
 mod traps;

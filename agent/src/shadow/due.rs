@@ -26,12 +26,17 @@ impl Due {
         Self { not_before, timeout, since: Cell::new(None) }
     }
 
+    /// To be awaited as often as there are steps: its time runs on.
+    ///
     /// While its body streams a copy lives as long as the primary request, within its budget; then its time runs.
     pub(super) async fn overdue(&self, source: &Source) -> Outcome {
         match source.ended().await {
             Ok(()) => {
-                let now = Instant::now();
-                let since = self.not_before.map_or(now, |moment| moment.max(now));
+                let begin = || {
+                    let now = Instant::now();
+                    self.not_before.map_or(now, |moment| moment.max(now))
+                };
+                let since = self.since.get().unwrap_or_else(begin);
                 self.since.set(Some(since));
                 sleep_until(since + self.timeout).await;
                 Outcome::Failed(FailReason::Timeout)

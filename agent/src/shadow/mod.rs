@@ -67,7 +67,7 @@ use crate::{
     message::RequestHead,
     record::{DropReason, Observer, Outcome},
     route::Mirror,
-    upstream::Limits,
+    upstream::{Limits, Names, Upstreams},
 };
 
 /// How long a shadow connection may stay unused.
@@ -105,13 +105,14 @@ impl Plane {
             let text = format!("shadow.markerHeader: {:?} is not a header name", config.marker_header);
             io::Error::new(io::ErrorKind::InvalidInput, text)
         })?;
+        let limits = Limits {
+            connections_per_endpoint: config.connections_per_endpoint,
+            connect_timeout: config.connect_timeout,
+            wait_timeout: config.timeout,
+            idle_timeout: IDLE_TIMEOUT,
+        };
+        let upstreams = Upstreams::new(limits, config.workers, Names::of_system());
         let settings = Settings {
-            limits: Limits {
-                connections_per_endpoint: config.connections_per_endpoint,
-                connect_timeout: config.connect_timeout,
-                wait_timeout: config.timeout,
-                idle_timeout: IDLE_TIMEOUT,
-            },
             marker: marker.clone(),
             timeout: config.timeout,
             nice: config.nice,
@@ -120,7 +121,8 @@ impl Plane {
         let (stop, _) = watch::channel(None);
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for index in 0..config.workers.max(1) {
-            let (jobs, thread) = worker::start(index, settings.clone(), stop.subscribe())?;
+            let (jobs, thread) =
+                worker::start(index, settings.clone(), Arc::clone(&upstreams), stop.subscribe())?;
             workers.push(jobs);
             threads.push(thread);
         }

@@ -2,10 +2,9 @@
 //! shadow holds up nobody but itself.
 
 use std::{
-    cell::RefCell,
     io,
-    net::SocketAddr,
     rc::Rc,
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -23,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use super::{body::CopyBody, budget::Slot, due::Due, entry::Job, rewrite::Rewriting};
 use crate::{
     record::{DropReason, Outcome},
-    upstream::{Balancer, Limits, Pool, SendError, UpstreamError},
+    upstream::{Client, Pool, SendError, Sign, Turn, UpstreamError, Upstreams},
 };
 
 /// How often unused connections are looked through.
@@ -31,7 +30,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub(super) limits: Limits,
     pub(super) marker: HeaderName,
     /// From the end of the primary request to the end of the shadow's response.
     pub(super) timeout: Duration,
@@ -42,22 +40,21 @@ pub(super) struct Settings {
 
 struct Worker {
     settings: Settings,
-    pool: Pool<CopyBody>,
-    balancer: RefCell<Balancer>,
+    client: Client<CopyBody>,
 }
 
 /// Starts a worker. Its thread returns how many copies it left undone when it was told to stop.
 pub(super) fn start(
     index: usize,
     settings: Settings,
+    upstreams: Arc<Upstreams>,
     stop: watch::Receiver<Option<Instant>>,
 ) -> io::Result<(mpsc::Sender<Job>, JoinHandle<usize>)> {
     let (jobs_tx, jobs_rx) = mpsc::channel(settings.capacity);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let thread = thread::Builder::new().name(format!("shadow-{index}")).spawn(move || {
         be_nice(settings.nice);
-        let pool = Pool::new(settings.limits);
-        let worker = Worker { settings, pool, balancer: RefCell::default() };
+        let worker = Worker { settings, client: Client::new(upstreams, index) };
         runtime.block_on(worker.run(jobs_rx, stop))
     })?;
     Ok((jobs_tx, thread))
@@ -86,7 +83,7 @@ impl Worker {
                         Some(job) => drop(spawn_local(copies.track_future(Rc::clone(&worker).copy(job)))),
                         None => break,
                     },
-                    _ = sweep.tick() => worker.sweep(),
+                    _ = sweep.tick() => worker.client.sweep(),
                     // What was accepted before is still received, then None.
                     _ = stop.changed() => jobs.close(),
                 }
@@ -101,11 +98,6 @@ impl Worker {
         copies.len()
     }
 
-    fn sweep(&self) {
-        self.pool.sweep();
-        self.balancer.borrow_mut().sweep();
-    }
-
     async fn copy(self: Rc<Self>, mut job: Job) {
         let outcome = self.outcome(&mut job).await;
         job.settle(outcome);
@@ -116,39 +108,62 @@ impl Worker {
         let Ok(request) = job.head.to_request(rewriting, job.source.body()) else {
             return Outcome::Dropped(DropReason::Unsendable);
         };
-        let Some(endpoint) = self.balancer.borrow_mut().pick(&job.entry.mirror.cluster) else {
-            return Outcome::Dropped(DropReason::NoEndpoint);
-        };
-        job.entry.endpoint = Some(endpoint);
+        let cluster = &job.entry.mirror.cluster;
+        let pool = self.client.pool(cluster);
         let due = Due::new(job, self.settings.timeout);
-        let exchange = async {
+        let picked = async {
             if let Some(moment) = due.not_before {
                 sleep_until(moment).await;
             }
-            let outcome = self.exchange(endpoint, request, &job.slot).await?;
-            job.entry.mirror.account.standing.answered(due.waited());
-            Ok(outcome)
+            pool.turn(cluster).await
         };
+        let picked = tokio::select! {
+            biased;
+            picked = picked => picked,
+            outcome = due.overdue(&job.source) => return outcome,
+        };
+        let turn = match picked {
+            Ok(turn) => turn,
+            Err(why) => return why.outcome(),
+        };
+        job.entry.endpoint = Some(turn.address);
+        let exchange = Self::exchange(&pool, &turn, request, &job.slot);
         tokio::select! {
             // In this order: stopping a copy also breaks its exchange, and must not count as the shadow's failure.
             biased;
-            outcome = due.overdue(&job.source) => outcome,
-            outcome = exchange => outcome.unwrap_or_else(|error: UpstreamError| {
-                tracing::debug!(mirror = %job.entry.mirror.account.key.mirror, %error, "copy failed");
-                job.entry.why = Some(error.to_string());
-                Outcome::Failed(error.reason())
-            }),
+            outcome = due.overdue(&job.source) => {
+                if let Outcome::Failed(_) = outcome {
+                    turn.report(Sign::TimedOut);
+                }
+                outcome
+            }
+            answer = exchange => match answer {
+                Ok(status) => {
+                    turn.report(Sign::Status(status));
+                    job.entry.mirror.account.standing.answered(due.waited());
+                    Outcome::Completed { status }
+                }
+                Err(error) => {
+                    tracing::debug!(mirror = %job.entry.mirror.account.key.mirror, %error, "copy failed");
+                    if let Some(sign) = error.sign() {
+                        turn.report(sign);
+                    }
+                    job.entry.why = Some(error.to_string());
+                    error.outcome()
+                }
+            },
         }
     }
 
+    /// The status of the answer, once that was read to its end.
     async fn exchange(
-        &self,
-        endpoint: SocketAddr,
+        pool: &Pool<CopyBody>,
+        turn: &Turn,
         mut request: Request<CopyBody>,
         slot: &Slot,
-    ) -> Result<Outcome, UpstreamError> {
+    ) -> Result<u16, UpstreamError> {
         loop {
-            let mut lease = self.pool.lease(endpoint).await?;
+            let mut lease = pool.lease(turn.address).await?;
             let _sending = slot.sending();
             let response = match lease.send(request).await {
                 Ok(response) => response,
@@ -170,7 +185,7 @@ impl Worker {
             if reusable {
                 lease.keep();
             }
-            return Ok(Outcome::Completed { status: status.as_u16() });
+            return Ok(status.as_u16());
         }
     }
 }

@@ -48,10 +48,11 @@ fn every_shipped_file_reads_without_fault_or_with_the_warnings_it_is_about() {
             "rewrites.yaml" | "tls-and-tcp.yaml" | "shadow-policy.yaml" => &[("UMB0201", 2)],
             "weights.yaml" => &[("UMB0202", 1)],
             "percentages.yaml" => &[("UMB0202", 3)],
-            "workloads.yaml" => &[("UMB0201", 4)],
-            "service-entries.yaml" | "grpc-route.yaml" => &[("UMB0201", 6)],
+            "workloads.yaml" => &[("UMB0201", 3)],
+            "service-entries.yaml" => &[("UMB0201", 4)],
+            "grpc-route.yaml" => &[("UMB0201", 6)],
             "http-route.yaml" => &[("UMB0201", 9)],
-            "traffic-policy.yaml" => &[("UMB0201", 15), ("UMB0202", 1)],
+            "traffic-policy.yaml" => &[("UMB0201", 22), ("UMB0202", 2)],
             _ => &[],
         };
         assert_eq!(

@@ -4,24 +4,43 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::{Endpoint, HTTP, Kind, Labels, Port, Ports, Service, Target, kube::Workloads, named_after};
+use super::{
+    Address, Endpoint, HTTP, Kind, Labels, Port, Ports, Service, Target, kube::Workloads, named_after, weight,
+};
 use crate::{
     config::{
         Code, Located, Resources,
-        istio::{MeshLocation, Resolution, ServiceEntry, ServicePort},
+        istio::{MeshLocation, Resolution, ServiceEntry, ServicePort, WorkloadEndpoint},
     },
-    route::findings::{Findings, Site},
+    route::{
+        Answers,
+        findings::{Findings, Site},
+    },
 };
 
 pub(super) fn service<'a>(
     entry: &'a ServiceEntry,
-    host: &Located<String>,
+    host: &'a Located<String>,
     endpoints: Arc<[Endpoint<'a>]>,
+    shared: &mut Labels<'a>,
 ) -> Service<'a> {
+    // Without endpoints the host itself is the name to resolve (a wildcard is none).
+    let endpoints = match answers(entry) {
+        Some(answers) if entry.endpoints.is_empty() && !host.contains('*') => Arc::from([Endpoint {
+            address: Address::Name(&host.value, answers),
+            weight: 1,
+            labels: shared.share(&NO_LABELS),
+            ready: true,
+            ports: Ports::Written(&NO_PORTS),
+        }]),
+        _ => endpoints,
+    };
     let port = |port: &'a ServicePort| Port {
         number: port.number.value,
         name: &port.name,
         speaks_http: speaks_http(port),
+        is_https: port.protocol == "HTTPS",
+        at: &port.number.at,
         target: Target::Number(port.target_port),
     };
     Service {
@@ -34,6 +53,7 @@ pub(super) fn service<'a>(
         headless: false,
         alias: None,
         external: entry.location == MeshLocation::External,
+        subject_alt_names: &entry.subject_alt_names,
         export_to: &entry.export_to,
     }
 }
@@ -68,31 +88,42 @@ pub(super) fn endpoints<'a>(
     if let Some(selector) = &entry.workload_selector {
         return selected(entry, &selector.value, resources, workloads, shared);
     }
-    if entry.endpoints.is_empty() && entry.resolution.value != Resolution::Static {
-        let what = "names are not resolved yet, and no endpoint is written: this service has none";
+    if let Some(wildcard) = entry.hosts.iter().find(|host| host.contains('*'))
+        && entry.endpoints.is_empty()
+        && answers(entry).is_some()
+    {
+        let what = format!("`{}` is no name to resolve, and no endpoint is written: it has none", **wildcard);
         findings.add(Code::NotHonoured, &entry.resolution.at, &site.field("resolution"), what, None);
     }
-    let mut endpoints = Vec::with_capacity(entry.endpoints.len());
-    for (index, written) in entry.endpoints.iter().enumerate() {
-        let Ok(address) = written.address.value.parse::<IpAddr>() else {
-            let site = site.item("endpoints", index);
-            let site = site.field("address");
-            let what = format!(
-                "`{}` is no IP address and is not used: names are not resolved yet",
-                *written.address
-            );
-            findings.add(Code::NotHonoured, &written.address.at, &site, what, None);
-            continue;
-        };
-        endpoints.push(Endpoint {
-            address: address.to_canonical(),
-            labels: shared.share(&written.labels),
-            ready: true,
-            ports: Ports::Written(&written.ports),
-        });
-    }
-    endpoints
+    let answers = answers(entry).unwrap_or(Answers::All);
+    let endpoint = |written: &'a WorkloadEndpoint| Endpoint {
+        address: address(&written.address, answers),
+        weight: weight(written.weight),
+        labels: shared.share(&written.labels),
+        ready: true,
+        ports: Ports::Written(&written.ports),
+    };
+    entry.endpoints.iter().map(endpoint).collect()
 }
+
+/// Which addresses of a name are used; None where names are not resolved at all.
+fn answers(entry: &ServiceEntry) -> Option<Answers> {
+    match entry.resolution.value {
+        Resolution::Dns | Resolution::DynamicDns if entry.workload_selector.is_none() => Some(Answers::All),
+        Resolution::DnsRoundRobin if entry.workload_selector.is_none() => Some(Answers::First),
+        _ => None,
+    }
+}
+
+fn address(written: &str, answers: Answers) -> Address<'_> {
+    match written.parse::<IpAddr>() {
+        Ok(address) => Address::Ip(address.to_canonical()),
+        Err(_) => Address::Name(written, answers),
+    }
+}
+
+static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
+static NO_PORTS: BTreeMap<String, u16> = BTreeMap::new();
 
 /// `workloadSelector`: the pods and WorkloadEntries of its namespace with these labels.
 fn selected<'a>(
@@ -105,7 +136,8 @@ fn selected<'a>(
     let mut endpoints = Vec::new();
     for pod in workloads.selected(&entry.meta.namespace, selector) {
         endpoints.extend(pod.ips.iter().map(|address| Endpoint {
-            address: address.to_canonical(),
+            address: Address::Ip(address.to_canonical()),
+            weight: 1,
             labels: shared.share(&pod.meta.labels),
             ready: pod.ready && !pod.terminating,
             ports: Ports::Pod(&pod.ports),
@@ -113,11 +145,10 @@ fn selected<'a>(
     }
     for workload in resources.workload_entries.iter().filter(|w| w.meta.namespace == entry.meta.namespace) {
         let labels = &workload.endpoint.labels;
-        if let Ok(address) = workload.endpoint.address.parse::<IpAddr>()
-            && selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-        {
+        if selector.iter().all(|(key, value)| labels.get(key) == Some(value)) {
             endpoints.push(Endpoint {
-                address: address.to_canonical(),
+                address: address(&workload.endpoint.address, Answers::All),
+                weight: weight(workload.endpoint.weight),
                 labels: shared.share(labels),
                 ready: true,
                 ports: Ports::Written(&workload.endpoint.ports),

@@ -6,13 +6,13 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Endpoint, HTTP, Kind, Labels, Port, Ports, Service, Target, named_after};
+use super::{Address, Endpoint, HTTP, Kind, Labels, Port, Ports, Service, Target, named_after};
 use crate::{
     config::{
         Resources,
         kubernetes::{self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport},
     },
-    route::hosts,
+    route::{Answers, hosts},
 };
 
 /// Names of ports, and values of `appProtocol`, that Istio takes for something that is not plain HTTP. Under any other
@@ -67,7 +67,10 @@ impl<'a> Workloads<'a> {
             let key = (service.meta.namespace.as_str(), service.meta.name.as_str());
             let endpoints: Vec<_> = match slices.get(&key) {
                 Some(slices) => self.of_slices(service, slices, shared),
-                None => self.of_pods(service, shared),
+                None => match &service.external_name {
+                    Some(name) => vec![named(name, shared)],
+                    None => self.of_pods(service, shared),
+                },
             };
             services.push(Service {
                 host: hosts::resolve(&service.meta.name, &service.meta.namespace).into(),
@@ -79,6 +82,7 @@ impl<'a> Workloads<'a> {
                 headless: service.headless,
                 alias: service.external_name.as_ref(),
                 external: service.external_name.is_some(),
+                subject_alt_names: &[],
                 export_to: &service.export_to,
             });
         }
@@ -95,7 +99,8 @@ impl<'a> Workloads<'a> {
         for (slice, endpoint) in slices.iter().flat_map(|s| s.endpoints.iter().map(move |e| (s, e))) {
             for address in &endpoint.addresses {
                 endpoints.push(Endpoint {
-                    address: address.to_canonical(),
+                    address: Address::Ip(address.to_canonical()),
+                    weight: 1,
                     labels: shared.share(self.labels(endpoint, *address)),
                     ready: endpoint.ready || service.publish_not_ready_addresses,
                     ports: Ports::Slice(&slice.ports),
@@ -122,7 +127,8 @@ impl<'a> Workloads<'a> {
         for pod in self.selected(&service.meta.namespace, &service.selector) {
             let ready = pod.ready && !pod.terminating || service.publish_not_ready_addresses;
             endpoints.extend(pod.ips.iter().map(|address| Endpoint {
-                address: address.to_canonical(),
+                address: Address::Ip(address.to_canonical()),
+                weight: 1,
                 labels: shared.share(&pod.meta.labels),
                 ready,
                 ports: Ports::Pod(&pod.ports),
@@ -132,12 +138,32 @@ impl<'a> Workloads<'a> {
     }
 }
 
+/// What an ExternalName stands for, as its only endpoint.
+fn named<'a>(name: &'a str, shared: &mut Labels<'a>) -> Endpoint<'a> {
+    let address = match name.parse::<IpAddr>() {
+        Ok(address) => Address::Ip(address.to_canonical()),
+        Err(_) => Address::Name(name, Answers::All),
+    };
+    let labels = shared.share(&NO_LABELS);
+    Endpoint { address, weight: 1, labels, ready: true, ports: Ports::Written(&NO_PORTS) }
+}
+
+static NO_PORTS: BTreeMap<String, u16> = BTreeMap::new();
+
 fn port(port: &KubePort) -> Port<'_> {
     let target = match &port.target {
         TargetPort::Number(number) => Target::Number(*number),
         TargetPort::Name(name) => Target::Name(name),
     };
-    Port { number: port.number.value, name: &port.name, speaks_http: speaks_http(port), target }
+    Port {
+        number: port.number.value,
+        name: &port.name,
+        speaks_http: speaks_http(port),
+        is_https: port.app_protocol.as_deref().unwrap_or(&port.name).eq_ignore_ascii_case("https")
+            || port.app_protocol.is_none() && named_after(&port.name, &["https"]),
+        at: &port.number.at,
+        target,
+    }
 }
 
 /// Istio's protocol selection: `appProtocol`, else the port's name.

@@ -1,6 +1,7 @@
 //! The plane against real sockets. Every test ends in [`Scene::finish`], which holds the plane to promise 5.
 
 mod copies;
+mod destinations;
 mod feeds;
 mod heads;
 mod hostile;
@@ -95,6 +96,10 @@ impl Scene {
     }
 
     fn with(config: Shadow, endpoints: Vec<SocketAddr>) -> Self {
+        Self::to(config, Cluster::plain("outbound|80|v2|my-app", endpoints))
+    }
+
+    fn to(config: Shadow, cluster: Cluster) -> Self {
         let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() };
         let account = Arc::new(Account::new(MirrorKey { rule, mirror: "my-app:80/v2".into() }));
         let (outcomes_tx, outcomes) = mpsc::unbounded_channel();
@@ -106,7 +111,7 @@ impl Scene {
             dropped: [const { AtomicU64::new(0) }; _],
             balanced: AtomicBool::new(true),
         });
-        let cluster = Arc::new(Cluster { name: "outbound|80|v2|my-app".into(), endpoints });
+        let cluster = Arc::new(cluster);
         let mirror = Arc::new(Mirror {
             account,
             share: Share(1_000_000),

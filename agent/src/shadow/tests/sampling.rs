@@ -20,7 +20,7 @@ fn mirror(share: u32, sampling: Option<Sampling>) -> Mirror {
         let policy = Policy { sampling: Some(sampling), ..Policy::default() };
         Enforced { policy: Arc::new(policy), kinds }
     });
-    let cluster = Arc::new(Cluster { name: "outbound|80|v2|my-app".into(), endpoints: Vec::new() });
+    let cluster = Arc::new(Cluster::plain("outbound|80|v2|my-app", Vec::new()));
     Mirror { account, share: Share(share), cluster, changes: None, timeout: None, enforced }
 }
 

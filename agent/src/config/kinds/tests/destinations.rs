@@ -27,8 +27,9 @@ fn a_destination_rule_names_a_host_and_its_subsets() {
                 "UMB0107 6:32 spec.subsets: the subset is written twice (first at t.yaml:6:20)",
             ),
             (
-                "host: a\ntrafficPolicy: {tls: {mode: SIMPLE}}",
-                "UMB0201 6:19 spec.trafficPolicy.tls: read but not honoured yet: copies are sent unencrypted",
+                "host: a\ntrafficPolicy: {tls: {mode: SIMPLE, credentialName: b}}",
+                "UMB0201 6:39 spec.trafficPolicy.tls.credentialName: read but not honoured yet: no Secret is read: \
+                 copies to this host fail, write the paths of files instead",
             ),
         ],
     );

@@ -18,7 +18,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    pub fn insert(&mut self, file: &str, text: &str) {
+    /// Shares the text when it is shared already.
+    pub fn insert(&mut self, file: &str, text: impl Into<Arc<str>>) {
         self.texts.insert(file.into(), text.into());
     }
 

@@ -25,7 +25,7 @@ mod mirrors;
 mod open;
 mod ports;
 mod precedence;
-mod re2;
+pub mod re2;
 mod rules;
 mod services;
 mod share;

@@ -13,14 +13,20 @@ const MAX_PROGRAM: usize = 1 << 20;
 /// Bytes of one thread's cache for one expression. A program that outgrows it runs slower, in linear time still.
 const MAX_CACHE: usize = 256 << 10;
 
-/// Compiles a full match: `^(?:pattern)$`. The error says what is wrong, for a person.
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+/// Compiles a full match: `^(?:pattern)$`.
+///
+/// # Errors
+/// What is wrong, for a person: RE2 would refuse it, or it is too large.
+pub fn compile(pattern: &str) -> Result<Regex, String> {
     let whole = format!("^(?:{})$", translate(pattern, "(?:")?);
     RegexBuilder::new(&whole).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_CACHE).build().map_err(fault)
 }
 
 /// Compiles for finding occurrences in text, as a rewrite does.
-pub(super) fn search(pattern: &str) -> Result<regex::Regex, String> {
+///
+/// # Errors
+/// As of [`compile`].
+pub fn search(pattern: &str) -> Result<regex::Regex, String> {
     let part = translate(pattern, "(")?;
     regex::RegexBuilder::new(&part).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_CACHE).build().map_err(fault)
 }

@@ -8,6 +8,5 @@ mod hosts;
 mod inbound;
 mod matching;
 mod mirrors;
-mod property;
 mod reports;
 mod routes;

@@ -295,7 +295,7 @@ fn explain(error: &Error) -> (String, Option<String>, ControlFlow<()>) {
     let on =
         |message: &str, hint: &str| (message.to_owned(), Some(hint.to_owned()), ControlFlow::Continue(()));
     let deep =
-        || on(&format!("lists and maps more than {MAX_DEPTH} deep"), "no kind known here has half as many");
+        || on(&format!("lists and maps more than {MAX_DEPTH} deep"), "nothing known here goes that deep");
     match error.without_snippet() {
         Error::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().unwrap_or("?");
@@ -305,6 +305,10 @@ fn explain(error: &Error) -> (String, Option<String>, ControlFlow<()>) {
         Error::Budget { breach: serde_saphyr::budget::BudgetBreach::Nodes { .. }, .. } => {
             too_much(&format!("more than {MAX_NODES} values in one source"), SPLIT)
         }
+        Error::Budget { breach: serde_saphyr::budget::BudgetBreach::Anchors { anchors }, .. } => too_much(
+            &format!("more than {} anchors in one document", anchors - 1),
+            "write out what they name",
+        ),
         Error::Budget { .. } => too_much(&format!("too large to be read: {message}"), SPLIT),
         Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
@@ -315,6 +319,9 @@ fn explain(error: &Error) -> (String, Option<String>, ControlFlow<()>) {
         Error::NullIntoString { .. } => on("a key without a name", "write the name before the `:`"),
         Error::Unexpected { expected: "string scalar", .. } => {
             on("a key must be plain text", "text that starts with `{` or `[` needs quotes")
+        }
+        _ if message.starts_with("unexpected character: `\\u{") => {
+            on(&message, "no text has it: is the file damaged, or not YAML at all?")
         }
         _ if message.starts_with("unexpected character") => {
             on(&message, "text that starts with it needs quotes")

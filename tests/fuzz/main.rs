@@ -81,11 +81,15 @@ fn prepare(target: &Target, folder: &Path) -> Vec<String> {
             .collect();
         format!("\"{escaped}\"\n")
     };
-    let dictionary = folder.join("words.dict");
-    fs::write(&dictionary, (target.words)().iter().map(quoted).collect::<String>()).unwrap();
+    let mut flags = vec![format!("-max_len={}", target.max_len)];
+    let words = (target.words)();
+    if !words.is_empty() {
+        let dictionary = folder.join("words.dict");
+        fs::write(&dictionary, words.iter().map(quoted).collect::<String>()).unwrap();
+        flags.push(format!("-dict={}", dictionary.display()));
+    }
     let grown = folder.join("corpus");
     fs::create_dir_all(&grown).unwrap();
-    let flags = [format!("-dict={}", dictionary.display()), format!("-max_len={}", target.max_len)];
     // What is found goes to the first folder; the others are only read.
     let folders = [grown, seeds, target.corpus()].into_iter().filter(|folder| folder.is_dir());
     flags.into_iter().chain(folders.map(|folder| folder.display().to_string())).collect()

@@ -121,6 +121,8 @@ impl Run {
             "-rss_limit_mb=1024",
             "-print_final_stats=1",
             "-reload=0",
+            // Inputs are short as it is: begin with their full length.
+            "-len_control=0",
             "-use_value_profile=1",
         ]);
         command.arg(format!("-max_total_time={}", time.as_secs().max(1)));

@@ -277,11 +277,11 @@ impl<'t> Iterator for Chunks<'t> {
             // Directives and comments before a marker belong to its document.
             begun |= marker || !(line.trim().is_empty() || line.starts_with(['%', '#']));
             end += line.len();
-            lines += 1;
+            lines += super::render::lines(line).count();
         }
         let (text, rest) = self.rest.split_at(end);
         let chunk = Chunk { text, line: self.line };
-        (self.rest, self.line) = (rest, self.line + lines);
+        (self.rest, self.line) = (rest, self.line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX)));
         Some(chunk)
     }
 }

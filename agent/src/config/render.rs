@@ -40,6 +40,11 @@ impl Sources {
     }
 }
 
+/// Lines as YAML counts them: a CR alone ends one too (YAML 1.2 §5.4).
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('\r'))
+}
+
 impl Severity {
     pub fn as_str(self) -> &'static str {
         match self {
@@ -71,7 +76,7 @@ impl Report {
         for diagnostic in &self.diagnostics {
             let file = diagnostic.at.file.as_ref();
             let lines =
-                lines.entry(file).or_insert_with(|| sources.get(file).unwrap_or("").lines().collect());
+                lines.entry(file).or_insert_with(|| self::lines(sources.get(file).unwrap_or("")).collect());
             let index = usize::try_from(diagnostic.at.line).unwrap_or(0).wrapping_sub(1);
             // Writing to a `String` cannot fail.
             let _ = diagnostic.write(lines.get(index).copied(), &mut out);

@@ -133,7 +133,9 @@ fn shown(text: &str, report: &Report) -> String {
 
 /// Each fault says what, and lies in the text: on one of its lines, and within it or right after its end.
 fn point_into(text: &str, report: &Report) {
-    let lines: Vec<&str> = text.split('\n').collect();
+    // In YAML a CR alone ends a line too.
+    let unified = text.replace("\r\n", "\n").replace('\r', "\n");
+    let lines: Vec<&str> = unified.split('\n').collect();
     for fault in &report.diagnostics {
         assert!(!fault.message.trim().is_empty(), "{fault:?}");
         let line = usize::try_from(fault.at.line).unwrap();

@@ -49,6 +49,14 @@ fn places_count_from_the_start_of_the_source_in_every_document() {
 }
 
 #[test]
+fn a_carriage_return_alone_ends_a_line_as_in_yaml() {
+    assert_eq!(
+        values("a: 1\r\nb:\r  - c\n---\nd: 1\r"),
+        [r#"{a@1:1=1=1@1:4 b@2:1=["c"@3:5]@3:3}@1:1"#, "{d@5:1=1=1@5:4}@5:1"]
+    );
+}
+
+#[test]
 fn text_that_older_readers_took_for_something_else_stays_text() {
     assert_eq!(
         values("[y, no, On, 010, 1_000, 1:30, 2024-01-01, 'true', \"5\"]"),

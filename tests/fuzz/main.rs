@@ -34,6 +34,7 @@ unsafe extern "C" {
 
 // SAFETY: the one definition of the name that `libfuzzer_sys` declares, of the type it declares.
 #[unsafe(no_mangle)]
+#[allow(improper_ctypes_definitions, reason = "Rust on both sides, as libfuzzer_sys declares it")]
 extern "C" fn rust_fuzzer_test_input(input: &[u8]) -> i32 {
     if let Some(target) = RUNNING.get() {
         (target.run)(input);

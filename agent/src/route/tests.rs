@@ -13,7 +13,6 @@ mod inbound;
 mod matching;
 mod mirrors;
 mod policies;
-mod property;
 mod reports;
 mod routes;
 mod settings;

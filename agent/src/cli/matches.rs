@@ -303,11 +303,16 @@ impl Arguments {
 impl Copied {
     fn new(copy: &http::Request<()>) -> Self {
         let lossy = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        // On HTTP/2 the host is part of the target.
+        let authority = copy.uri().authority().map(|authority| authority.as_str().to_owned());
+        let pseudo = authority.clone().map(|authority| (":authority".to_owned(), authority));
+        let fields = copy.headers().iter().map(|(name, value)| (name.to_string(), lossy(value)));
+        let host = copy.headers().get(http::header::HOST).map(lossy);
         Self::Sent {
             method: copy.method().to_string(),
-            path: copy.uri().to_string(),
-            host: copy.headers().get(http::header::HOST).map(lossy).unwrap_or_default(),
-            headers: copy.headers().iter().map(|(name, value)| (name.to_string(), lossy(value))).collect(),
+            path: copy.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
+            host: authority.or(host).unwrap_or_default(),
+            headers: pseudo.into_iter().chain(fields).collect(),
         }
     }
 }

@@ -158,7 +158,7 @@ reasons! {
         Marked = "marked",
         /// CONNECT, or a request to change the protocol.
         Upgrade = "upgrade",
-        /// The request's head cannot be sent by an HTTP client as it stands, or is gRPC's, which HTTP/1.1 cannot carry.
+        /// The request's head cannot be sent by an HTTP client as it stands, or is gRPC's and the shadow is spoken to in HTTP/1.1.
         Unsendable = "unsendable",
         /// The agent is stopping.
         Draining = "draining",

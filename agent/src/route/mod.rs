@@ -64,7 +64,9 @@ pub use policy::{
     Sampling, StickyKey, Ttl,
 };
 pub use ports::{Owner, PortRules};
-pub use settings::{Balance, Connections, Impossible, Keepalive, Outliers, Security, Settings, Tls};
+pub use settings::{
+    Balance, Connections, Impossible, Keepalive, Outliers, Pings, Protocol, Security, Settings, Tls,
+};
 pub use share::Share;
 pub use source::Source;
 pub use trace::{Step, Trace};

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Answers, At, exports,
+    Answers, At, Protocol, exports,
     findings::{Findings, Site},
 };
 use crate::config::{Code, Located, Location, Meta, Resources, kubernetes::SlicePort};
@@ -61,6 +61,8 @@ pub(super) struct Port<'a> {
     pub(super) name: &'a str,
     pub(super) speaks_http: bool,
     pub(super) is_https: bool,
+    /// What Istio speaks to it, unless a rule says otherwise.
+    pub(super) protocol: Protocol,
     /// Where it was written.
     pub(super) at: &'a Location,
     target: Target<'a>,
@@ -261,3 +263,5 @@ fn weight(written: Option<u32>) -> u32 {
 }
 
 const HTTP: [&str; 4] = ["http", "http2", "grpc", "grpc-web"];
+/// Those of them that are HTTP/2 (Istio's `IsHTTP2`).
+const HTTP2: [&str; 3] = ["http2", "grpc", "grpc-web"];

@@ -3,18 +3,34 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::config::{Located, istio::TcpKeepalive};
+use crate::{
+    config::{Located, istio::TcpKeepalive},
+    message::Version,
+};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The DestinationRules that speak, as `namespace/name`: of two namespaces with rules of their own for one host,
     /// each has its own connections and ejections.
     pub rules: Vec<String>,
+    pub protocol: Protocol,
     pub balance: Balance,
     pub connections: Connections,
     /// None: nothing is ever ejected.
     pub outliers: Option<Outliers>,
     pub security: Security,
+}
+
+/// The version of HTTP that copies are sent by: `http.useClientProtocol`, else `http.h2UpgradePolicy: UPGRADE`, else the
+/// protocol of the service's port (Istio's `setUpstreamProtocol`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    #[default]
+    Http1,
+    /// With prior knowledge, or over TLS.
+    Http2,
+    /// The primary's: asked for, or the port says nothing.
+    Same,
 }
 
 /// `loadBalancer.simple`.
@@ -45,6 +61,10 @@ pub struct Connections {
     /// `tcp.maxConnectionDuration`
     pub max_age: Option<Duration>,
     pub keepalive: Option<Keepalive>,
+    /// `http.maxConcurrentStreams`: copies on one HTTP/2 connection, if its peer allows as many.
+    pub max_streams: Option<usize>,
+    /// `http.http2KeepAlive`; None: no pings.
+    pub pings: Option<Pings>,
 }
 
 /// `tcp.tcpKeepalive`. None: the kernel's own value.
@@ -53,6 +73,13 @@ pub struct Keepalive {
     pub probes: Option<u32>,
     pub time: Option<Duration>,
     pub interval: Option<Duration>,
+}
+
+/// `http.http2KeepAlive`: how often an HTTP/2 peer is asked whether it is there, and how long it may take to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pings {
+    pub interval: Duration,
+    pub timeout: Duration,
 }
 
 /// `outlierDetection`. A count of 0 turns its kind of error off.
@@ -109,6 +136,16 @@ pub struct Tls {
     pub revoked: Option<Located<PathBuf>>,
     /// `insecureSkipVerify`: whoever answers is believed.
     pub unverified: bool,
+}
+
+impl Protocol {
+    /// The version a copy of such a primary is sent by: 1.1 or 2.
+    pub fn for_copy_of(self, primary: Version) -> http::Version {
+        match (self, primary) {
+            (Self::Http2, _) | (Self::Same, Version::Http2) => http::Version::HTTP_2,
+            (Self::Http1, _) | (Self::Same, Version::Http10 | Version::Http11) => http::Version::HTTP_11,
+        }
+    }
 }
 
 impl Tls {

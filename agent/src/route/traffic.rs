@@ -11,13 +11,13 @@ use std::{
 use super::{
     findings::{Findings, Site},
     services::{Port, Service},
-    settings::{Balance, Connections, Impossible, Outliers, Security, Settings, Tls},
+    settings::{Balance, Connections, Impossible, Outliers, Pings, Protocol, Security, Settings, Tls},
 };
 use crate::config::{
     Code, Located, Location,
     istio::{
-        ClientTls, ConnectionPool, DestinationRule, LoadBalancer, OutlierDetection, PolicyBlocks,
-        SimpleLoadBalancer, TlsMode, TrafficPolicy,
+        ClientTls, ConnectionPool, DestinationRule, H2UpgradePolicy, Http2KeepAlive, LoadBalancer,
+        OutlierDetection, PolicyBlocks, SimpleLoadBalancer, TlsMode, TrafficPolicy,
     },
 };
 
@@ -88,6 +88,7 @@ impl<'a> Policies<'a> {
         rules.dedup();
         Settings {
             rules,
+            protocol: pool.as_ref().and_then(|block| protocol(block.written)).unwrap_or(port.protocol),
             balance: balance.map_or_else(Balance::default, |block| balancing(&block, findings)),
             connections: pool.map_or_else(Connections::default, |block| connections(block.written)),
             outliers: outliers.map(|block| outlier_detection(block.written)),
@@ -145,6 +146,17 @@ fn balancing(block: &Block<'_, LoadBalancer>, findings: &mut Findings<'_>) -> Ba
     }
 }
 
+/// What is asked for; None leaves it to the port. `DO_NOT_UPGRADE` is what holds without a word, too: it takes HTTP/2 from no
+/// port.
+fn protocol(written: &ConnectionPool) -> Option<Protocol> {
+    let http = &written.http;
+    if http.use_client_protocol.as_ref().is_some_and(|it| it.value) {
+        return Some(Protocol::Same);
+    }
+    let upgrade = http.h2_upgrade_policy.as_ref().is_some_and(|it| it.value == H2UpgradePolicy::Upgrade);
+    upgrade.then_some(Protocol::Http2)
+}
+
 /// 0 means Istio's default: no limit.
 fn connections(written: &ConnectionPool) -> Connections {
     let limit = |value: &Option<Located<u32>>| value.as_ref().map(|it| it.value).filter(|&it| it > 0);
@@ -160,7 +172,17 @@ fn connections(written: &ConnectionPool) -> Connections {
         idle_timeout: time(&http.idle_timeout),
         max_age: time(&tcp.max_connection_duration).filter(|it| !it.is_zero()),
         keepalive: tcp.keepalive.as_ref().map(Into::into),
+        max_streams: count(&http.max_concurrent_streams),
+        pings: http.http2_keep_alive.as_ref().and_then(pings),
     }
+}
+
+/// Without an interval there are no pings (Envoy's `connection_keepalive`).
+fn pings(written: &Http2KeepAlive) -> Option<Pings> {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let time =
+        |value: &Option<Located<Duration>>| value.as_ref().map(|it| it.value).filter(|time| !time.is_zero());
+    Some(Pings { interval: time(&written.interval)?, timeout: time(&written.timeout).unwrap_or(PATIENCE) })
 }
 
 /// Istio's defaults where nothing is written, and where 0 stands for them.

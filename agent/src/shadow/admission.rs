@@ -55,8 +55,10 @@ pub(super) fn never(marked: bool, mirror: &Mirror, head: &RequestHead<'_>) -> Op
         Some(DropReason::Marked)
     } else if head.method == "CONNECT" || head.header("upgrade").is_some() {
         Some(DropReason::Upgrade)
-    } else if is_grpc(head) {
-        // Shadows are spoken to in HTTP/1.1, which no gRPC server reads.
+    } else if is_grpc(head)
+        && mirror.cluster.settings.protocol.for_copy_of(head.version) != http::Version::HTTP_2
+    {
+        // No gRPC server reads HTTP/1.1.
         Some(DropReason::Unsendable)
     } else {
         refused(&mirror.enforced.as_ref()?.policy, head)

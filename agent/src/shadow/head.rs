@@ -1,8 +1,8 @@
 //! The head of a copy: packed into one piece of memory on the data thread, made into a request on a shadow worker.
 //!
 //! The copy says what the primary said, but for what belongs to the primary's connection (RFC 9110 §7.6.1) or to
-//! its framing, for what its rule and its policies change, and for its mark. hyper writes header names in lower case and puts lines of the same name
-//! together.
+//! its framing, for what its rule and its policies change, and for its mark. Header names are written in lower case, and
+//! lines of the same name stand together.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
     header::{CONTENT_LENGTH, HOST, MaxSizeReached, TE, TRANSFER_ENCODING},
-    uri::PathAndQuery,
+    uri::{Authority, Parts, PathAndQuery, Scheme},
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     message::{BodyLength, RequestHead, Version},
-    route::Original,
+    route::{Original, Security, Settings},
 };
 
 /// A request's head that owns itself: method, path, the authority of an absolute target, then names and values in
@@ -27,6 +27,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct PackedHead {
     text: Bytes,
+    version: Version,
     body: BodyLength,
     client: SocketAddr,
 }
@@ -56,10 +57,7 @@ impl PackedHead {
         };
         let opening = [head.method, path, authority].map(str::as_bytes);
         let parts = || {
-            // TE is of one hop; HTTP/2 merely lists it among the fields of the message (RFC 9113 §8.2.2).
-            let is_sent = |name: &str| head.version != Version::Http2 || name != "te";
-            let fields = head.headers.iter().filter(move |field| is_sent(field.name));
-            let fields = fields.flat_map(|field| [field.name.as_bytes(), field.value]);
+            let fields = head.headers.iter().flat_map(|field| [field.name.as_bytes(), field.value]);
             opening.into_iter().chain(fields)
         };
         let mut text = BytesMut::with_capacity(parts().map(|part| LENGTH + part.len()).sum());
@@ -67,7 +65,7 @@ impl PackedHead {
             text.put_slice(&part.len().to_ne_bytes());
             text.put_slice(part);
         }
-        Self { text: text.freeze(), body: head.body, client }
+        Self { text: text.freeze(), version: head.version, body: head.body, client }
     }
 
     /// No body follows: the request was whole with its head.
@@ -75,12 +73,19 @@ impl PackedHead {
         matches!(self.body, BodyLength::None | BodyLength::Known(0))
     }
 
-    /// Values share the packed memory.
-    pub(super) fn to_request<B>(&self, rewriting: Rewriting<'_>, body: B) -> Result<Request<B>, Unsendable> {
+    /// In the version of HTTP that `settings` ask for; then `Host` is the target's authority. Values share the packed
+    /// memory.
+    pub(super) fn to_request<B>(
+        &self,
+        rewriting: Rewriting<'_>,
+        settings: &Settings,
+        body: B,
+    ) -> Result<Request<B>, Unsendable> {
+        let version = settings.protocol.for_copy_of(self.version);
         let mut text = self.text.clone();
         let method = Method::from_bytes(&pull(&mut text)).map_err(|_| Unsendable)?;
         let (mut path, authority) = (pull(&mut text), pull(&mut text));
-        let mut headers = self.headers(&text, &authority)?;
+        let mut headers = self.headers(&text, &authority, version)?;
         if let Some(changes) = rewriting.changes {
             let sent = str::from_utf8(&path).map_err(|_| Unsendable)?;
             let original = Original { method: method.as_str(), path: sent, client: self.client };
@@ -99,12 +104,21 @@ impl PackedHead {
 
         let mut request = Request::new(body);
         *request.method_mut() = method;
-        *request.uri_mut() = uri(path)?;
+        *request.version_mut() = version;
+        *request.uri_mut() = match version {
+            http::Version::HTTP_2 => absolute(path, headers.remove(HOST), &settings.security)?,
+            _ => Uri::from(target(path)?),
+        };
         *request.headers_mut() = headers;
         Ok(request)
     }
 
-    fn headers(&self, text: &Bytes, authority: &Bytes) -> Result<HeaderMap, Unsendable> {
+    fn headers(
+        &self,
+        text: &Bytes,
+        authority: &Bytes,
+        version: http::Version,
+    ) -> Result<HeaderMap, Unsendable> {
         let fields = || Fields(text.clone());
         let listed: Vec<Bytes> =
             fields().filter(|(name, _)| is(name, "connection")).map(|(_, value)| value).collect();
@@ -115,12 +129,15 @@ impl PackedHead {
         }
         for (name, text) in fields() {
             if is(&name, "content-length") || is(&name, "transfer-encoding") {
-                self.frame(&mut headers, &name, text)?;
+                self.frame(&mut headers, &name, text, version)?;
             } else if is(&name, "host") {
                 let host = if authority.is_empty() { text } else { authority.clone() };
                 headers.try_append(HOST, value(host)?)?;
             } else if is(&name, "te") {
-                if tokens(&text).any(|coding| is(coding, "trailers")) {
+                // Of one hop, but HTTP/2 lists it among the fields of the message (RFC 9113 §8.2.2): it means nothing on
+                // HTTP/1.1, and gRPC servers insist on it on HTTP/2.
+                let stays = self.version != Version::Http2 || version == http::Version::HTTP_2;
+                if stays && tokens(&text).any(|coding| is(coding, "trailers")) {
                     headers.try_insert(TE, HeaderValue::from_static("trailers"))?;
                 }
             } else if !OF_THE_CONNECTION.iter().any(|it| is(&name, it))
@@ -130,16 +147,23 @@ impl PackedHead {
             }
         }
         if !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
-            self.frame(&mut headers, b"", Bytes::new())?;
+            self.frame(&mut headers, b"", Bytes::new(), version)?;
         }
         Ok(headers)
     }
 
     /// Puts the framing of the copy where the primary's was. Without a body, `Content-Length: 0` stays if it was
     /// there and nothing is added: both mean the same (RFC 9112 §6.3).
-    fn frame(&self, headers: &mut HeaderMap, name: &[u8], text: Bytes) -> Result<(), Unsendable> {
+    fn frame(
+        &self,
+        headers: &mut HeaderMap,
+        name: &[u8],
+        text: Bytes,
+        version: http::Version,
+    ) -> Result<(), Unsendable> {
         match self.body {
             BodyLength::Known(length) => headers.try_insert(CONTENT_LENGTH, HeaderValue::from(length))?,
+            BodyLength::Streamed if version == http::Version::HTTP_2 => None,
             // Said outright: hyper would take a GET of unknown length for one without a body.
             BodyLength::Streamed => {
                 headers.try_insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?
@@ -180,13 +204,28 @@ fn pull(text: &mut Bytes) -> Bytes {
 }
 
 /// The path exactly as it was sent: http would cut off a fragment, which no request target may have.
-fn uri(path: Bytes) -> Result<Uri, Unsendable> {
+fn target(path: Bytes) -> Result<PathAndQuery, Unsendable> {
     let sent = path.len();
     let path = PathAndQuery::from_maybe_shared(path).map_err(|_| Unsendable)?;
     if path.as_str().len() < sent {
         return Err(Unsendable);
     }
-    Ok(Uri::from(path))
+    Ok(path)
+}
+
+/// The target as HTTP/2 names it: `:scheme`, `:authority` and `:path` (RFC 9113 §8.3.1). Without a host there is no
+/// authority.
+fn absolute(path: Bytes, host: Option<HeaderValue>, security: &Security) -> Result<Uri, Unsendable> {
+    let mut parts = Parts::default();
+    parts.path_and_query = Some(target(path)?);
+    if let Some(host) = host.filter(|host| !host.is_empty()) {
+        parts.scheme = Some(match security {
+            Security::Plain => Scheme::HTTP,
+            Security::Tls(_) | Security::Impossible(_) => Scheme::HTTPS,
+        });
+        parts.authority = Some(Authority::try_from(host.as_bytes()).map_err(|_| Unsendable)?);
+    }
+    Uri::from_parts(parts).map_err(|_| Unsendable)
 }
 
 fn value(text: Bytes) -> Result<HeaderValue, Unsendable> {

@@ -209,7 +209,8 @@ impl Plane {
         if let Some(reason) = admission::never(marked, mirror, head) {
             return Err(reason);
         }
-        let copy = PackedHead::pack(head, client).to_request(Rewriting::of(mirror, marker), ());
+        let copy = PackedHead::pack(head, client);
+        let copy = copy.to_request(Rewriting::of(mirror, marker), &mirror.cluster.settings, ());
         copy.map_err(|_| DropReason::Unsendable)
     }
 

@@ -105,10 +105,10 @@ impl Worker {
 
     async fn outcome(&self, job: &mut Job) -> Outcome {
         let rewriting = Rewriting::of(&job.entry.mirror, &self.settings.marker);
-        let Ok(request) = job.head.to_request(rewriting, job.source.body()) else {
+        let cluster = &job.entry.mirror.cluster;
+        let Ok(request) = job.head.to_request(rewriting, &cluster.settings, job.source.body()) else {
             return Outcome::Dropped(DropReason::Unsendable);
         };
-        let cluster = &job.entry.mirror.cluster;
         let pool = self.client.pool(cluster);
         let due = Due::new(job, self.settings.timeout);
         let picked = async {
@@ -163,7 +163,7 @@ impl Worker {
         slot: &Slot,
     ) -> Result<u16, UpstreamError> {
         loop {
-            let mut lease = pool.lease(turn.address).await?;
+            let mut lease = pool.lease(turn.address, request.version()).await?;
             let _sending = slot.sending();
             let response = match lease.send(request).await {
                 Ok(response) => response,

@@ -19,7 +19,7 @@ use crate::route::Cluster;
 
 /// To be used inside a `LocalSet`: each connection is a task of its own, so that an endpoint closing an unused one is
 /// noticed at once.
-pub struct Client<B> {
+pub struct Client<B: Body> {
     upstreams: Arc<Upstreams>,
     /// Of `upstreams.workers`: which share of a cluster's connections is ours.
     worker: usize,
@@ -32,7 +32,7 @@ type Known<B> = (Weak<Cluster>, Rc<Pool<B>>);
 
 impl<B> Client<B>
 where
-    B: Body + 'static,
+    B: Body + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {

@@ -1,6 +1,6 @@
 //! What can go wrong between a worker and an endpoint, and whose fault the accounts say it was.
 
-use std::{error::Error, io, net::SocketAddr, time::Duration};
+use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::Sign;
 use crate::{
@@ -20,6 +20,8 @@ pub enum UpstreamError {
     Busy(SocketAddr, Duration),
     #[error("the exchange with {0} broke: {1}")]
     Http(SocketAddr, #[source] hyper::Error),
+    #[error("the exchange with {0} broke: {1}")]
+    Http2(SocketAddr, #[source] h2::Error),
     #[error("no TLS with {0}: {1}")]
     Tls(SocketAddr, #[source] io::Error),
     /// Files, or the name to ask for.
@@ -31,6 +33,9 @@ pub enum UpstreamError {
     Pending,
     #[error("as many copies as connectionPool.http.http2MaxRequests are under way")]
     Requests,
+    /// Of a connection that several copies waited for.
+    #[error("{0}")]
+    Shared(Arc<Self>),
 }
 
 impl UpstreamError {
@@ -39,18 +44,23 @@ impl UpstreamError {
             Self::Connect(..) | Self::ConnectTimeout(..) => FailReason::Connect,
             Self::Busy(..) => FailReason::Timeout,
             Self::Http(_, error) => http_reason(error),
+            Self::Http2(_, error) => http2_reason(error),
             Self::Tls(..) | Self::TlsSetup(_) | Self::Impossible(_) => FailReason::Tls,
             Self::Pending | Self::Requests => return Outcome::Dropped(DropReason::Pending),
+            Self::Shared(error) => return error.outcome(),
         })
     }
 
     /// What it says of the endpoint; None for what is the agent's own.
     pub fn sign(&self) -> Option<Sign> {
         match self {
-            Self::Connect(..) | Self::ConnectTimeout(..) | Self::Http(..) | Self::Tls(..) => {
-                Some(Sign::Failed)
-            }
+            Self::Connect(..)
+            | Self::ConnectTimeout(..)
+            | Self::Http(..)
+            | Self::Http2(..)
+            | Self::Tls(..) => Some(Sign::Failed),
             Self::Busy(..) | Self::TlsSetup(_) | Self::Impossible(_) | Self::Pending | Self::Requests => None,
+            Self::Shared(error) => error.sign(),
         }
     }
 }
@@ -80,6 +90,15 @@ fn http_reason(error: &hyper::Error) -> FailReason {
         }
         None if error.is_canceled() => FailReason::Reset,
         None => FailReason::Protocol,
+    }
+}
+
+/// What h2 found wrong itself is the endpoint's breach of HTTP/2, or no HTTP/2 at all.
+fn http2_reason(error: &h2::Error) -> FailReason {
+    match error.get_io() {
+        Some(io) => io_reason(io),
+        None if error.is_library() => FailReason::Protocol,
+        None => FailReason::Reset,
     }
 }
 

@@ -26,6 +26,6 @@ pub use client::Client;
 pub use error::UpstreamError;
 pub use names::Names;
 pub use outlier::Sign;
-pub use pool::{Lease, Limits, Pool, SendError};
+pub use pool::{Answer, AnswerError, Lease, Limits, Pool, SendError};
 pub use shared::{Turn, Unpicked, Upstreams};
 pub use tls::check as check_files;

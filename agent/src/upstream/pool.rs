@@ -1,6 +1,9 @@
-//! One worker's kept-alive HTTP/1.1 connections to the endpoints of one cluster. Whoever finds none free waits its
-//! turn, as far as the cluster lets it. The most recently used connection is used first, so that the others grow old
-//! and close.
+//! One worker's connections to the endpoints of one cluster. Whoever finds none free waits its turn, as far as the cluster
+//! lets it. Of kept-alive HTTP/1.1 connections the most recently used is used first, so that the others grow old and
+//! close; HTTP/2 has a room of its own.
+
+mod answer;
+mod streams;
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,20 +15,18 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
-use hyper::{
-    body::{Body, Incoming},
-    client::conn::http1,
-};
+use http::{Request, Response, Version};
+use hyper::{body::Body, client::conn::http1};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
+pub use self::answer::{Answer, AnswerError};
+use self::streams::{Stream, Streams};
 use super::{
-    Turn, Unpicked, UpstreamError,
-    connect::connect,
+    Turn, Unpicked, UpstreamError, connect,
     limit::Taken,
     shared::{Upstream, Upstreams},
 };
@@ -45,7 +46,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
 }
 
-pub struct Pool<B> {
+pub struct Pool<B: Body> {
     upstreams: Arc<Upstreams>,
     upstream: Arc<Upstream>,
     /// Those of the agent with the cluster's put in.
@@ -54,6 +55,7 @@ pub struct Pool<B> {
     /// One permit per connection in use, whichever the endpoint: this worker's share of `tcp.maxConnections`.
     slots: Option<Arc<Semaphore>>,
     endpoints: RefCell<HashMap<SocketAddr, Rc<Endpoint<B>>>>,
+    streams: Streams<B>,
     /// Connections that are open, in use or not.
     open: Rc<Cell<usize>>,
     /// The most that may be.
@@ -84,9 +86,14 @@ struct Connection<B> {
 /// Counts an open connection.
 struct Open(Rc<Cell<usize>>);
 
-/// The use of one connection. Dropping it closes the connection, so that an endpoint never takes a request that
-/// was cut short for a whole one; `keep` gives it back.
-pub struct Lease<B> {
+/// The use of one connection, or of one stream. Dropping it closes the connection or resets the stream, so that an endpoint
+/// never takes a request that was cut short for a whole one; `keep` gives it back.
+pub enum Lease<B: Body> {
+    Http1(Exclusive<B>),
+    Http2(Stream<B>),
+}
+
+pub struct Exclusive<B> {
     address: SocketAddr,
     upstream: Arc<Upstream>,
     endpoint: Rc<Endpoint<B>>,
@@ -107,7 +114,7 @@ pub enum SendError<B> {
 
 impl<B> Pool<B>
 where
-    B: Body + 'static,
+    B: Body + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
@@ -128,6 +135,7 @@ where
             http,
             slots: most.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
             endpoints: RefCell::default(),
+            streams: Streams::new(),
             open: Rc::default(),
             most: most.unwrap_or(usize::MAX),
             upstreams,
@@ -154,8 +162,15 @@ where
         }
     }
 
-    /// A connection to the endpoint: a kept one if there is, else a new one.
-    pub async fn lease(&self, address: SocketAddr) -> Result<Lease<B>, UpstreamError> {
+    /// A connection to the endpoint, or a stream on one: on a kept one if there is, else on a new one.
+    pub async fn lease(&self, address: SocketAddr, version: Version) -> Result<Lease<B>, UpstreamError> {
+        match version {
+            Version::HTTP_2 => self.stream(address).await.map(Lease::Http2),
+            _ => self.exclusive(address).await.map(Lease::Http1),
+        }
+    }
+
+    async fn exclusive(&self, address: SocketAddr) -> Result<Exclusive<B>, UpstreamError> {
         let endpoint = self.endpoint(address);
         let free = self.free_slots(&endpoint);
         let unused = free.as_ref().and_then(|_| self.take_unused(&endpoint));
@@ -179,12 +194,13 @@ where
             return Err(UpstreamError::Requests);
         };
         let upstream = Arc::clone(&self.upstream);
-        Ok(Lease { address, upstream, endpoint, connection, reused, slots, _request: request })
+        Ok(Exclusive { address, upstream, endpoint, connection, reused, slots, _request: request })
     }
 
     /// Closes connections unused for too long and forgets endpoints nobody uses.
     pub(super) fn sweep(&self, now: Instant) {
         self.upstream.refresh(&self.upstreams.names, now);
+        self.sweep_streams(now);
         self.endpoints.borrow_mut().retain(|_, endpoint| {
             endpoint.unused.borrow_mut().retain(|it| self.is_fresh(it, now));
             !endpoint.unused.borrow().is_empty() || Rc::strong_count(endpoint) > 1
@@ -195,10 +211,16 @@ where
         self.upstream.is_over(now)
     }
 
+    /// How many connections are open.
+    #[cfg(test)]
+    pub(super) fn open(&self) -> usize {
+        self.open.get()
+    }
+
     /// How many endpoints have connections.
     #[cfg(test)]
     pub(super) fn endpoints(&self) -> usize {
-        self.endpoints.borrow().len()
+        self.endpoints.borrow().len() + self.streams.endpoints()
     }
 
     fn endpoint(&self, address: SocketAddr) -> Rc<Endpoint<B>> {
@@ -263,7 +285,7 @@ where
         // Counted from here on: two that connect at once are two.
         let open = Open::count(&self.open);
         let (sender, driver) =
-            connect(&self.upstream, address, self.limits.connect_timeout, &self.http).await?;
+            connect::http1(&self.upstream, address, self.limits.connect_timeout, &self.http).await?;
         Ok(Connection { sender, opened: Instant::now(), served: 0, _open: open, _driver: driver })
     }
 
@@ -302,25 +324,48 @@ impl<B> Endpoint<B> {
     }
 }
 
-impl<B: Body + 'static> Lease<B> {
-    /// Sends a request and waits for the head of its response.
-    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendError<B>> {
+impl<B: Body + Unpin + 'static> Lease<B> {
+    /// Sends a request and waits for the head of its response. On HTTP/2, reading the response also sends what is left of
+    /// the request.
+    pub async fn send(&mut self, request: Request<B>) -> Result<Response<Answer<B>>, SendError<B>> {
+        match self {
+            Self::Http1(lease) => lease.send(request).await,
+            Self::Http2(stream) => stream.send(request).await,
+        }
+    }
+
+    /// The endpoint's address and the word for what broke while its response was read.
+    pub fn broke(&self, error: AnswerError) -> UpstreamError {
+        let address = match self {
+            Self::Http1(lease) => lease.address,
+            Self::Http2(stream) => stream.address(),
+        };
+        match error {
+            AnswerError::Http1(error) => UpstreamError::Http(address, error),
+            AnswerError::Http2(error) => UpstreamError::Http2(address, error),
+        }
+    }
+
+    /// Gives the connection back for the next request. It is closed instead when request or response are not whole, or
+    /// when it has served as many as it may. A stream was the connection's all the time.
+    pub fn keep(self) {
+        if let Self::Http1(lease) = self {
+            lease.keep();
+        }
+    }
+}
+
+impl<B: Body + 'static> Exclusive<B> {
+    async fn send(&mut self, request: Request<B>) -> Result<Response<Answer<B>>, SendError<B>> {
         self.connection.served = self.connection.served.saturating_add(1);
         let sent = self.connection.sender.try_send_request(request).await;
-        sent.map_err(|mut error| match error.take_message() {
+        sent.map(|response| response.map(Answer::Http1)).map_err(|mut error| match error.take_message() {
             Some(request) if self.reused => SendError::Stale(Box::new(request)),
             _ => SendError::Failed(UpstreamError::Http(self.address, error.into_error())),
         })
     }
 
-    /// The endpoint's address and hyper's word for what broke while its response was read.
-    pub fn broke(&self, error: hyper::Error) -> UpstreamError {
-        UpstreamError::Http(self.address, error)
-    }
-
-    /// Gives the connection back for the next request. It is closed instead when request or response are not whole, or
-    /// when it has served as many as it may.
-    pub fn keep(self) {
+    fn keep(self) {
         let Self { upstream, endpoint, connection, slots, .. } = self;
         let most = upstream.settings.connections.requests_per_connection.unwrap_or(u32::MAX);
         if connection.sender.is_ready() && connection.served < most {

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use http::Version;
 use rustls::{
     ClientConfig, RootCertStore,
     client::WebPkiServerVerifier,
@@ -42,7 +43,14 @@ struct Loaded {
     at: Instant,
     /// What the files were when they were read.
     stamps: Vec<Option<Stamp>>,
-    connector: Result<(TlsConnector, ServerName<'static>), String>,
+    connector: Result<Connector, String>,
+}
+
+#[derive(Clone)]
+struct Connector {
+    http1: TlsConnector,
+    http2: TlsConnector,
+    name: ServerName<'static>,
 }
 
 /// Changes whenever a file does, also when a symlink is turned to another one, as ConfigMaps and Secrets do.
@@ -58,11 +66,11 @@ impl TlsClient {
         Self { settings, loaded: Mutex::new(None) }
     }
 
-    /// What to make a connection with, and the name to ask for.
+    /// What to make a connection for a version of HTTP with, and the name to ask for.
     ///
     /// # Errors
     /// The files or the name are of no use; the message says which and why.
-    pub(super) fn connector(&self) -> Result<(TlsConnector, ServerName<'static>), String> {
+    pub(super) fn connector(&self, version: Version) -> Result<(TlsConnector, ServerName<'static>), String> {
         let now = Instant::now();
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let known = loaded.take_if(|known| {
@@ -80,7 +88,9 @@ impl TlsClient {
             stamps: stamps(&self.settings),
             connector: load(&self.settings),
         });
-        loaded.connector.clone()
+        let Connector { http1, http2, name } = loaded.connector.as_ref().map_err(String::clone)?;
+        let connector = if version == Version::HTTP_2 { http2 } else { http1 };
+        Ok((connector.clone(), name.clone()))
     }
 }
 
@@ -92,7 +102,7 @@ fn stamps(settings: &Tls) -> Vec<Option<Stamp>> {
     settings.files().map(|(_, file)| stamp(&file.value)).collect()
 }
 
-fn load(settings: &Tls) -> Result<(TlsConnector, ServerName<'static>), String> {
+fn load(settings: &Tls) -> Result<Connector, String> {
     let provider = provider();
     let name = server_name(settings)?;
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -120,8 +130,11 @@ fn load(settings: &Tls) -> Result<(TlsConnector, ServerName<'static>), String> {
             .with_client_auth_cert(certificates(chain)?, private_key(key)?)
             .map_err(|error| format!("{} and {}: {error}", chain.display(), key.display()))?,
     };
+    let mut http2 = config.clone();
+    // A peer that has only the other one refuses; one without ALPN is taken at the cluster's word.
+    http2.alpn_protocols = vec![b"h2".to_vec()];
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok((TlsConnector::from(Arc::new(config)), name))
+    Ok(Connector { http1: Arc::new(config).into(), http2: Arc::new(http2).into(), name })
 }
 
 fn server_name(settings: &Tls) -> Result<ServerName<'static>, String> {

@@ -64,14 +64,14 @@ pub(super) const DESTINATION_RULE: Rows = &[
         "it concerns TCP routes, which are not mirrored; for copies there is http.idleTimeout",
     ),
     (
-        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRequestsPerConnection,idleTimeout}",
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRequestsPerConnection,idleTimeout,h2UpgradePolicy,useClientProtocol,maxConcurrentStreams}",
+        HONOURED,
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool.http.http2KeepAlive.{interval,timeout}",
         HONOURED,
     ),
     ("spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool.http.maxRetries", RETRIES),
-    (
-        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool.http.{h2UpgradePolicy,useClientProtocol,maxConcurrentStreams,http2KeepAlive}",
-        "copies are sent by HTTP/1.1",
-    ),
     (
         "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}outlierDetection.{consecutive5xxErrors,consecutiveGatewayErrors,interval,baseEjectionTime}",
         HONOURED,

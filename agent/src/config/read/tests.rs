@@ -52,7 +52,7 @@ fn every_shipped_file_reads_without_fault_or_with_the_warnings_it_is_about() {
             "service-entries.yaml" => &[("UMB0201", 4)],
             "grpc-route.yaml" => &[("UMB0201", 6)],
             "http-route.yaml" => &[("UMB0201", 9)],
-            "traffic-policy.yaml" => &[("UMB0201", 22), ("UMB0202", 2)],
+            "traffic-policy.yaml" => &[("UMB0201", 18), ("UMB0202", 2)],
             _ => &[],
         };
         assert_eq!(

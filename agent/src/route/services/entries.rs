@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use ipnet::IpNet;
 
 use super::{
-    Address, Endpoint, HTTP, Kind, Labels, Port, Ports, Service, Target, kube::Workloads, named_after, weight,
+    Address, Endpoint, HTTP, HTTP2, Kind, Labels, Port, Ports, Service, Target, kube::Workloads, named_after,
+    weight,
 };
 use crate::{
     config::{
@@ -13,7 +14,7 @@ use crate::{
         istio::{MeshLocation, Resolution, ServiceEntry, ServicePort, WorkloadEndpoint},
     },
     route::{
-        Answers,
+        Answers, Protocol,
         findings::{Findings, Site},
     },
 };
@@ -38,8 +39,9 @@ pub(super) fn service<'a>(
     let port = |port: &'a ServicePort| Port {
         number: port.number.value,
         name: &port.name,
-        speaks_http: speaks_http(port),
+        speaks_http: is_any(port, &HTTP),
         is_https: port.protocol == "HTTPS",
+        protocol: if is_any(port, &HTTP2) { Protocol::Http2 } else { Protocol::Http1 },
         at: &port.number.at,
         target: Target::Number(port.target_port),
     };
@@ -68,9 +70,9 @@ fn addresses(entry: &ServiceEntry) -> Vec<IpAddr> {
 }
 
 /// By protocol, or for a port that only says TCP by its name.
-fn speaks_http(port: &ServicePort) -> bool {
-    HTTP.iter().any(|p| p.eq_ignore_ascii_case(&port.protocol))
-        || port.protocol == "TCP" && named_after(&port.name, &HTTP)
+fn is_any(port: &ServicePort, protocols: &[&str]) -> bool {
+    protocols.iter().any(|p| p.eq_ignore_ascii_case(&port.protocol))
+        || port.protocol == "TCP" && named_after(&port.name, protocols)
 }
 
 pub(super) fn endpoints<'a>(

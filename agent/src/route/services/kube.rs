@@ -6,19 +6,20 @@ use std::{
     net::IpAddr,
 };
 
-use super::{Address, Endpoint, HTTP, Kind, Labels, Port, Ports, Service, Target, named_after};
+use super::{Address, Endpoint, HTTP, HTTP2, Kind, Labels, Port, Ports, Service, Target, named_after};
 use crate::{
     config::{
         Resources,
         kubernetes::{self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport},
     },
-    route::{Answers, hosts},
+    route::{Answers, Protocol, hosts},
 };
 
 /// Names of ports, and values of `appProtocol`, that Istio takes for something that is not plain HTTP. Under any other
 /// name it looks into the connection, as the agent does.
 const NOT_HTTP: [&str; 7] = ["https", "tcp", "tls", "udp", "mongo", "mysql", "redis"];
-const APP_PROTOCOLS: [&str; 2] = ["kubernetes.io/h2c", "kubernetes.io/ws"];
+const H2C: &str = "kubernetes.io/h2c";
+const APP_PROTOCOLS: [&str; 2] = [H2C, "kubernetes.io/ws"];
 
 /// Pods, by what they are looked up by.
 pub(super) struct Workloads<'a> {
@@ -168,6 +169,7 @@ fn port<'a>(port: &'a KubePort, service: &kubernetes::Service) -> Port<'a> {
         speaks_http: speaks_http(port),
         is_https: port.app_protocol.as_deref().unwrap_or(&port.name).eq_ignore_ascii_case("https")
             || port.app_protocol.is_none() && named_after(&port.name, &["https"]),
+        protocol: protocol(port),
         at: &port.number.at,
         target,
     }
@@ -178,5 +180,20 @@ fn speaks_http(port: &KubePort) -> bool {
     match &port.app_protocol {
         Some(protocol) => HTTP.iter().chain(&APP_PROTOCOLS).any(|known| known.eq_ignore_ascii_case(protocol)),
         None => named_after(&port.name, &HTTP) || !named_after(&port.name, &NOT_HTTP),
+    }
+}
+
+/// Without a word Istio takes the version of the client's connection.
+fn protocol(port: &KubePort) -> Protocol {
+    let is_http2 = match &port.app_protocol {
+        Some(protocol) => HTTP2.iter().chain(&[H2C]).any(|known| known.eq_ignore_ascii_case(protocol)),
+        None => named_after(&port.name, &HTTP2),
+    };
+    let says_nothing =
+        port.app_protocol.is_none() && !named_after(&port.name, &HTTP) && !named_after(&port.name, &NOT_HTTP);
+    match (is_http2, says_nothing) {
+        (true, _) => Protocol::Http2,
+        (false, true) => Protocol::Same,
+        (false, false) => Protocol::Http1,
     }
 }

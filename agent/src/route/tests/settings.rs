@@ -6,7 +6,9 @@ use super::build::codes_of;
 use crate::{
     config::{self, Code, Report, Resources},
     record::Accounts,
-    route::{Balance, Cluster, Connections, Impossible, Outliers, Security, Settings, Snapshot},
+    route::{
+        Balance, Cluster, Connections, Impossible, Outliers, Pings, Protocol, Security, Settings, Snapshot,
+    },
 };
 
 const WORLD: &str = "
@@ -319,4 +321,68 @@ fn only_mirrors_in_force_have_clusters() {
     assert!(compile(WORLD).0.clusters().is_empty());
     let codes: Vec<Code> = compile(WORLD).1.diagnostics.iter().map(|fault| fault.code).collect();
     assert_eq!(codes, [Code::NothingMirrored]);
+}
+
+#[test]
+fn the_version_of_http_is_the_ports_unless_a_rule_asks_for_another() {
+    let of = |port: &str, rules: &[String]| {
+        let world = WORLD.replace("{number: 80, name: http, protocol: HTTP, targetPort: 8080}", port);
+        cluster(&[&world, &mirror(TO), &*rules.concat()].concat()).0.settings.protocol
+    };
+    let http = "{number: 80, name: http, protocol: HTTP}";
+    for (port, expected) in [
+        (http, Protocol::Http1),
+        ("{number: 80, name: web, protocol: HTTP2}", Protocol::Http2),
+        ("{number: 80, name: web, protocol: GRPC}", Protocol::Http2),
+        ("{number: 80, name: http2-web, protocol: TCP}", Protocol::Http2),
+        ("{number: 80, name: grpc, protocol: HTTP}", Protocol::Http1),
+    ] {
+        assert_eq!(of(port, &[]), expected, "{port}");
+    }
+    let asking =
+        |what: &str| [rule("a", &format!("trafficPolicy: {{connectionPool: {{http: {{{what}}}}}}}"))];
+    assert_eq!(of(http, &asking("h2UpgradePolicy: UPGRADE")), Protocol::Http2);
+    assert_eq!(of(http, &asking("h2UpgradePolicy: DO_NOT_UPGRADE")), Protocol::Http1);
+    let grpc = "{number: 80, name: grpc, protocol: GRPC}";
+    assert_eq!(of(grpc, &asking("h2UpgradePolicy: DO_NOT_UPGRADE")), Protocol::Http2);
+    assert_eq!(of(grpc, &asking("useClientProtocol: true, h2UpgradePolicy: UPGRADE")), Protocol::Same);
+}
+
+#[test]
+fn streams_and_pings_are_as_written() {
+    let of = |what: &str| {
+        settings(TO, &[rule("a", &format!("trafficPolicy: {{connectionPool: {{http: {{{what}}}}}}}"))])
+            .connections
+    };
+    let seconds = Duration::from_secs;
+    let pings = |text| of(&format!("http2KeepAlive: {{{text}}}")).pings;
+    assert_eq!(
+        pings("interval: 30s, timeout: 5s"),
+        Some(Pings { interval: seconds(30), timeout: seconds(5) })
+    );
+    assert_eq!(pings("interval: 30s"), Some(Pings { interval: seconds(30), timeout: seconds(20) }));
+    assert_eq!(pings("timeout: 5s"), None);
+    assert_eq!(of("maxConcurrentStreams: 7").max_streams, Some(7));
+    assert_eq!(of("maxConcurrentStreams: 0, maxRetries: 1").max_streams, None);
+}
+
+#[test]
+fn a_port_of_kubernetes_that_says_nothing_gets_the_primarys_version() {
+    for (port, expected) in [
+        ("{port: 80, name: http}", Protocol::Http1),
+        ("{port: 80, name: grpc-web}", Protocol::Http2),
+        ("{port: 80, name: http2-api}", Protocol::Http2),
+        ("{port: 80, name: http, appProtocol: kubernetes.io/h2c}", Protocol::Http2),
+        ("{port: 80, name: grpc, appProtocol: http}", Protocol::Http1),
+        ("{port: 80, name: web}", Protocol::Same),
+        ("{port: 80}", Protocol::Same),
+        ("{port: 80, name: tcp}", Protocol::Http1),
+    ] {
+        let service = format!(
+            "\n---\napiVersion: v1\nkind: Service\nmetadata: {{name: shadow, namespace: default}}\n\
+             spec: {{ports: [{port}], selector: {{app: shadow}}}}\n"
+        );
+        let (cluster, _) = cluster(&[WORLD, &service, &mirror("{host: shadow}")].concat());
+        assert_eq!(cluster.settings.protocol, expected, "{port}");
+    }
 }

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 
 use super::{BodyLength, Header, RequestHead, Version};
 use crate::{
-    route::{Changes, HeaderChanges, HostChange, Marker, Matched, PathChange, Policy, Redact, Template},
+    route::{
+        Changes, HeaderChanges, HostChange, Marker, Matched, PathChange, Policy, Redact, Settings, Template,
+    },
     shadow::{
         head::{PackedHead, Unsendable},
         rewrite::Rewriting,
@@ -25,7 +27,7 @@ fn to_request(
     policy: Option<&Policy>,
 ) -> Result<Request<()>, Unsendable> {
     let rewriting = Rewriting { changes, policy, marker: &HeaderName::from_static("x-mark") };
-    PackedHead::pack(head, "10.0.0.9:4711".parse().unwrap()).to_request(rewriting, ())
+    PackedHead::pack(head, "10.0.0.9:4711".parse().unwrap()).to_request(rewriting, &Settings::default(), ())
 }
 
 /// Target and fields as they go out, the marker left away.

@@ -5,6 +5,7 @@ mod destinations;
 mod feeds;
 mod heads;
 mod hostile;
+mod http2;
 mod lifecycle;
 mod limits;
 mod pauses;
@@ -138,9 +139,24 @@ impl Scene {
     }
 
     fn offer(&self, method: &str, target: &str, fields: Fields<'_>, body: BodyLength) -> Option<Feed> {
+        self.offer_as(Version::Http11, (method, target), fields, body)
+    }
+
+    /// A POST whose body is still to come.
+    fn offer_http2(&self, target: &str, fields: Fields<'_>) -> Option<Feed> {
+        self.offer_as(Version::Http2, ("POST", target), fields, BodyLength::Streamed)
+    }
+
+    fn offer_as(
+        &self,
+        version: Version,
+        (method, target): (&str, &str),
+        fields: Fields<'_>,
+        body: BodyLength,
+    ) -> Option<Feed> {
         let headers: Vec<_> =
             fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
-        let head = RequestHead { method, target, version: Version::Http11, headers: &headers, body };
+        let head = RequestHead { method, target, version, headers: &headers, body };
         self.offers.fetch_add(1, Ordering::Relaxed);
         let feed = self.plane.offer(&self.mirror, &head, fastrand::u64(..), ([127, 0, 0, 1], 1).into());
         self.seen.check();

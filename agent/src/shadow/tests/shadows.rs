@@ -11,10 +11,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, Version};
 use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpStream},
@@ -38,6 +42,10 @@ pub(super) struct Received {
 impl Healthy {
     /// Answers 200 to everything once it has read it.
     pub(super) async fn start() -> Self {
+        Self::speaking(Version::HTTP_11).await
+    }
+
+    pub(super) async fn speaking(version: Version) -> Self {
         let (received_tx, received) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&connections);
@@ -52,7 +60,13 @@ impl Healthy {
                         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"thank you"))))
                     }
                 });
-                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let io = TokioIo::new(stream);
+                let _ = match version {
+                    Version::HTTP_2 => {
+                        http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await
+                    }
+                    _ => http1::Builder::new().serve_connection(io, service).await,
+                };
             }
         })
         .await;

@@ -39,7 +39,7 @@ async fn a_lease_that_is_dropped_closes_its_connection_and_frees_its_slot() {
         let cluster = cluster([endpoint.address], Settings::default());
         let pool = client().pool(&cluster);
         for _ in 0..5 {
-            exchange(&mut pool.lease(endpoint.address).await.unwrap()).await;
+            exchange(&mut pool.lease(endpoint.address, Version::HTTP_11).await.unwrap()).await;
         }
         assert_eq!(endpoint.accepted(), 5);
         endpoint.open(0).await;
@@ -97,12 +97,12 @@ async fn who_finds_no_connection_waits_as_far_as_the_cluster_lets_it() {
         let settings = with(Connections { max: Some(1), max_pending: Some(1), ..Connections::default() });
         let cluster = cluster([endpoint.address], settings);
         let pool = client().pool(&cluster);
-        let mut first = pool.lease(endpoint.address).await.unwrap();
+        let mut first = pool.lease(endpoint.address, Version::HTTP_11).await.unwrap();
         exchange(&mut first).await;
-        let waiting = pool.lease(endpoint.address);
+        let waiting = pool.lease(endpoint.address, Version::HTTP_11);
         tokio::pin!(waiting);
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-        let error = pool.lease(endpoint.address).await.err().expect("one waits already");
+        let error = pool.lease(endpoint.address, Version::HTTP_11).await.err().expect("one waits already");
         assert_eq!(error.outcome(), Outcome::Dropped(DropReason::Pending));
         assert_eq!(error.sign(), None, "the endpoint is not to blame");
         first.keep();
@@ -119,9 +119,9 @@ async fn connections_are_limited_over_all_endpoints_and_unused_ones_give_way() {
         let settings = with(Connections { max: Some(1), ..Connections::default() });
         let cluster = cluster([one.address, other.address], settings);
         let pool = client().pool(&cluster);
-        let mut lease = pool.lease(one.address).await.unwrap();
+        let mut lease = pool.lease(one.address, Version::HTTP_11).await.unwrap();
         exchange(&mut lease).await;
-        let waiting = pool.lease(other.address);
+        let waiting = pool.lease(other.address, Version::HTTP_11);
         tokio::pin!(waiting);
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
         lease.keep();
@@ -141,8 +141,11 @@ async fn requests_are_limited_over_all_workers() {
         let upstreams = Upstreams::new(LIMITS, 2, no_names());
         let clients: [Client<Body>; 2] = [0, 1].map(|worker| Client::new(Arc::clone(&upstreams), worker));
         let [one, other] = clients.each_ref().map(|client| client.pool(&cluster));
-        let held = [one.lease(endpoint.address).await.unwrap(), other.lease(endpoint.address).await.unwrap()];
-        let error = other.lease(endpoint.address).await.err().expect("two are under way");
+        let held = [
+            one.lease(endpoint.address, Version::HTTP_11).await.unwrap(),
+            other.lease(endpoint.address, Version::HTTP_11).await.unwrap(),
+        ];
+        let error = other.lease(endpoint.address, Version::HTTP_11).await.err().expect("two are under way");
         assert_eq!(error.outcome(), Outcome::Dropped(DropReason::Pending));
         drop(held);
         request(&other, &cluster).await.unwrap();

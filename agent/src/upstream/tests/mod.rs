@@ -6,6 +6,7 @@ mod ejections;
 mod names;
 mod outlier;
 mod secured;
+mod streams;
 
 use std::{
     net::SocketAddr,
@@ -17,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
+use http::{Request, Version};
 use http_body_util::{BodyExt, Empty};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -27,7 +28,10 @@ use tokio::{
 };
 
 use super::{Client, Lease, Limits, Names, Pool, SendError, UpstreamError, Upstreams};
-use crate::route::{Cluster, Settings};
+use crate::{
+    message,
+    route::{Cluster, Settings},
+};
 
 type Body = Empty<bytes::Bytes>;
 
@@ -111,7 +115,8 @@ async fn exchange(lease: &mut Lease<Body>) {
 /// One request to where the pool sends it.
 async fn request(pool: &Rc<Pool<Body>>, cluster: &Arc<Cluster>) -> Result<SocketAddr, UpstreamError> {
     let turn = pool.turn(cluster).await.expect("an endpoint is in force");
-    let mut lease = pool.lease(turn.address).await?;
+    let version = cluster.settings.protocol.for_copy_of(message::Version::Http11);
+    let mut lease = pool.lease(turn.address, version).await?;
     let response = lease.send(Request::new(Empty::new())).await.map_err(|error| match error {
         SendError::Failed(error) => error,
         SendError::Stale(_) => panic!("the endpoint closed a connection it kept"),

@@ -16,7 +16,7 @@ use super::*;
 use crate::{
     config::{Code, Located, Location, Report},
     record::{FailReason, Outcome},
-    route::{Impossible, Security, Tls},
+    route::{Impossible, Protocol, Security, Tls},
 };
 
 /// An authority with a folder for its files.
@@ -80,6 +80,11 @@ impl Authority {
 
     /// A server with this identity; with `mutual` it wants a certificate of this authority from its clients.
     async fn server(&self, identity: &Identity, mutual: bool) -> SocketAddr {
+        self.speaking(&[], identity, mutual).await
+    }
+
+    /// The same for one that has these protocols and no other.
+    async fn speaking(&self, alpn: &[&str], identity: &Identity, mutual: bool) -> SocketAddr {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
@@ -94,7 +99,8 @@ impl Authority {
         };
         let chain = rustls::pki_types::CertificateDer::pem_slice_iter(identity.chain.as_bytes());
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
-        let config = builder.with_single_cert(chain.map(Result::unwrap).collect(), key).unwrap();
+        let mut config = builder.with_single_cert(chain.map(Result::unwrap).collect(), key).unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -102,8 +108,14 @@ impl Authority {
             while let Ok((stream, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
-                    if let Ok(stream) = acceptor.accept(stream).await {
-                        answer(stream).await;
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+                        return answer(stream).await;
+                    }
+                    let mut connection = h2::server::handshake(stream).await.unwrap();
+                    while let Some(Ok((_, mut respond))) = connection.accept().await {
+                        let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+                        body.send_data(bytes::Bytes::from_static(b"ok"), true).unwrap();
                     }
                 });
             }
@@ -199,7 +211,7 @@ async fn files_are_read_again_when_they_change() {
         fs::rename(&other, authority.folder.path().join("ca.pem")).unwrap();
         advance(Duration::from_secs(1)).await;
         request(&pool, &cluster).await.unwrap();
-        drop(pool.lease(address).await.unwrap());
+        drop(pool.lease(address, Version::HTTP_11).await.unwrap());
         let error = request(&pool, &cluster).await.unwrap_err();
         assert_eq!(error.outcome(), REFUSED);
         assert!(error.to_string().contains("ca.pem holds no certificate in PEM"), "{error}");
@@ -267,4 +279,24 @@ fn files_that_are_of_no_use_are_named_with_their_fields() {
     let (_, foreign) = other.write(&other.identity(&["x"]));
     let apart = faults(Tls { identity: identity(&chain, &foreign), ..tls() });
     assert!(apart[0].starts_with("clientCertificate: ") && apart.len() == 1, "{apart:?}");
+}
+
+#[tokio::test]
+async fn the_version_of_http_is_agreed_upon() {
+    local(async {
+        let authority = Authority::new();
+        let identity = authority.identity(&["shop.example.com"]);
+        for (alpn, protocol, expected) in [
+            ("h2", Protocol::Http2, DONE),
+            ("h2", Protocol::Http1, REFUSED),
+            ("http/1.1", Protocol::Http1, DONE),
+            ("http/1.1", Protocol::Http2, REFUSED),
+        ] {
+            let address = authority.speaking(&[alpn], &identity, false).await;
+            let security = Security::Tls(Box::new(authority.tls("shop.example.com")));
+            let settings = Settings { security, protocol, ..Settings::default() };
+            assert_eq!(outcome(&cluster([address], settings)).await, expected, "{alpn} {protocol:?}");
+        }
+    })
+    .await;
 }

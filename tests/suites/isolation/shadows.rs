@@ -10,7 +10,7 @@ use tokio::{
     runtime::Runtime,
 };
 
-const BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
+static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
 pub(crate) const GIB: usize = 1 << 30;
 
 /// Ends with its handle.

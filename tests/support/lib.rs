@@ -21,10 +21,12 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test's parts fail the test where they stand")]
 
 mod agent;
+mod books;
 mod client;
 mod config;
 mod interrupt;
 mod load;
+mod memory;
 mod metrics;
 mod netns;
 mod nginx;
@@ -38,10 +40,12 @@ use std::{
 };
 
 pub use agent::{Agent, AgentBuilder, agent, binary};
+pub use books::Watch;
 pub use client::{Client, Connection, Reply, chunked};
 pub use config::Config;
 pub use interrupt::Interrupt;
 pub use load::{Failure, Load, LoadReport};
+pub use memory::Memory;
 pub use metrics::{Metrics, Sample};
 pub use netns::{Link, Netns, Subnet};
 pub use nginx::Nginx;

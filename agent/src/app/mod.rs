@@ -1,6 +1,7 @@
 //! Wiring: builds every part once from one configuration, keeps them running, reloads, and takes them down in the
 //! order that loses nothing.
 
+mod audit;
 mod heart;
 mod readings;
 mod rules;
@@ -73,6 +74,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     let heart = Heart::start(enrolled.clone(), workers.silence()).context("start the heartbeat")?;
 
     let steering = tokio::spawn(steering::steer(Arc::clone(&plane)));
+    let audit = audit::begin(&accounts, &plane, workers.count() + config.shadow.workers);
     let agent = config.clone();
     let keeper =
         Keeper { source, accounts, node: &node, enrolled: &enrolled, agent, published: &configuration };
@@ -92,7 +94,10 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     window.not_ready("the agent is stopping");
     let told_again = stop_signal()?;
     tokio::select! {
-        cut = drain(&config, workers, plane, &enrolled) => tracing::info!(connections_cut = cut, "umbra has stopped"),
+        cut = drain(&config, workers, plane, &enrolled) => {
+            audit.end();
+            tracing::info!(connections_cut = cut, "umbra has stopped");
+        }
         () = told_again => tracing::warn!("told to stop again: umbra stops at once, open connections are cut"),
     }
     steering.abort();

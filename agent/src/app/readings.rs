@@ -19,7 +19,9 @@ pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>) -> Vec<Reading> {
             read: Box::new(move || verdicts(&enrolled)),
         },
         load("umbra_shadow_queue_requests", "Copies waiting for a shadow worker", plane, |load| load.waiting),
-        load("umbra_shadow_queue_bytes", "Body bytes held for shadows", plane, |load| load.bytes),
+        load("umbra_shadow_queue_bytes", "Bytes of heads and bodies held for shadows", plane, |load| {
+            load.bytes
+        }),
         Reading {
             name: "istio_request_mirror_percentage",
             help: "The share of the rule's requests that is mirrored at this moment, in percent",

@@ -93,6 +93,10 @@ impl Workers {
         Ok(Worker { listeners, last_tick, thread })
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.threads.len()
+    }
+
     /// Gives worker `n` the `n`th group of listeners.
     ///
     /// # Errors

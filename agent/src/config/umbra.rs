@@ -121,7 +121,7 @@ pub struct Shadow {
 pub struct Queue {
     /// Copies waiting or under way.
     pub requests: usize,
-    /// Body bytes held for shadows, all copies together.
+    /// Bytes of heads and bodies held for shadows, all copies together.
     pub bytes: usize,
     /// Body bytes held for one copy.
     pub bytes_per_request: usize,

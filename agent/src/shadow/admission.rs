@@ -3,7 +3,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use super::{Plane, budget::Slot, entry::Entry, hash};
+use super::{Plane, budget::Slot, entry::Entry, hash, head::PackedHead};
 use crate::{
     message::{BodyLength, RequestHead},
     record::{DropReason, Turn},
@@ -20,7 +20,12 @@ pub(super) struct Admitted {
 
 impl Plane {
     /// Takes a place for a copy that the share admits.
-    pub(super) fn admit(&self, entry: &Entry, draw: u64) -> Result<Admitted, DropReason> {
+    pub(super) fn admit(
+        &self,
+        entry: &Entry,
+        head: &RequestHead<'_>,
+        draw: u64,
+    ) -> Result<Admitted, DropReason> {
         let mirror = &entry.mirror;
         if self.shared.stopping.load(Ordering::Relaxed) {
             return Err(DropReason::Draining);
@@ -39,7 +44,10 @@ impl Plane {
                 turn = Some(mirror.account.turn(limit).ok_or(DropReason::Concurrency)?);
             }
         }
-        let slot = self.shared.budget.admit().ok_or(DropReason::QueueFull)?;
+        let mut slot = self.shared.budget.admit().ok_or(DropReason::QueueFull)?;
+        if !slot.hold(PackedHead::size(head)) {
+            return Err(DropReason::BytesBudget);
+        }
         if let Some(pace) = policy.and_then(|policy| policy.rate)
             && !mirror.account.standing.rate.take(pace, self.shared.now())
         {

@@ -1,5 +1,5 @@
-//! The limits of the whole plane: how many copies, and how many body bytes, it holds at once. Counters only; taking
-//! from them never waits.
+//! The limits of the whole plane: how many copies, and how many bytes of heads and bodies, it holds at once.
+//! Counters only; taking from them never waits.
 
 use std::sync::{
     Arc,
@@ -15,7 +15,7 @@ pub struct Load {
     pub waiting: usize,
     /// Copies that have one.
     pub in_flight: usize,
-    /// Body bytes accepted and not yet written to a shadow's socket.
+    /// Of heads until their copy has ended, of bodies until they are written to a shadow's socket.
     pub bytes: usize,
 }
 
@@ -31,6 +31,8 @@ pub(super) struct Budget {
 #[derive(Debug)]
 pub(super) struct Slot {
     budget: Arc<Budget>,
+    /// Bytes of the head.
+    head: usize,
 }
 
 /// Held while a copy has a connection.
@@ -53,10 +55,10 @@ impl Budget {
 
     /// A place for one more copy, or None when all are taken.
     pub(super) fn admit(self: &Arc<Self>) -> Option<Slot> {
-        take(&self.requests, 1, self.limits.requests).then(|| Slot { budget: Arc::clone(self) })
+        take(&self.requests, 1, self.limits.requests).then(|| Slot { budget: Arc::clone(self), head: 0 })
     }
 
-    /// Room for body bytes; whoever gets `true` gives them back exactly once.
+    /// Room for bytes; whoever gets `true` gives them back exactly once.
     pub(super) fn take_bytes(&self, bytes: usize) -> bool {
         take(&self.bytes, bytes, self.limits.bytes)
     }
@@ -80,6 +82,13 @@ fn take(counter: &AtomicUsize, amount: usize, limit: usize) -> bool {
 }
 
 impl Slot {
+    /// Takes room for the copy's head, which stays in memory as long as the copy has its place. False when there is none.
+    pub(super) fn hold(&mut self, head: usize) -> bool {
+        let held = self.budget.take_bytes(head);
+        self.head += if held { head } else { 0 };
+        held
+    }
+
     pub(super) fn sending(&self) -> Sending<'_> {
         self.budget.sending.fetch_add(1, Relaxed);
         Sending(&self.budget)
@@ -88,6 +97,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.budget.give_back(self.head);
         self.budget.requests.fetch_sub(1, Relaxed);
     }
 }
@@ -105,17 +115,18 @@ mod tests {
     #[test]
     fn limits_are_reached_exactly_and_nothing_is_lost() {
         let budget = Arc::new(Budget::new(Queue { requests: 2, bytes: 10, bytes_per_request: 10 }));
-        let one = budget.admit().unwrap();
+        let mut one = budget.admit().unwrap();
         let two = budget.admit().unwrap();
         assert!(budget.admit().is_none());
-        assert!(budget.take_bytes(10));
+        assert!(one.hold(4) && !one.hold(7));
+        assert!(budget.take_bytes(6));
         assert!(!budget.take_bytes(1));
         let sending = two.sending();
         assert_eq!(budget.load(), Load { waiting: 1, in_flight: 1, bytes: 10 });
 
         drop((one, sending));
         drop(two);
-        budget.give_back(10);
+        budget.give_back(6);
         assert_eq!(budget.load(), Load::default());
         assert!(!budget.take_bytes(usize::MAX));
     }

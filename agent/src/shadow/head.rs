@@ -47,25 +47,17 @@ const OF_THE_CONNECTION: [&str; 6] =
 impl PackedHead {
     /// What is changed is changed on the shadow's side, as everything that costs time.
     pub(super) fn pack(head: &RequestHead<'_>, client: SocketAddr) -> Self {
-        let path = head.path_and_query();
-        // An absolute target overrules Host (RFC 9112 §3.2.2), and Host carries no user information (§3.2).
-        let authority = match head.authority() {
-            Some(authority) if path.len() != head.target.len() => {
-                authority.rsplit_once('@').map_or(authority, |(_, host)| host)
-            }
-            _ => "",
-        };
-        let opening = [head.method, path, authority].map(str::as_bytes);
-        let parts = || {
-            let fields = head.headers.iter().flat_map(|field| [field.name.as_bytes(), field.value]);
-            opening.into_iter().chain(fields)
-        };
-        let mut text = BytesMut::with_capacity(parts().map(|part| LENGTH + part.len()).sum());
-        for part in parts() {
+        let mut text = BytesMut::with_capacity(Self::size(head));
+        for part in parts(head) {
             text.put_slice(&part.len().to_ne_bytes());
             text.put_slice(part);
         }
         Self { text: text.freeze(), version: head.version, body: head.body, client }
+    }
+
+    /// The bytes that packing this head takes.
+    pub(super) fn size(head: &RequestHead<'_>) -> usize {
+        parts(head).map(|part| LENGTH + part.len()).sum()
     }
 
     /// No body follows: the request was whole with its head.
@@ -181,6 +173,20 @@ impl From<MaxSizeReached> for Unsendable {
     fn from(_: MaxSizeReached) -> Self {
         Self
     }
+}
+
+/// What of a head is packed, in order.
+fn parts<'h>(head: &RequestHead<'h>) -> impl Iterator<Item = &'h [u8]> {
+    let path = head.path_and_query();
+    // An absolute target overrules Host (RFC 9112 §3.2.2), and Host carries no user information (§3.2).
+    let authority = match head.authority() {
+        Some(authority) if path.len() != head.target.len() => {
+            authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+        }
+        _ => "",
+    };
+    let fields = head.headers.iter().flat_map(|field| [field.name.as_bytes(), field.value]);
+    [head.method, path, authority].map(str::as_bytes).into_iter().chain(fields)
 }
 
 /// Name and value of each field.

@@ -149,7 +149,7 @@ impl Plane {
     ///    `upgrade`, then by policy `expired`, `method`, `body_too_large` (where the length is known beforehand);
     /// 2. what falls outside of the share is sampled out;
     /// 3. what cannot go anywhere is dropped: `draining`, `paused`, `no_endpoint`, then `fault` (a policy's abort);
-    /// 4. what has no room is dropped: `concurrency`, `queue_full`, `rate_limited`. The rate comes last, so that only
+    /// 4. what has no room is dropped: `concurrency`, `queue_full`, `bytes_budget` (for the head), `rate_limited`. The rate comes last, so that only
     ///    copies which are sent use it up.
     pub fn offer(
         &self,
@@ -169,7 +169,7 @@ impl Plane {
         let entry = Entry::new(&self.shared, mirror, ticket);
         let admitted = match never {
             Some(reason) => Err(reason),
-            None => self.admit(&entry, draw),
+            None => self.admit(&entry, head, draw),
         };
         let Admitted { slot, turn, delay } = match admitted {
             Ok(admitted) => admitted,

@@ -26,7 +26,7 @@ const HEADS: File = file!("../../shadow/tests/heads.rs");
 const HOSTILE: File = file!("../../shadow/tests/hostile.rs");
 const LIMITS: File = file!("../../shadow/tests/limits.rs");
 const BOOKS: File = file!("../../observe/collect.rs");
-const ISOLATION: File = file!("../../../../tests/suites/isolation.rs");
+const ISOLATION: File = file!("../../../../tests/suites/isolation/main.rs");
 
 /// What a trap says of parts that are not in force yet, or of what umbra does otherwise on purpose.
 const BEYOND: &[(u8, &str)] = &[

@@ -127,6 +127,28 @@ async fn all_bodies_together_stay_within_their_budget() {
 }
 
 #[tokio::test]
+async fn heads_count_in_the_budget_until_their_copies_end() {
+    let mut config = config();
+    config.queue.bytes = 256 << 10;
+    let scene = Scene::with(config, vec![black_hole().await]);
+    let large = "x".repeat(48 << 10);
+    let fields = [("Host", "shop"), ("Cookie", large.as_str())];
+    let offer = || scene.offer("POST", "/upload", &fields, BodyLength::Streamed);
+    let feeds: Vec<_> = (0..5).map(|_| offer().unwrap()).collect();
+    assert!(scene.plane.load().bytes > 5 * large.len());
+
+    assert!(offer().is_none());
+    assert_eq!(scene.outcome().await, Outcome::Dropped(DropReason::BytesBudget));
+
+    drop(feeds);
+    for _ in 0..5 {
+        assert_eq!(scene.outcome().await, Outcome::Dropped(DropReason::Cancelled));
+    }
+    assert_eq!(scene.plane.load().bytes, 0);
+    scene.finish();
+}
+
+#[tokio::test]
 async fn a_body_larger_than_every_budget_passes_when_the_shadow_keeps_up() {
     let mut shadow = Healthy::start().await;
     let mut config = config();

@@ -1,0 +1,234 @@
+//! Promise 1: the primary is never hurt, whatever the shadow is. Each shadow here is bad in its own way and meets every
+//! load; the primary's bytes stay the same on both sides, memory stays bounded and the books exact. With `--nocapture`
+//! each test prints what it measured.
+
+#![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
+
+mod clients;
+mod primary;
+mod said;
+mod shadows;
+mod trial;
+
+use std::{io::Write as _, net::TcpStream, time::Duration};
+
+use clients::Load;
+use shadows::{GIB, Way, shadow};
+use support::{Node, agent, eventually, upstream};
+use trial::{Ends, PARALLEL, Setting, World, mib, outcomes, trial};
+
+const FAILED: Ends = Ends::As("outcome=\"failed\"");
+
+#[test]
+fn a_healthy_shadow_for_comparison() {
+    served("healthy", Way::Healthy, Ends::Completed);
+}
+
+#[test]
+fn an_absent_shadow() {
+    // Nobody has this address, and the node says so.
+    let absent = |_: &Node, _: &_| Setting::new("10.98.200.1:9".parse().unwrap(), ());
+    trial("absent", Ends::As("outcome=\"failed\",reason=\"connect\""), absent);
+}
+
+#[test]
+fn a_shadow_that_refuses() {
+    trial("refusing", Ends::As("outcome=\"failed\",reason=\"connect\""), |_, shadow| {
+        let refusing = shadow.refusing();
+        Setting::new(refusing.address(), refusing)
+    });
+}
+
+#[test]
+fn a_black_holed_shadow() {
+    trial("black-holed", FAILED, |node, shadow| Setting::new(node.black_hole(shadow), ()));
+}
+
+#[test]
+fn a_shadow_that_accepts_and_never_reads() {
+    served("accepts, never reads", Way::NeverReads, FAILED);
+}
+
+#[test]
+fn a_shadow_that_never_answers() {
+    served("reads, never answers", Way::NeverAnswers, Ends::As("outcome=\"failed\",reason=\"timeout\""));
+}
+
+#[test]
+fn a_shadow_that_answers_one_byte_per_second() {
+    served("one byte per second", Way::BytePerSecond, FAILED);
+}
+
+#[test]
+fn a_shadow_that_resets() {
+    served("resets", Way::Resets, FAILED);
+}
+
+#[test]
+fn a_shadow_that_resets_mid_response() {
+    served("resets mid-response", Way::ResetsMidResponse, FAILED);
+}
+
+#[test]
+fn a_shadow_whose_response_never_ends() {
+    served("endless response", Way::Endless, FAILED);
+}
+
+#[test]
+fn a_shadow_whose_responses_are_a_gibibyte() {
+    served("1 GiB responses", Way::OneGib, FAILED);
+}
+
+#[test]
+fn a_shadow_that_answers_garbage() {
+    served("garbage", Way::Garbage, FAILED);
+}
+
+#[test]
+fn a_shadow_that_answers_500() {
+    served("500s", Way::Answers500, Ends::Completed);
+}
+
+#[test]
+fn a_shadow_that_speaks_tls() {
+    served("TLS where none is expected", Way::SpeaksTls, FAILED);
+}
+
+#[test]
+fn a_shadow_whose_name_cannot_be_resolved() {
+    // Nobody listens there: every question is refused.
+    named("name server refuses", "127.0.0.1");
+}
+
+#[test]
+fn a_shadow_whose_name_server_never_answers() {
+    named("name server silent", "10.98.2.66");
+}
+
+#[test]
+fn logs_on_a_full_disk() {
+    let full =
+        "mount -t tmpfs -o size=16k tmpfs /mnt\ncat /dev/zero >/mnt/other 2>&- || true\nexec >/mnt/log 2>&1";
+    logging("logs on a full disk", full);
+}
+
+#[test]
+fn logs_into_a_pipe_nobody_reads() {
+    logging(
+        "logs into a pipe nobody reads",
+        "mount -t tmpfs tmpfs /mnt\nmkfifo /mnt/log\nexec 1<>/mnt/log 2>&1",
+    );
+}
+
+#[test]
+fn logs_into_a_closed_pipe() {
+    // Whoever read it has left: a write is answered with SIGPIPE and EPIPE.
+    let closed = "mount -t tmpfs tmpfs /mnt\nmkfifo /mnt/log\nexec 3<>/mnt/log 1>/mnt/log 2>&1 3>&-";
+    logging("logs into a closed pipe", closed);
+}
+
+fn served(kind: &str, way: Way, ends: Ends) {
+    trial(kind, ends, |_, pod| {
+        let shadow = shadow(pod, way);
+        Setting::new(shadow.address, shadow)
+    });
+}
+
+/// A shadow known by a name, with only this name server to ask for it.
+fn named(kind: &str, server: &str) {
+    trial(kind, Ends::As("outcome=\"failed\",reason=\"dns\""), |node, shadow| {
+        node.black_hole(shadow);
+        let prelude = format!(
+            "mount -t tmpfs tmpfs /mnt\necho nameserver {server} >/mnt/resolv.conf\n\
+             mount --bind /mnt/resolv.conf /etc/resolv.conf"
+        );
+        let shadow = "10.98.200.1:9".parse().unwrap();
+        Setting { name: Some("shadow.nowhere.test"), prelude, ..Setting::new(shadow, ()) }
+    });
+}
+
+/// The agent has much to say, and nobody who takes it.
+fn logging(kind: &str, prelude: &str) {
+    trial(kind, Ends::As("outcome=\"failed\",reason=\"connect\""), |_, shadow| {
+        let refusing = shadow.refusing();
+        let prelude = prelude.to_owned();
+        Setting { prelude, logs: "trace", ..Setting::new(refusing.address(), refusing) }
+    });
+}
+
+#[test]
+fn what_a_thousand_connections_cost_by_themselves() {
+    let world = World::new("1s", |_, pod| {
+        let shadow = shadow(pod, Way::Healthy);
+        Setting::new(shadow.address, shadow)
+    });
+    assert!(world.agent.umbra(&["pause", "--all"]).status.success());
+    let before = world.agent.memory().now;
+    let (metrics, peak) = world.bear(PARALLEL, 0);
+    let least = before.min(world.agent.memory().now);
+    let (growth, ends) = (mib(peak, least), outcomes(&metrics, &metrics));
+    println!("{:32} {:24} +{growth:5.1} MiB {ends}", "paused", PARALLEL.name);
+    assert!(growth < 32.0, "1,000 connections without copies took {growth:.1} MiB");
+}
+
+#[test]
+fn a_response_of_a_gibibyte_is_read_to_its_end_and_not_kept() {
+    let world = World::new("100s", |_, pod| {
+        let shadow = shadow(pod, Way::OneGib);
+        Setting::new(shadow.address, shadow)
+    });
+    let before = world.agent.memory().now;
+    world.agent.forget_peak();
+    let one = Load { name: "one request", connections: 1, requests: 1, body: 0 };
+    assert_eq!(one.run(&world.client, world.primary.address), Vec::<String>::new());
+    let completed = "umbra_shadow_outcomes_total{outcome=\"completed\"}";
+    eventually(&format!("{GIB} bytes to be read"), || {
+        (world.agent.metrics().sum(completed) > 0.5).then_some(())
+    });
+    world.agent.accounting_is_exact();
+    let growth = mib(world.agent.memory().peak, before);
+    assert!(growth < 8.0, "reading a response of 1 GiB took {growth:.1} MiB");
+}
+
+#[test]
+fn a_shadow_that_dies_and_returns_is_mirrored_to_again() {
+    let node = Node::new();
+    let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
+    let primary = upstream(&app).replies("ok").start();
+    let copies = upstream(&shadow).replies("ok").start();
+    let port = copies.port();
+    let agent = agent(&node).mirror_all(&primary, &copies).start();
+    let mut kept = client.client(primary.address());
+    kept.get("/before");
+    copies.eventually_received(1);
+
+    drop(copies);
+    for _ in 0..20 {
+        assert_eq!(kept.get("/between").status, 200);
+    }
+    agent.accounting_is_exact();
+    let copies = upstream(&shadow).replies("ok").port(port).start();
+    assert_eq!(kept.get("/after").status, 200);
+
+    assert_eq!(copies.eventually_received(1)[0].target, "/after");
+    agent.accounting_is_exact();
+    assert!(kept.get("/last").took < Duration::from_secs(5));
+}
+
+#[test]
+fn an_upload_its_client_breaks_off_cancels_its_copy() {
+    let node = Node::new();
+    let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
+    let primary = upstream(&app).replies("ok").start();
+    let copies = upstream(&shadow).replies("ok").start();
+    let agent = agent(&node).mirror_all(&primary, &copies).start();
+
+    let mut uploading = client.netns().run(|| TcpStream::connect(primary.address())).unwrap();
+    uploading.write_all(b"POST / HTTP/1.1\r\nHost: app\r\nContent-Length: 10\r\n\r\nhalf").unwrap();
+    agent.eventually("umbra_shadow_in_flight", 1);
+    drop(uploading);
+
+    agent.eventually("umbra_shadow_outcomes_total{outcome=\"dropped\",reason=\"cancelled\"}", 1);
+    agent.accounting_is_exact();
+    assert_eq!(copies.count(), 0);
+}

@@ -131,7 +131,7 @@ impl Recorder {
 
     /// Exchanges that have begun and not ended.
     fn open(&self) -> usize {
-        let open = |it: &&Progress| !it.cut && !(it.request_ended && it.response_ended);
+        let open = |it: &&Progress| !(it.cut || it.request_ended && it.response_ended);
         self.exchanges.values().filter(open).count()
     }
 }

@@ -55,7 +55,8 @@ fn seeds() -> Vec<Vec<u8>> {
     let ok = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, OK);
     let conversation = |client: &[Vec<u8>], server: &[Vec<u8>]| {
         let begin = [said(b'C', &[frame(SETTINGS, 0, 0, b"")]), said(b'S', &[settings.clone(), ack.clone()])];
-        [begin.concat(), said(b'C', &[ack.clone()]), said(b'C', client), said(b'S', server)].concat()
+        [begin.concat(), said(b'C', std::slice::from_ref(&ack)), said(b'C', client), said(b'S', server)]
+            .concat()
     };
     let learning = |end| [GET, if end { LEARNT } else { LEARN }].concat();
     vec![

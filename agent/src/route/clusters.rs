@@ -7,18 +7,37 @@ use std::{
 };
 
 use super::{
-    CapturedPort, Cluster, hosts,
-    services::{Endpoint, Registry, Service},
-    subsets::{self, Subsets},
+    CapturedPort, Cluster,
+    findings::Hint,
+    hosts,
+    known::{Asked, Known},
+    services::{Endpoint, Service},
+    subsets,
     ways::Members,
 };
 use crate::config::{Code, Location, istio::Destination};
 
 pub(super) struct Clusters<'a> {
-    registry: &'a Registry<'a>,
-    subsets: Subsets<'a>,
-    made: HashMap<Place<'a>, Arc<Cluster>>,
-    members: HashMap<Place<'a>, Members>,
+    pub(super) known: Known<'a>,
+    kept: &'a Spots,
+    made: HashMap<Place<'a>, Arc<Spot>>,
+}
+
+/// What a place resolves to, by [`Place::key`].
+pub(super) type Spots = HashMap<String, Arc<Spot>>;
+
+#[derive(Debug)]
+pub(super) struct Spot {
+    cluster: Arc<Cluster>,
+    members: Members,
+    asked: Vec<Asked>,
+}
+
+impl Spot {
+    /// Whether anything in force was made with it.
+    pub(super) fn is_used(&self) -> bool {
+        Arc::strong_count(&self.cluster) > 1 || Arc::strong_count(&self.members) > 1
+    }
 }
 
 /// A destination that exists.
@@ -37,12 +56,17 @@ pub(super) struct Unresolved {
     /// The field of the destination.
     pub(super) field: &'static str,
     pub(super) what: String,
-    pub(super) hint: Option<String>,
+    pub(super) hint: Option<Hint>,
 }
 
 impl<'a> Clusters<'a> {
-    pub(super) fn new(registry: &'a Registry<'a>, subsets: Subsets<'a>) -> Self {
-        Self { registry, subsets, made: HashMap::new(), members: HashMap::new() }
+    pub(super) fn new(known: Known<'a>, kept: &'a Spots) -> Self {
+        Self { known, kept, made: HashMap::new() }
+    }
+
+    /// What was resolved, to be kept.
+    pub(super) fn into_made(self) -> Spots {
+        self.made.into_iter().map(|(place, spot)| (place.key(), spot)).collect()
     }
 
     /// Finds what a destination written in an object of `namespace` means, in a rule for the service port `listener`.
@@ -54,7 +78,7 @@ impl<'a> Clusters<'a> {
     ) -> Result<Place<'a>, Unresolved> {
         let service = self.service(destination, namespace)?;
         let subset = destination.subset.as_ref().map(|name| {
-            let rules = self.subsets.rules(&service.host, service.namespace(), namespace);
+            let rules = self.known.rules(service, namespace);
             let subset = subsets::named(&rules, &name.value).ok_or_else(|| {
                 let known: BTreeSet<_> =
                     rules.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str()).collect();
@@ -64,13 +88,13 @@ impl<'a> Clusters<'a> {
                     at: name.at.clone(),
                     field: "subset",
                     what: format!("no DestinationRule of `{}` has a subset `{}`", service.host, name.value),
-                    hint: Some(match rules.first() {
+                    hint: Some(Hint::Text(match rules.first() {
                         None => {
                             format!("no DestinationRule for this host is visible to namespace {namespace}")
                         }
                         Some(rule) if known.is_empty() => format!("{} has no subsets", rule.meta.qualified()),
                         Some(rule) => format!("{} knows {known}", rule.meta.qualified()),
-                    }),
+                    })),
                 }
             })?;
             Ok((subset.name.as_str(), &subset.labels))
@@ -81,37 +105,33 @@ impl<'a> Clusters<'a> {
 
     /// The cluster of a place, the same one every time.
     pub(super) fn cluster(&mut self, place: Place<'a>) -> Arc<Cluster> {
-        let registry = self.registry;
-        let cluster = self.made.entry(place).or_insert_with(|| {
-            let Place { host, port, subset } = place;
-            let name = format!("outbound|{port}|{}|{host}", subset.map_or("", |(name, _)| name));
-            let mut seen = BTreeSet::new();
-            let endpoints = endpoints(registry, place).filter(|(endpoint, _)| endpoint.ready);
-            let endpoints = endpoints
-                .map(|(_, socket)| socket)
-                // "Every local address" is where requests are captured, not a place to send them to.
-                .filter(|socket| !socket.ip().is_unspecified() && seen.insert(*socket))
-                .collect();
-            Arc::new(Cluster { name, endpoints })
-        });
-        Arc::clone(cluster)
+        Arc::clone(&self.spot(place).cluster)
     }
 
     /// Every endpoint of a place, as it is captured: those that are not ready may have requests under way.
     pub(super) fn members(&mut self, place: Place<'a>) -> Members {
-        let registry = self.registry;
-        let members = self.members.entry(place).or_insert_with(|| {
-            let mut members: Vec<_> =
-                endpoints(registry, place).map(|(_, socket)| CapturedPort::of(socket)).collect();
-            members.sort_unstable();
-            members.dedup();
-            members.into()
-        });
-        Arc::clone(members)
+        Arc::clone(&self.spot(place).members)
     }
 
-    pub(super) fn registry(&self) -> &'a Registry<'a> {
-        self.registry
+    /// The service of a place.
+    pub(super) fn service_of(&self, place: Place<'_>) -> Option<&'a Service<'a>> {
+        self.known.service(place.host)
+    }
+
+    /// One that is kept is good for as long as what it was made of is.
+    fn spot(&mut self, place: Place<'a>) -> &Spot {
+        let Self { known, kept, made } = self;
+        let spot = made.entry(place).or_insert_with(|| {
+            let good = |spot: &&Arc<Spot>| known.agrees(&spot.asked);
+            if let Some(spot) = kept.get(&place.key()).filter(good) {
+                return Arc::clone(spot);
+            }
+            let begun = known.begin();
+            let (cluster, members) = (Arc::new(cluster(known, place)), members(known, place));
+            Arc::new(Spot { cluster, members, asked: known.noted(begun) })
+        });
+        known.note_again(&spot.asked);
+        spot
     }
 
     fn service(&self, destination: &Destination, namespace: &str) -> Result<&'a Service<'a>, Unresolved> {
@@ -123,31 +143,54 @@ impl<'a> Clusters<'a> {
             what,
             hint,
         };
-        let service = self.registry.get(&host).ok_or_else(|| {
-            let hint = self.registry.nearest(&host).map(|near| format!("the nearest known host is `{near}`"));
-            unknown(format!("no Service or ServiceEntry has the host `{host}`"), hint)
+        let service = self.known.service(&host).ok_or_else(|| {
+            let what = format!("no Service or ServiceEntry has the host `{host}`");
+            unknown(what, Some(Hint::Nearest(host.clone())))
         })?;
         if !service.is_visible_to(namespace) {
             let what = format!("`{host}` is not exported to namespace {namespace}");
-            return Err(unknown(what, Some(format!("see `exportTo` of {}", service.declared_by()))));
+            let hint = format!("see `exportTo` of {}", service.declared_by());
+            return Err(unknown(what, Some(Hint::Text(hint))));
         }
         let Some(alias) = service.alias else { return Ok(service) };
         // Istio replaces an ExternalName service by the host it stands for.
-        self.registry.get(&alias.to_ascii_lowercase()).ok_or_else(|| {
+        self.known.service(&alias.to_ascii_lowercase()).ok_or_else(|| {
             let what = format!("`{host}` stands for `{}`, which no ServiceEntry has", alias.value);
-            unknown(what, Some("an external name becomes known by a ServiceEntry with its endpoints".into()))
+            let hint = "an external name becomes known by a ServiceEntry with its endpoints";
+            unknown(what, Some(Hint::Text(hint.into())))
         })
     }
 }
 
+fn cluster(known: &Known<'_>, place: Place<'_>) -> Cluster {
+    let Place { host, port, subset } = place;
+    let name = format!("outbound|{port}|{}|{host}", subset.map_or("", |(name, _)| name));
+    let mut seen = BTreeSet::new();
+    let endpoints = endpoints(known, place).filter(|(endpoint, _)| endpoint.ready);
+    let endpoints = endpoints
+        .map(|(_, socket)| socket)
+        // "Every local address" is where requests are captured, not a place to send them to.
+        .filter(|socket| !socket.ip().is_unspecified() && seen.insert(*socket))
+        .collect();
+    Cluster { name, endpoints }
+}
+
+fn members(known: &Known<'_>, place: Place<'_>) -> Members {
+    let mut members: Vec<_> =
+        endpoints(known, place).map(|(_, socket)| CapturedPort::of(socket)).collect();
+    members.sort_unstable();
+    members.dedup();
+    members.into()
+}
+
 /// The endpoints of a place, and where each of them serves it.
-fn endpoints<'a>(
-    registry: &'a Registry<'a>,
-    place: Place<'a>,
-) -> impl Iterator<Item = (&'a Endpoint<'a>, SocketAddr)> {
-    let service = registry.get(place.host).expect("a place names a service of this registry");
+fn endpoints<'p>(
+    known: &Known<'p>,
+    place: Place<'p>,
+) -> impl Iterator<Item = (&'p Endpoint, SocketAddr)> {
+    let service = known.service(place.host).expect("a place names a service that is known");
     let port = service.port(place.port).expect("a place names a port of its service");
-    let chosen = move |endpoint: &&Endpoint<'_>| {
+    let chosen = move |endpoint: &&Endpoint| {
         let has = |(key, value)| endpoint.labels.get(key) == Some(value);
         place.subset.is_none_or(|(_, labels)| labels.iter().all(has))
     };
@@ -155,6 +198,12 @@ fn endpoints<'a>(
 }
 
 impl Place<'_> {
+    /// Tells it from every other place, those of other configurations included.
+    fn key(&self) -> String {
+        let Self { host, port, subset } = self;
+        format!("{host}:{port}{subset:?}")
+    }
+
     /// `host:port` or `host:port/subset`
     pub(super) fn text(&self) -> String {
         let Self { host, port, subset } = self;
@@ -184,5 +233,5 @@ fn port(destination: &Destination, service: &Service<'_>, listener: u16) -> Resu
         true => format!("{} has no ports", service.declared_by()),
         false => format!("it has {list}"),
     };
-    Err(Unresolved { code: Code::UnknownPort, at: at.clone(), field, what, hint: Some(hint) })
+    Err(Unresolved { code: Code::UnknownPort, at: at.clone(), field, what, hint: Some(Hint::Text(hint)) })
 }

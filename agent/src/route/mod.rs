@@ -11,6 +11,7 @@
 mod alter;
 mod changes;
 mod clusters;
+mod compilation;
 mod compile;
 mod conditions;
 mod delegates;
@@ -20,13 +21,17 @@ mod findings;
 mod gateway;
 mod hosts;
 mod idle;
+mod index;
+mod known;
 mod matcher;
 mod mirrors;
+mod objects;
 mod open;
 mod ports;
 mod precedence;
 mod re2;
 mod rules;
+mod served;
 mod services;
 mod share;
 mod source;
@@ -36,6 +41,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod units;
 mod ways;
 
 use std::{
@@ -45,11 +51,14 @@ use std::{
     sync::Arc,
 };
 
+pub use compilation::Compilation;
 pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};
 pub use ports::{Owner, PortRules};
 pub use share::Share;
 pub use source::Source;
 pub use trace::{Step, Trace};
+
+use index::Index;
 
 use crate::{
     config::{Report, Resources},
@@ -57,10 +66,10 @@ use crate::{
 };
 
 /// Everything the request path asks about, compiled once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Every endpoint some rule mirrors, and its neighbours that would otherwise fall to `any`.
-    exact: HashMap<(IpAddr, u16), Arc<PortRules>>,
+    exact: Index,
     /// Endpoints at `0.0.0.0` or `::`, which stand for every local address.
     any: HashMap<u16, Arc<PortRules>>,
 }
@@ -203,12 +212,12 @@ impl Snapshot {
     /// An account is opened for each mirror in force; a caller that discards the snapshot calls
     /// [`Accounts::forget_unused`].
     pub fn compile(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Self {
-        compile::compile(resources, accounts, report, compile::Keep::Captured)
+        compilation::once(resources, accounts, report, compile::Keep::Captured)
     }
 
     /// The same with services for which nothing is mirrored, for a dry run.
     pub fn compile_everything(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Self {
-        compile::compile(resources, accounts, report, compile::Keep::Everything)
+        compilation::once(resources, accounts, report, compile::Keep::Everything)
     }
 
     /// The rules of a dialled address; None when nothing there is mirrored.

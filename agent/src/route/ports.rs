@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use super::{
     CapturedPort, Decision,
     hosts::{ServiceHost, split_authority},
+    served::Served,
+    services::Endpoint,
     source::{Source, Sources},
     table::Ruling,
 };
@@ -82,21 +84,26 @@ impl PortRules {
         self.owners.iter().flat_map(|owner| &owner.rulings).any(|(_, ruling)| ruling.mirrors())
     }
 
-    /// Adds a service port that leads here; `new` makes its service known the first time.
+    /// Adds a service port that leads here.
     pub(super) fn add(
         &mut self,
-        service: &Arc<str>,
-        port: u16,
-        ruling: &Arc<Ruling>,
+        service: &Served,
+        endpoint: &Endpoint,
+        (port, ruling): (u16, &Arc<Ruling>),
         sources: &Arc<Sources>,
-        new: impl FnOnce() -> Owner,
     ) {
         if self.sources.is_none() && ruling.asks_for_source() {
             self.sources = Some(Arc::clone(sources));
         }
-        let known = self.owners.iter().position(|owner| Arc::ptr_eq(&owner.service, service));
+        let known = self.owners.iter().position(|owner| Arc::ptr_eq(&owner.service, &service.host));
         let index = known.unwrap_or_else(|| {
-            self.owners.push(new());
+            self.owners.push(Owner {
+                service: Arc::clone(&service.host),
+                namespace: Arc::clone(&service.namespace),
+                labels: Arc::clone(&endpoint.labels),
+                host: Arc::clone(&service.names),
+                rulings: Vec::with_capacity(1),
+            });
             self.owners.len() - 1
         });
         let rulings = &mut self.owners[index].rulings;

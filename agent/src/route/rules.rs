@@ -12,19 +12,13 @@ use super::{
     open::Opener,
     table::{BlockId, Table},
 };
-use crate::{
-    config::gateway::ReferenceGrant,
-    record::{Accounts, RuleKey},
-};
+use crate::record::{Accounts, RuleKey};
 
 /// Compiles tables; what it found out about clusters and faults is kept over all of them.
 pub(super) struct Compiler<'a, 'r> {
     pub(super) clusters: Clusters<'a>,
     pub(super) findings: Findings<'r>,
-    /// Some workloads are known by their addresses.
-    pub(super) sources_known: bool,
-    pub(super) grants: &'a [ReferenceGrant],
-    pub(super) exposure: Exposure<'a>,
+    pub(super) exposure: Exposure,
 }
 
 /// What became of a rule in a table.
@@ -88,12 +82,11 @@ impl<'a> Compiler<'a, '_> {
             return (vec![(BlockId::whole(index), Block::any())], true);
         }
         let (mut blocks, mut ends) = (Vec::new(), false);
+        let sources_known = self.clusters.known.sources();
         for (number, written) in rule.route.matches.iter().enumerate() {
             let id = BlockId::new(index, number);
             let site = site.item("match", number);
-            match conditions::Reader::new(&mut self.findings, site, self.sources_known)
-                .block(written, listener)
-            {
+            match conditions::Reader::new(&mut self.findings, site, sources_known).block(written, listener) {
                 Ok(block) if !ends => {
                     ends = block.is_catch_all();
                     blocks.push((id, block));

@@ -18,9 +18,9 @@ pub(super) struct Subsets<'a> {
 }
 
 impl<'a> Subsets<'a> {
-    pub(super) fn new(rules: &'a [DestinationRule]) -> Self {
+    pub(super) fn new(rules: &[&'a DestinationRule]) -> Self {
         let mut subsets = Self::default();
-        for rule in rules {
+        for &rule in rules {
             let namespace = rule.meta.namespace.as_str();
             let host = hosts::resolve(&rule.host.value, namespace);
             subsets.by_namespace.entry(namespace).or_default().entry(&host).push(rule);

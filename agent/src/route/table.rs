@@ -36,6 +36,13 @@ pub(super) struct BlockId {
 #[derive(Debug, Default)]
 pub(super) struct Ruling(pub(super) Vec<Arc<Table>>);
 
+/// The same tables, not merely equal ones.
+impl PartialEq for Ruling {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+}
+
 impl BlockId {
     pub(super) fn new(rule: usize, block: usize) -> Self {
         Self { block: u32::try_from(block).ok(), ..Self::whole(rule) }
@@ -78,7 +85,7 @@ impl Table {
         self.blocks.iter().any(|entry| entry.block.source.holds(source))
     }
 
-    fn mirrors(&self) -> bool {
+    pub(super) fn mirrors(&self) -> bool {
         self.blocks.iter().any(|entry| entry.ways.mirrors())
     }
 

@@ -2,17 +2,19 @@
 //! services and the service's own routes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use super::{
     delegates::Merged,
-    gateway::Attached,
+    gateway::{Attached, Route, report_shadowed},
+    objects::address,
     precedence::{Claim, Rank},
-    rules::{Compiler, Fate},
+    rules::Compiler,
     services::Service,
     table::{Ruling, Table},
+    units::{Key, Unit, Units},
 };
 use crate::record::Accounts;
 
@@ -21,7 +23,8 @@ pub(super) struct Tables<'a, 'r> {
     pub(super) virtual_services: &'a [Merged<'a>],
     pub(super) compiler: Compiler<'a, 'r>,
     accounts: &'a Accounts,
-    pub(super) made: HashMap<(usize, u16), Made>,
+    kept: &'a Units,
+    pub(super) made: Units,
     /// The service ports each virtual service claims, won or lost.
     pub(super) ports: BTreeMap<usize, BTreeSet<u16>>,
     pub(super) won: BTreeSet<Claim>,
@@ -29,25 +32,19 @@ pub(super) struct Tables<'a, 'r> {
     pub(super) lost: BTreeMap<Claim, String>,
 }
 
-/// A virtual service compiled for one service port.
-pub(super) struct Made {
-    /// None where no rule exists for the port: Istio passes the virtual service over there.
-    table: Option<Arc<Table>>,
-    /// By rule.
-    pub(super) fates: Vec<Fate>,
-}
-
 impl<'a, 'r> Tables<'a, 'r> {
     pub(super) fn new(
         virtual_services: &'a [Merged<'a>],
         accounts: &'a Accounts,
         compiler: Compiler<'a, 'r>,
+        kept: &'a Units,
     ) -> Self {
         Self {
             virtual_services,
             compiler,
             accounts,
-            made: HashMap::new(),
+            kept,
+            made: Units::new(),
             ports: BTreeMap::new(),
             won: BTreeSet::new(),
             lost: BTreeMap::new(),
@@ -63,13 +60,12 @@ impl<'a, 'r> Tables<'a, 'r> {
         port: u16,
         claims: &[(Rank<'_>, Claim)],
         attached: Option<&Attached<'a>>,
-    ) -> Arc<Ruling> {
+    ) -> Ruling {
         let mut ruling = Vec::new();
         let mut producers = None;
         if let Some(attached) = attached {
             for (namespace, routes) in attached.consumers() {
-                let table = self.compiler.routes(service, &routes, port, Some(namespace), self.accounts);
-                ruling.extend(Some(table).filter(|table| !table.is_empty()).map(Arc::new));
+                ruling.extend(self.routes(service, &routes, port, Some(namespace)));
             }
             let routes = attached.producers();
             if let Some(rank) = attached.rank() {
@@ -95,38 +91,73 @@ impl<'a, 'r> Tables<'a, 'r> {
         if let Some((_, routes)) = producers {
             self.produce(service, port, &routes, &mut ruling, &mut winner);
         }
-        Arc::new(Ruling(ruling))
+        Ruling(ruling)
     }
 
     fn produce(
         &mut self,
         service: &Service<'a>,
         port: u16,
-        routes: &[super::gateway::Route<'a>],
+        routes: &[Route<'a>],
         ruling: &mut Vec<Arc<Table>>,
         winner: &mut Option<String>,
     ) {
-        let table = self.compiler.routes(service, routes, port, None, self.accounts);
-        if table.is_empty() {
-            return;
-        }
+        let Some(table) = self.routes(service, routes, port, None) else { return };
         match winner {
             Some(winner) => routes.iter().for_each(|route| {
-                super::gateway::report_shadowed(route, winner, &mut self.compiler.findings);
+                report_shadowed(route, winner, &mut self.compiler.findings);
             }),
             None => {
                 *winner = Some(format!("{} {}", table.kind, table.object));
-                ruling.push(Arc::new(table));
+                ruling.push(table);
             }
         }
     }
 
+    fn routes(
+        &mut self,
+        service: &Service<'a>,
+        routes: &[Route<'a>],
+        port: u16,
+        consumers: Option<&str>,
+    ) -> Option<Arc<Table>> {
+        let host = Arc::clone(&service.host);
+        let key = Key::Routes { service: host, port, consumers: consumers.map(Box::from) };
+        let inputs = routes.iter().flat_map(Route::identity).collect();
+        let Self { accounts, kept, made, compiler, .. } = self;
+        let unit = compiler.unit(kept.get(&key), inputs, |compiler| {
+            (Some(compiler.routes(service, routes, port, consumers, accounts)), Vec::new())
+        });
+        let table = unit.table.clone();
+        made.insert(key, unit);
+        table
+    }
+
     fn table(&mut self, virtual_service: usize, port: u16) -> Option<Arc<Table>> {
-        let Self { virtual_services, accounts, compiler, made, .. } = self;
-        let make = || {
-            let (table, fates) = compiler.table(&virtual_services[virtual_service], port, accounts);
-            Made { table: (!table.is_empty()).then(|| Arc::new(table)), fates }
-        };
-        made.entry((virtual_service, port)).or_insert_with(make).table.clone()
+        self.unit(virtual_service, port, true).table.clone()
+    }
+
+    /// A virtual service compiled for a service port.
+    pub(super) fn unit(&mut self, virtual_service: usize, port: u16, in_force: bool) -> &Unit {
+        let Self { virtual_services, accounts, compiler, kept, made, .. } = self;
+        let merged = &virtual_services[virtual_service];
+        let key = Key::VirtualService { object: address(merged.written), port, in_force };
+        made.entry(key).or_insert_with_key(|key| {
+            compiler.unit(kept.get(key), merged.delegates(), |compiler| {
+                if in_force {
+                    let (table, fates) = compiler.table(merged, port, accounts);
+                    (Some(table), fates)
+                } else {
+                    // Its accounts are never used.
+                    (None, compiler.table(merged, port, &Accounts::default()).1)
+                }
+            })
+        })
+    }
+
+    /// Whether it was compiled to be in force.
+    pub(super) fn is_in_force(&self, virtual_service: usize, port: u16) -> bool {
+        let object = address(self.virtual_services[virtual_service].written);
+        self.made.contains_key(&Key::VirtualService { object, port, in_force: true })
     }
 }

@@ -5,16 +5,19 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use super::{Endpoint, HTTP, Kind, Labels, Port, Ports, Service, Target, kube::Workloads, named_after};
 use crate::{
     config::{
-        Code, Located, Resources,
+        Code, Located,
         istio::{MeshLocation, Resolution, ServiceEntry, ServicePort},
     },
-    route::findings::{Findings, Site},
+    route::{
+        findings::{Findings, Site},
+        objects::Objects,
+    },
 };
 
 pub(super) fn service<'a>(
     entry: &'a ServiceEntry,
     host: &Located<String>,
-    endpoints: Arc<[Endpoint<'a>]>,
+    endpoints: Arc<[Endpoint]>,
 ) -> Service<'a> {
     let port = |port: &'a ServicePort| Port {
         number: port.number.value,
@@ -40,20 +43,20 @@ fn speaks_http(port: &ServicePort) -> bool {
         || port.protocol == "TCP" && named_after(&port.name, &HTTP)
 }
 
-pub(super) fn endpoints<'a>(
-    entry: &'a ServiceEntry,
-    resources: &'a Resources,
-    workloads: &Workloads<'a>,
-    shared: &mut Labels<'a>,
+pub(super) fn endpoints<'w, 'a: 'w>(
+    entry: &ServiceEntry,
+    objects: &Objects<'a>,
+    workloads: &impl Fn() -> &'w Workloads<'a>,
+    shared: &mut Labels,
     site: &Site<'_>,
     findings: &mut Findings<'_>,
-) -> Vec<Endpoint<'a>> {
+) -> Vec<Endpoint> {
     // The address the client dialled is no endpoint.
     if entry.resolution.value == Resolution::None {
         return Vec::new();
     }
     if let Some(selector) = &entry.workload_selector {
-        return selected(entry, &selector.value, resources, workloads, shared);
+        return selected(entry, &selector.value, objects, workloads(), shared);
     }
     if entry.endpoints.is_empty() && entry.resolution.value != Resolution::Static {
         let what = "names are not resolved yet, and no endpoint is written: this service has none";
@@ -75,30 +78,31 @@ pub(super) fn endpoints<'a>(
             address: address.to_canonical(),
             labels: shared.share(&written.labels),
             ready: true,
-            ports: Ports::Written(&written.ports),
+            ports: Ports::written(&written.ports),
         });
     }
     endpoints
 }
 
 /// `workloadSelector`: the pods and WorkloadEntries of its namespace with these labels.
-fn selected<'a>(
-    entry: &'a ServiceEntry,
+fn selected(
+    entry: &ServiceEntry,
     selector: &BTreeMap<String, String>,
-    resources: &'a Resources,
-    workloads: &Workloads<'a>,
-    shared: &mut Labels<'a>,
-) -> Vec<Endpoint<'a>> {
+    objects: &Objects<'_>,
+    workloads: &Workloads<'_>,
+    shared: &mut Labels,
+) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     for pod in workloads.selected(&entry.meta.namespace, selector) {
+        let ports = Ports::Pod(Arc::new(pod.ports.clone()));
         endpoints.extend(pod.ips.iter().map(|address| Endpoint {
             address: address.to_canonical(),
             labels: shared.share(&pod.meta.labels),
             ready: pod.ready && !pod.terminating,
-            ports: Ports::Pod(&pod.ports),
+            ports: ports.clone(),
         }));
     }
-    for workload in resources.workload_entries.iter().filter(|w| w.meta.namespace == entry.meta.namespace) {
+    for workload in objects.workload_entries.iter().filter(|w| w.meta.namespace == entry.meta.namespace) {
         let labels = &workload.endpoint.labels;
         if let Ok(address) = workload.endpoint.address.parse::<IpAddr>()
             && selector.iter().all(|(key, value)| labels.get(key) == Some(value))
@@ -107,7 +111,7 @@ fn selected<'a>(
                 address: address.to_canonical(),
                 labels: shared.share(labels),
                 ready: true,
-                ports: Ports::Written(&workload.endpoint.ports),
+                ports: Ports::written(&workload.endpoint.ports),
             });
         }
     }

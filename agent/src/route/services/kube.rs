@@ -4,15 +4,20 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    sync::Arc,
 };
 
-use super::{Endpoint, HTTP, Kind, Labels, Port, Ports, Service, Target, named_after};
+use super::{Endpoint, HTTP, Kept, Kind, Labels, Port, Ports, Service, Target, named_after};
 use crate::{
-    config::{
-        Resources,
-        kubernetes::{self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport},
+    config::kubernetes::{
+        self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport,
     },
-    route::hosts,
+    route::{
+        findings::Findings,
+        hosts,
+        known::Changed,
+        objects::{Objects, address},
+    },
 };
 
 /// Names of ports, and values of `appProtocol`, that Istio takes for something that is not plain HTTP. Under any other
@@ -30,11 +35,11 @@ pub(super) struct Workloads<'a> {
 static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> Workloads<'a> {
-    pub(super) fn new(resources: &'a Resources) -> Self {
+    pub(super) fn new(objects: &Objects<'a>) -> Self {
         let mut workloads =
             Self { by_namespace: HashMap::new(), by_name: HashMap::new(), by_address: HashMap::new() };
         let over = |pod: &&Pod| matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed);
-        for pod in resources.pods.iter().filter(|pod| !over(pod)) {
+        for pod in objects.pods.iter().copied().filter(|pod| !over(pod)) {
             let namespace = pod.meta.namespace.as_str();
             workloads.by_namespace.entry(namespace).or_default().push(pod);
             workloads.by_name.insert((namespace, pod.meta.name.as_str()), pod);
@@ -55,48 +60,23 @@ impl<'a> Workloads<'a> {
         self.by_namespace.get(namespace).into_iter().flatten().filter(has_all).copied()
     }
 
-    pub(super) fn services(&self, resources: &'a Resources, shared: &mut Labels<'a>) -> Vec<Service<'a>> {
-        let mut slices = HashMap::<(&str, &str), Vec<&'a EndpointSlice>>::new();
-        for slice in &resources.endpoint_slices {
-            if let Some(service) = &slice.service {
-                slices.entry((&slice.meta.namespace, service)).or_default().push(slice);
-            }
-        }
-        let mut services = Vec::with_capacity(resources.services.len());
-        for service in &resources.services {
-            let key = (service.meta.namespace.as_str(), service.meta.name.as_str());
-            let endpoints: Vec<_> = match slices.get(&key) {
-                Some(slices) => self.of_slices(service, slices, shared),
-                None => self.of_pods(service, shared),
-            };
-            services.push(Service {
-                host: hosts::resolve(&service.meta.name, &service.meta.namespace).into(),
-                kind: Kind::Kubernetes,
-                meta: &service.meta,
-                ports: service.ports.iter().filter(|p| p.transport == Transport::Tcp).map(port).collect(),
-                endpoints: endpoints.into(),
-                alias: service.external_name.as_ref(),
-                external: service.external_name.is_some(),
-                export_to: &service.export_to,
-            });
-        }
-        services
-    }
-
     fn of_slices(
         &self,
         service: &kubernetes::Service,
-        slices: &[&'a EndpointSlice],
-        shared: &mut Labels<'a>,
-    ) -> Vec<Endpoint<'a>> {
+        slices: &[&EndpointSlice],
+        shared: &mut Labels,
+    ) -> Vec<Endpoint> {
         let mut endpoints = Vec::new();
-        for (slice, endpoint) in slices.iter().flat_map(|s| s.endpoints.iter().map(move |e| (s, e))) {
-            for address in &endpoint.addresses {
+        for slice in slices {
+            let ports = Ports::Slice(slice.ports.as_slice().into());
+            for (endpoint, address) in
+                slice.endpoints.iter().flat_map(|e| e.addresses.iter().map(move |address| (e, address)))
+            {
                 endpoints.push(Endpoint {
                     address: address.to_canonical(),
                     labels: shared.share(self.labels(endpoint, *address)),
                     ready: endpoint.ready || service.publish_not_ready_addresses,
-                    ports: Ports::Slice(&slice.ports),
+                    ports: ports.clone(),
                 });
             }
         }
@@ -111,7 +91,7 @@ impl<'a> Workloads<'a> {
         pod.map_or(&NO_LABELS, |pod| &pod.meta.labels)
     }
 
-    fn of_pods(&self, service: &'a kubernetes::Service, shared: &mut Labels<'a>) -> Vec<Endpoint<'a>> {
+    fn of_pods(&self, service: &kubernetes::Service, shared: &mut Labels) -> Vec<Endpoint> {
         // Without a selector somebody else writes the endpoints.
         if service.selector.is_empty() {
             return Vec::new();
@@ -119,15 +99,52 @@ impl<'a> Workloads<'a> {
         let mut endpoints = Vec::new();
         for pod in self.selected(&service.meta.namespace, &service.selector) {
             let ready = pod.ready && !pod.terminating || service.publish_not_ready_addresses;
+            let ports = Ports::Pod(Arc::new(pod.ports.clone()));
             endpoints.extend(pod.ips.iter().map(|address| Endpoint {
                 address: address.to_canonical(),
                 labels: shared.share(&pod.meta.labels),
                 ready,
-                ports: Ports::Pod(&pod.ports),
+                ports: ports.clone(),
             }));
         }
         endpoints
     }
+}
+
+pub(super) fn services<'w, 'a: 'w>(
+    objects: &Objects<'a>,
+    changed: Changed,
+    workloads: &impl Fn() -> &'w Workloads<'a>,
+    kept: &mut Kept<'_>,
+    findings: &mut Findings<'_>,
+) -> Vec<Service<'a>> {
+    let mut slices = HashMap::<(&str, &str), Vec<&'a EndpointSlice>>::new();
+    for &slice in &objects.endpoint_slices {
+        if let Some(service) = &slice.service {
+            slices.entry((&slice.meta.namespace, service)).or_default().push(slice);
+        }
+    }
+    let mut services = Vec::with_capacity(objects.services.len());
+    for &service in &objects.services {
+        let key = (service.meta.namespace.as_str(), service.meta.name.as_str());
+        let slices = slices.get(&key);
+        let inputs = slices.into_iter().flatten().map(|slice| address(*slice)).collect();
+        let make = |shared: &mut Labels, _: &mut Findings<'_>| match slices {
+            Some(slices) => workloads().of_slices(service, slices, shared),
+            None => workloads().of_pods(service, shared),
+        };
+        services.push(Service {
+            host: hosts::resolve(&service.meta.name, &service.meta.namespace).into(),
+            kind: Kind::Kubernetes,
+            meta: &service.meta,
+            ports: service.ports.iter().filter(|p| p.transport == Transport::Tcp).map(port).collect(),
+            endpoints: kept.endpoints(address(service), findings, !changed.workloads, inputs, make),
+            alias: service.external_name.as_ref(),
+            external: service.external_name.is_some(),
+            export_to: &service.export_to,
+        });
+    }
+    services
 }
 
 fn port(port: &KubePort) -> Port<'_> {

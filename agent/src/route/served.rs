@@ -1,0 +1,177 @@
+//! What each service adds to the endpoints it owns, and from that the ports of a snapshot. Where nothing was added and
+//! nothing taken away, a port's rules are the ones of the snapshot before.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    CapturedPort, PortRules, Snapshot,
+    compile::Keep,
+    hosts::ServiceHost,
+    services::{Endpoint, Service},
+    source::Sources,
+    table::Ruling,
+};
+
+/// A service and the rules of its ports.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) host: Arc<str>,
+    pub(super) namespace: Arc<str>,
+    pub(super) names: Arc<ServiceHost>,
+    endpoints: Arc<[Endpoint]>,
+    /// The service's.
+    identity: [usize; 2],
+    /// Those with an endpoint.
+    ports: Vec<ServedPort>,
+}
+
+#[derive(Debug)]
+struct ServedPort {
+    number: u16,
+    ruling: Arc<Ruling>,
+    /// Where, and the index of the endpoint.
+    at: Vec<(CapturedPort, u32)>,
+}
+
+impl Served {
+    /// The rulings are those of the HTTP ports, in order. `before` is the same service's, whose parts are used again
+    /// where they are the same.
+    pub(super) fn new(service: &Service<'_>, rulings: Vec<Ruling>, before: Option<&Arc<Self>>) -> Arc<Self> {
+        let before = before.filter(|before| before.identity == service.identity());
+        let mut ports = Vec::with_capacity(rulings.len());
+        let mut same = true;
+        for (port, ruling) in service.http_ports().zip(rulings) {
+            let known = before.and_then(|before| before.ports.iter().find(|p| p.number == port.number));
+            if let Some(known) = known.filter(|known| *known.ruling == ruling) {
+                let (ruling, at) = (Arc::clone(&known.ruling), Vec::new());
+                ports.push(ServedPort { number: port.number, ruling, at });
+                continue;
+            }
+            let indexed = (0..).zip(&*service.endpoints);
+            let at: Vec<_> = indexed
+                .filter_map(|(index, endpoint)| Some((CapturedPort::of(endpoint.socket(port)?), index)))
+                .collect();
+            if !at.is_empty() {
+                same = false;
+                ports.push(ServedPort { number: port.number, ruling: Arc::new(ruling), at });
+            }
+        }
+        match before {
+            Some(before) if same && before.ports.len() == ports.len() => Arc::clone(before),
+            _ => {
+                for port in ports.iter_mut().filter(|port| port.at.is_empty()) {
+                    let of_before = before.into_iter().flat_map(|before| &before.ports);
+                    let known = of_before.into_iter().find(|p| p.number == port.number);
+                    port.at = known.map_or_else(Vec::new, |known| known.at.clone());
+                }
+                Arc::new(Self {
+                    host: Arc::clone(&service.host),
+                    namespace: service.namespace().into(),
+                    names: Arc::new(ServiceHost::new(&service.host)),
+                    endpoints: Arc::clone(&service.endpoints),
+                    identity: service.identity(),
+                    ports,
+                })
+            }
+        }
+    }
+
+    fn asks_for_source(&self) -> bool {
+        self.ports.iter().any(|port| port.ruling.asks_for_source())
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = CapturedPort> {
+        self.ports.iter().flat_map(|port| port.at.iter().map(|(at, _)| *at))
+    }
+}
+
+/// A snapshot and what it was put together from.
+#[derive(Debug, Default)]
+pub(super) struct Assembled {
+    pub(super) snapshot: Snapshot,
+    /// In the order of precedence.
+    pub(super) services: Vec<Arc<Served>>,
+    pub(super) sources: Arc<Sources>,
+}
+
+impl Assembled {
+    /// By host.
+    pub(super) fn by_host(&self) -> HashMap<&str, (usize, &Arc<Served>)> {
+        let services = self.services.iter().enumerate();
+        services.map(|(index, service)| (&*service.host, (index, service))).collect()
+    }
+
+    pub(super) fn assemble(
+        before: &Self,
+        services: Vec<Arc<Served>>,
+        sources: Arc<Sources>,
+        keep: Keep,
+    ) -> Self {
+        let touched = touched(before, &services, &sources);
+        let mut ports = HashMap::<CapturedPort, PortRules>::new();
+        for service in &services {
+            for ServedPort { number, ruling, at } in &service.ports {
+                for &(at, index) in at {
+                    if touched.as_ref().is_none_or(|touched| touched.contains(&at)) {
+                        let rules = ports.entry(at).or_insert_with(|| PortRules::new(at));
+                        let endpoint = &service.endpoints[index as usize];
+                        rules.add(service, endpoint, (*number, ruling), &sources);
+                    }
+                }
+            }
+        }
+        let mut snapshot = match &touched {
+            Some(_) => before.snapshot.clone(),
+            None => Snapshot::default(),
+        };
+        for at in touched.iter().flatten() {
+            if let Some(address) = at.address.filter(|_| !ports.contains_key(at)) {
+                snapshot.exact.remove(&(address, at.port));
+            }
+        }
+        let all = keep == Keep::Everything;
+        // Those for every address first: an exact one must not fall to their rules.
+        let (any, exact): (Vec<_>, Vec<_>) = ports.into_iter().partition(|(at, _)| at.address.is_none());
+        for (CapturedPort { address, port }, rules) in any.into_iter().chain(exact) {
+            let kept = all || rules.mirrors();
+            match address {
+                None if kept => drop(snapshot.any.insert(port, Arc::new(rules))),
+                None => {}
+                Some(address) if kept || snapshot.any.contains_key(&port) => {
+                    snapshot.exact.insert((address, port), Arc::new(rules));
+                }
+                Some(address) => snapshot.exact.remove(&(address, port)),
+            }
+        }
+        Self { snapshot, services, sources }
+    }
+}
+
+/// The endpoints whose rules may differ from those before; None for all.
+fn touched(before: &Assembled, services: &[Arc<Served>], sources: &Arc<Sources>) -> Option<HashSet<CapturedPort>> {
+    let by_host = before.by_host();
+    let same_sources = Arc::ptr_eq(&before.sources, sources);
+    let mut stays = vec![false; before.services.len()];
+    let (mut touched, mut last) = (HashSet::new(), None);
+    for service in services {
+        let known = by_host.get(&*service.host).filter(|(_, known)| Arc::ptr_eq(known, service));
+        match known {
+            Some(&(index, _)) if same_sources || !service.asks_for_source() => {
+                // The owners of an endpoint stand in the order of their services.
+                if last > Some(index) {
+                    return None;
+                }
+                (stays[index], last) = (true, Some(index));
+            }
+            _ => touched.extend(service.sockets()),
+        }
+    }
+    let gone = before.services.iter().zip(stays).filter(|(_, stays)| !stays);
+    touched.extend(gone.flat_map(|(service, _)| service.sockets()));
+    // What is said of every address bears on each exact one.
+    let exact = touched.iter().all(|at| at.address.is_some());
+    (exact && !before.services.is_empty()).then_some(touched)
+}

@@ -24,7 +24,7 @@ mod values;
 
 pub use decode::MAX_BYTES;
 pub use diagnostics::{Code, Diagnostic, Report, Severity};
-pub use read::{Resources, read};
+pub use read::{Resources, read, read_part};
 pub use render::Sources;
 pub use schema::schema;
 

@@ -176,18 +176,14 @@ fn cluster(known: &Known<'_>, place: Place<'_>) -> Cluster {
 }
 
 fn members(known: &Known<'_>, place: Place<'_>) -> Members {
-    let mut members: Vec<_> =
-        endpoints(known, place).map(|(_, socket)| CapturedPort::of(socket)).collect();
+    let mut members: Vec<_> = endpoints(known, place).map(|(_, socket)| CapturedPort::of(socket)).collect();
     members.sort_unstable();
     members.dedup();
     members.into()
 }
 
 /// The endpoints of a place, and where each of them serves it.
-fn endpoints<'p>(
-    known: &Known<'p>,
-    place: Place<'p>,
-) -> impl Iterator<Item = (&'p Endpoint, SocketAddr)> {
+fn endpoints<'p>(known: &Known<'p>, place: Place<'p>) -> impl Iterator<Item = (&'p Endpoint, SocketAddr)> {
     let service = known.service(place.host).expect("a place names a service that is known");
     let port = service.port(place.port).expect("a place names a port of its service");
     let chosen = move |endpoint: &&Endpoint| {

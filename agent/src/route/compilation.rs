@@ -1,7 +1,7 @@
 //! One configuration after the other: what was compiled is kept, and a change costs little more than what it touches.
 //! What comes out is what compiling from nothing would give.
 
-use std::{mem, sync::Arc};
+use std::{collections::HashSet, mem, sync::Arc};
 
 use super::{
     Snapshot,
@@ -9,6 +9,7 @@ use super::{
     compile::{self, Keep},
     served::Assembled,
     services::{AllEndpoints, Labels},
+    table::Table,
     units::Units,
 };
 use crate::{
@@ -55,7 +56,8 @@ impl Compilation {
         report: &mut Report,
     ) -> Snapshot {
         let resources: Vec<_> = parts.iter().map(|part| &**part).collect();
-        let made = compile::compile(&resources, &self.kept, &mut self.labels, accounts, report, Keep::Captured);
+        let made =
+            compile::compile(&resources, &self.kept, &mut self.labels, accounts, report, Keep::Captured);
         let snapshot = made.assembled.snapshot.clone();
         if !report.has_errors() {
             self.keep(parts, made);
@@ -68,8 +70,11 @@ impl Compilation {
         let mut spots = mem::take(&mut self.kept.spots);
         spots.extend(mem::take(&mut made.spots));
         self.kept = Kept { parts, made, spots };
+        let Made { units, assembled, .. } = &mut self.kept.made;
+        let in_force: HashSet<_> = assembled.tables().map(Arc::as_ptr).collect();
         // Rules that capture nothing must not keep their accounts open.
-        self.kept.made.units.retain(|_, unit| !unit.is_idle());
+        let idle = |table: &Arc<Table>| table.mirrors() && !in_force.contains(&Arc::as_ptr(table));
+        units.retain(|_, unit| !unit.table.as_ref().is_some_and(idle));
         self.kept.spots.retain(|_, spot| spot.is_used());
     }
 }

@@ -70,7 +70,8 @@ pub(super) fn merge<'a>(
     virtual_services: &[&'a VirtualService],
     findings: &mut Findings<'_>,
 ) -> Vec<Merged<'a>> {
-    let (roots, delegates): (Vec<_>, Vec<_>) = virtual_services.iter().copied().partition(|vs: &&VirtualService| !vs.hosts.is_empty());
+    let (roots, delegates): (Vec<_>, Vec<_>) =
+        virtual_services.iter().copied().partition(|vs: &&VirtualService| !vs.hosts.is_empty());
     let delegates = delegates.into_iter().map(|vs| ((vs.meta.namespace.as_str(), vs.meta.name.as_str()), vs));
     let mut delegates = Delegates { by_name: delegates.collect(), used: Vec::new(), findings };
     let merged = roots.into_iter().map(|root| delegates.merged(root)).collect();
@@ -140,11 +141,7 @@ impl<'a> Delegates<'a, '_, '_> {
             resolve_hosts(&mut below, namespace);
             match merge::rule(&above, below) {
                 Ok(merged) => {
-                    rules.push(MergedRule {
-                        route: Route::Merged(Box::new(merged)),
-                        origin: found,
-                        index,
-                    });
+                    rules.push(MergedRule { route: Route::Merged(Box::new(merged)), origin: found, index });
                 }
                 Err(block) => {
                     let what = format!(

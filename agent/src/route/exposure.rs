@@ -217,6 +217,12 @@ impl Exposure {
         let what = format!("spec: copies to `{text}` lead back to a mirror at {}", self.edges[first].at);
         let hint = "copies are marked and not mirrored again here; other mirrors do not know the mark";
         let hint = Some(Hint::Text(hint.to_owned()));
-        findings.tell(&Finding { code: Code::MirrorLoop, at: at.clone(), object: object.clone(), message: what, hint });
+        findings.tell(&Finding {
+            code: Code::MirrorLoop,
+            at: at.clone(),
+            object: object.clone(),
+            message: what,
+            hint,
+        });
     }
 }

@@ -7,6 +7,9 @@
 //! VirtualService ─▶ delegates ─▶ precedence    └─▶ idle         └─▶ mirrors ─▶ open ─▶ ways ┘
 //! HTTPRoute, GRPCRoute ───▶ gateway ────┘                            alter ─▶ changes ─▲
 //! ```
+//!
+//! Over several configurations ([`Compilation`]) tables are units that are kept with all they asked of `known`, endpoints
+//! and clusters likewise; `served` then makes the ports anew where a service or its rules differ.
 
 mod alter;
 mod changes;
@@ -51,8 +54,8 @@ use std::{
     sync::Arc,
 };
 
-pub use compilation::Compilation;
 pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};
+pub use compilation::Compilation;
 pub use ports::{Owner, PortRules};
 pub use share::Share;
 pub use source::Source;

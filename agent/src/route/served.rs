@@ -12,7 +12,7 @@ use super::{
     hosts::ServiceHost,
     services::{Endpoint, Service},
     source::Sources,
-    table::Ruling,
+    table::{Ruling, Table},
 };
 
 /// A service and the rules of its ports.
@@ -104,6 +104,11 @@ impl Assembled {
         services.map(|(index, service)| (&*service.host, (index, service))).collect()
     }
 
+    /// Those that speak for some endpoint.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.services.iter().flat_map(|service| &service.ports).flat_map(|port| &port.ruling.0)
+    }
+
     pub(super) fn assemble(
         before: &Self,
         services: Vec<Arc<Served>>,
@@ -151,7 +156,11 @@ impl Assembled {
 }
 
 /// The endpoints whose rules may differ from those before; None for all.
-fn touched(before: &Assembled, services: &[Arc<Served>], sources: &Arc<Sources>) -> Option<HashSet<CapturedPort>> {
+fn touched(
+    before: &Assembled,
+    services: &[Arc<Served>],
+    sources: &Arc<Sources>,
+) -> Option<HashSet<CapturedPort>> {
     let by_host = before.by_host();
     let same_sources = Arc::ptr_eq(&before.sources, sources);
     let mut stays = vec![false; before.services.len()];

@@ -6,6 +6,7 @@ mod delegates;
 mod exposure;
 mod hosts;
 mod inbound;
+mod incremental;
 mod matching;
 mod mirrors;
 mod property;

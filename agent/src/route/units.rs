@@ -35,13 +35,6 @@ pub(super) struct Unit {
 
 pub(super) type Units = HashMap<Key, Arc<Unit>>;
 
-impl Unit {
-    /// Whether nothing holds the accounts of its mirrors but what is kept here: no port is captured for them.
-    pub(super) fn is_idle(&self) -> bool {
-        self.table.as_ref().is_some_and(|table| Arc::strong_count(table) == 1 && table.mirrors())
-    }
-}
-
 impl Compiler<'_, '_> {
     /// The kept unit if it is still good, else what `compile` makes; all it found is told either way.
     pub(super) fn unit(

@@ -1,11 +1,7 @@
 //! References from a route to the services it names, and the words in which Gateway API reports those that fail.
 
 use crate::{
-    config::{
-        Code, Located, Location,
-        gateway::ObjectRef,
-        istio,
-    },
+    config::{Code, Located, Location, gateway::ObjectRef, istio},
     route::{
         clusters::Place,
         findings::{Hint, Site},

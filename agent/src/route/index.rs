@@ -45,8 +45,7 @@ fn shard((address, port): &(IpAddr, u16)) -> usize {
     let low = match address {
         IpAddr::V4(address) => address.to_bits(),
         IpAddr::V6(address) => {
-            let bits = address.to_bits();
-            [bits, bits >> 32, bits >> 64, bits >> 96].into_iter().fold(0, |sum, part| sum ^ part as u32)
+            address.segments().into_iter().fold(0, |sum: u32, part| sum.rotate_left(5) ^ u32::from(part))
         }
     };
     (low ^ u32::from(*port) << 3) as usize % SHARDS

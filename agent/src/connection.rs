@@ -21,7 +21,7 @@ use crate::{
     relay::{self, Tap},
     route::{Decision, Snapshot},
     shadow::{Feed, Plane},
-    wire::{ExchangeId, Reader, Sink, Unread},
+    wire::{Cut, ExchangeId, Reader, Sink, Skipped, Unread},
 };
 
 /// What every connection of this agent needs.
@@ -123,12 +123,13 @@ impl Tap for Story<'_> {
     }
 }
 
-/// The requests of a connection that are not over yet: one, unless the client pipelines.
+/// The requests of a connection that are not over yet: one on HTTP/1, unless the client pipelines; as many as there are
+/// streams on HTTP/2.
 struct Exchanges<'n> {
     client: SocketAddr,
     destination: SocketAddr,
     node: &'n Node,
-    /// In the order of their heads; bounded by the reader's limit on outstanding requests.
+    /// In the order of their heads, which is that of their numbers; bounded by the reader's limit on outstanding requests.
     open: Vec<Open>,
 }
 
@@ -147,12 +148,17 @@ struct Open {
 
 impl Exchanges<'_> {
     fn get(&mut self, id: ExchangeId) -> Option<&mut Open> {
-        self.open.iter_mut().find(|exchange| exchange.id == id)
+        let at = self.find(id)?;
+        self.open.get_mut(at)
+    }
+
+    fn find(&self, id: ExchangeId) -> Option<usize> {
+        self.open.binary_search_by_key(&id, |exchange| exchange.id).ok()
     }
 
     fn end_if_whole(&mut self, id: ExchangeId) {
-        let whole = |e: &Open| e.id == id && e.request_bytes.is_some() && e.response_bytes.is_some();
-        if let Some(at) = self.open.iter().position(whole) {
+        let whole = |e: &Open| e.request_bytes.is_some() && e.response_bytes.is_some();
+        if let Some(at) = self.find(id).filter(|at| whole(&self.open[*at])) {
             self.open.remove(at).end(&self.node.observer, self.client, self.destination);
         }
     }
@@ -206,6 +212,26 @@ impl Sink for Exchanges<'_> {
             exchange.response_bytes = Some(wire_bytes);
         }
         self.end_if_whole(id);
+    }
+
+    fn exchange_cut(&mut self, id: ExchangeId, cut: Cut) {
+        let dropped = match cut {
+            Cut::ByClient | Cut::ByApp => DropReason::Cancelled,
+            Cut::Doubt(reason) => {
+                self.skipped(reason);
+                DropReason::Unread
+            }
+        };
+        if let Some(at) = self.find(id) {
+            // Of a request that was whole there is no feed any more: its copies complete.
+            let mut exchange = self.open.remove(at);
+            exchange.feeds.drain(..).for_each(|feed| feed.abandon(dropped));
+            exchange.end(&self.node.observer, self.client, self.destination);
+        }
+    }
+
+    fn skipped(&mut self, reason: Skipped) {
+        self.node.observer.unread_request(reason.as_str());
     }
 
     fn unread(&mut self, reason: Unread) {

@@ -23,11 +23,12 @@ pub enum BodyLength {
     Streamed,
 }
 
-/// A request's head. `headers` are in wire order with their wire spelling, `Host` among them.
+/// A request's head. `headers` are in wire order with their wire spelling, `Host` among them: on HTTP/2, where it is
+/// called `:authority`, it stands first, and a cookie is one field.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
     pub method: &'a str,
-    /// As sent: origin form (`/a?b`), absolute form, authority form (CONNECT) or `*`.
+    /// As sent: origin form (`/a?b`, always on HTTP/2), absolute form, authority form (CONNECT) or `*`.
     pub target: &'a str,
     pub version: Version,
     pub headers: &'a [Header<'a>],
@@ -98,6 +99,12 @@ impl<'a> Slice<'a> {
 
     pub fn as_bytes(&self) -> &'a [u8] {
         &self.chunk[self.start..self.end]
+    }
+
+    /// Its first bytes, `len` at most.
+    #[must_use]
+    pub fn first(&self, len: usize) -> Self {
+        Self { end: self.end.min(self.start.saturating_add(len)), ..*self }
     }
 
     /// Keeps the piece alive by a reference count on the whole chunk.

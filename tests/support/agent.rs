@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::process::CommandExt as _,
     path::PathBuf,
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Output, Stdio},
 };
 
 use http::Method;
@@ -135,6 +135,13 @@ impl Agent {
 
     pub fn is_ready(&self) -> bool {
         self.ask("/readyz").is_ok_and(|reply| reply.status == 200)
+    }
+
+    /// One of umbra's commands, run beside the agent and pointed at its admin address.
+    pub fn umbra(&self, arguments: &[&str]) -> Output {
+        let mut command = self.netns.command(binary());
+        command.args(arguments).env("UMBRA_ADMIN", self.admin.to_string()).stdin(Stdio::null());
+        command.output().unwrap()
     }
 
     /// GET at the admin window.

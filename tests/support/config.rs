@@ -6,6 +6,7 @@ use std::{fmt::Write as _, net::SocketAddr};
 #[derive(Clone, Debug)]
 pub struct Config {
     agent: String,
+    socket: String,
     app: SocketAddr,
     mirrors: Vec<(SocketAddr, f64)>,
 }
@@ -14,13 +15,20 @@ impl Config {
     /// Captures connections to `app` in the namespace of this path.
     pub fn capture(netns: &str, app: SocketAddr) -> Self {
         let agent = format!("  capture:\n    inbound:\n    - netns: {netns}\n");
-        Self { agent, app, mirrors: Vec::new() }
+        Self { agent, socket: String::new(), app, mirrors: Vec::new() }
     }
 
     /// Copies this percentage of all requests there.
     #[must_use]
     pub fn mirror(mut self, shadow: SocketAddr, percent: f64) -> Self {
         self.mirrors.push((shadow, percent));
+        self
+    }
+
+    /// A unix socket for the admin window; none unless this is called, for agents of parallel tests share `/run`.
+    #[must_use]
+    pub fn socket(mut self, path: &std::path::Path) -> Self {
+        self.socket = path.display().to_string();
         self
     }
 
@@ -36,8 +44,8 @@ impl Config {
     pub fn to_yaml(&self, admin: SocketAddr) -> String {
         let mut yaml = format!(
             "apiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {{name: test}}\nspec:\n  \
-             admin: {{address: '{admin}'}}\n{}",
-            self.agent
+             admin: {{address: '{admin}', socket: '{}'}}\n{}",
+            self.socket, self.agent
         );
         yaml.push_str(&service("app", self.app));
         let mut mirrors = String::new();

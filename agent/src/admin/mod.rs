@@ -1,96 +1,165 @@
-//! The window: what a person or a probe may ask a running agent. It runs on a thread of its own, so that it answers
-//! while the data threads are busy, and reads only what they publish.
+//! The window: what a person or a probe may ask a running agent, and the kill switch. It runs on a thread of its own, so
+//! that it answers while the data threads are busy, reads only what they publish, and holds nothing they wait for.
+//!
+//! ```text
+//! 127.0.0.1:9977 ─▶ guard ─┐            ┌─ routes, mirrors, endpoints, config: pages of JSON
+//! unix socket ─────────────┼─▶ /api/v1 ─┤
+//!                          │            └─ pause, resume
+//!                          └─▶ /livez /readyz /metrics
+//! ```
 
-use std::{future::Future, sync::Arc, time::Duration};
+mod config;
+mod endpoints;
+mod guard;
+mod health;
+mod mirrors;
+mod page;
+mod patience;
+mod problem;
+mod rates;
+mod routes;
+mod socket;
+mod switch;
+#[cfg(test)]
+mod tests;
+
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use axum::{
-    Router, extract::State, http::StatusCode, http::header::CONTENT_TYPE, response::IntoResponse,
-    routing::get,
+    Router,
+    extract::DefaultBodyLimit,
+    http::{StatusCode, Uri},
+    middleware::from_fn,
+    routing::{get, post},
+    serve::Listener,
 };
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{
+    net::TcpListener,
+    time::{interval, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::observe::Metrics;
+pub use self::{config::Configuration, rates::Rates, socket::Socket};
+use self::{patience::Bounded, problem::Problem};
+use crate::{observe::Metrics, record::Accounts, route::Snapshot, shadow::Plane};
 
 /// Whoever has not asked in full or taken its answer by then does not keep the agent from ending.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// No order is longer.
+const BODY: usize = 64 << 10;
 
 /// What the window looks at.
-#[derive(Clone)]
 pub struct View {
-    pub metrics: Arc<Metrics>,
+    pub metrics: Metrics,
     /// What is still missing until connections are captured and rules are in force; empty when ready.
-    pub missing: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    pub missing: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// The rules in force.
+    pub rules: Box<dyn Fn() -> Arc<Snapshot> + Send + Sync>,
+    pub configuration: Arc<Configuration>,
+    pub accounts: Arc<Accounts>,
+    pub plane: Arc<Plane>,
+    pub rates: Rates,
 }
 
 /// Answers until `stop` is ready, and then what was asked before for `LAST_ANSWERS` at most.
 ///
 /// # Errors
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, view: View, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+/// When a listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    socket: Option<Socket>,
+    view: View,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let view = Arc::new(view);
     let stopping = CancellationToken::new();
-    let asked = stopping.clone().cancelled_owned();
-    let served = axum::serve(listener, routes(view)).with_graceful_shutdown(asked);
+    let at_address = answer(Bounded::new(listener), routes(&view, Door::Address), &stopping);
+    let at_socket = async {
+        match &socket {
+            Some(socket) => {
+                answer(Bounded::new(socket.listener()?), routes(&view, Door::Socket), &stopping).await
+            }
+            None => Ok(()),
+        }
+    };
+    let readings = async {
+        let mut every = interval(rates::EVERY);
+        loop {
+            every.tick().await;
+            view.rates.take(&view.accounts);
+        }
+    };
     let stopped = async {
         stop.await;
         stopping.cancel();
         sleep(LAST_ANSWERS).await;
     };
     tokio::select! {
-        served = served.into_future() => served,
+        served = async { tokio::try_join!(at_address, at_socket) } => served.map(|_| ()),
+        () = readings => Ok(()),
         () = stopped => Ok(()),
     }
 }
 
-fn routes(view: View) -> Router {
-    Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(view)
+async fn answer<L: Listener>(listener: L, router: Router, stopping: &CancellationToken) -> io::Result<()>
+where
+    L::Addr: std::fmt::Debug,
+{
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stopping.clone().cancelled_owned())
+        .into_future()
+        .await
 }
 
-async fn readyz(State(view): State<View>) -> impl IntoResponse {
-    let missing = (view.missing)();
-    if missing.is_empty() {
-        (StatusCode::OK, "ok\n".to_owned())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, missing.iter().map(|line| format!("not ready: {line}\n")).collect())
-    }
+/// How a question came in, which decides who may have sent it.
+#[derive(Clone, Copy)]
+enum Door {
+    /// Anybody on this machine, web pages in its browsers included.
+    Address,
+    /// Programs of the same user.
+    Socket,
 }
 
-async fn metrics(State(view): State<View>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], view.metrics.render())
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpStream,
+fn routes(view: &Arc<View>, door: Door) -> Router {
+    let api = Router::new()
+        .route("/config", get(config::get))
+        .route("/endpoints", get(endpoints::get))
+        .route("/mirrors", get(mirrors::get))
+        .route("/pause", post(switch::pause))
+        .route("/resume", post(switch::resume))
+        .route("/routes", get(routes::get))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY));
+    let api = match door {
+        Door::Address => api.layer(from_fn(guard::guard)),
+        Door::Socket => api.layer(from_fn(guard::content_type)),
     };
+    Router::new()
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .nest("/api/v1", api)
+        .fallback(unknown)
+        .with_state(Arc::clone(view))
+}
 
-    use super::*;
-    use crate::{observe::Recorder, record::Accounts};
+async fn unknown(uri: Uri) -> Problem {
+    let known =
+        "/livez, /readyz, /metrics and, below /api/v1, config, endpoints, mirrors, routes, pause, resume";
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {}", uri.path()),
+        format!("there is {known}"),
+    )
+}
 
-    #[tokio::test]
-    async fn a_question_never_finished_does_not_keep_the_window_open() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let metrics = Metrics::new(&Recorder::default(), Arc::new(Accounts::default()), Vec::new());
-        let view = View { metrics: Arc::new(metrics), missing: Arc::new(Vec::new) };
-        let stop = CancellationToken::new();
-        let window = tokio::spawn(serve(listener, view, stop.clone().cancelled_owned()));
+async fn wrong_method(uri: Uri) -> Problem {
+    let detail = format!("{} does not take this method", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail, "pause and resume take POST, everything else GET")
+}
 
-        let mut asking = TcpStream::connect(address).await.unwrap();
-        asking.write_all(b"GET /metrics HTTP/1.1").await.unwrap();
-        // Answered after the half question was accepted.
-        let mut other = TcpStream::connect(address).await.unwrap();
-        other.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        other.read_u8().await.unwrap();
-
-        stop.cancel();
-        let closed = tokio::time::timeout(Duration::from_secs(10), window).await;
-        closed.expect("the window closes").unwrap().unwrap();
-    }
+/// For a person: to the millisecond.
+fn seconds(age: Duration) -> f64 {
+    (age.as_secs_f64() * 1000.0).round() / 1000.0
 }

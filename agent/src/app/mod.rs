@@ -4,6 +4,7 @@
 mod heart;
 mod readings;
 mod rules;
+mod steering;
 mod window;
 mod workers;
 
@@ -17,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub use rules::{Compiled, Source};
 
 use crate::{
+    admin::Configuration,
     capture::{self, Direct, Enrolment, Inbound},
     config::umbra::{AgentConfig, NetnsRef},
     connection::Node,
@@ -26,7 +28,7 @@ use crate::{
 };
 use heart::{Enrolled, Heart};
 use rules::{Keeper, Loader};
-use window::Window;
+use window::{Published, Window};
 use workers::Workers;
 
 /// How long listeners still accept after the kernel was told to send no more: handshakes that were half open then
@@ -47,6 +49,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
 
     let recorder = Arc::new(Recorder::default());
     let plane = Plane::start(&config.shadow, recorder.clone()).context("start the shadow plane")?;
+    plane.enforce(&compiled.snapshot);
     let node = Arc::new(Node {
         snapshot: ArcSwap::from_pointee(compiled.snapshot),
         plane: Arc::clone(&plane),
@@ -54,12 +57,26 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     });
     let enrolled = Enrolled::default();
     let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings::all(&enrolled, &plane));
-    let window = Window::open(config.admin.address, metrics)?;
+    let configuration =
+        Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
+    let rules = Arc::clone(&node);
+    let window = Window::open(
+        &config.admin,
+        Published {
+            metrics,
+            rules: Box::new(move || rules.snapshot.load_full()),
+            configuration: Arc::clone(&configuration),
+            accounts: Arc::clone(&accounts),
+            plane: Arc::clone(&plane),
+        },
+    )?;
     let workers = Workers::start(worker_count(&config), &node)?;
     let heart = Heart::start(enrolled.clone(), workers.silence()).context("start the heartbeat")?;
 
+    let steering = tokio::spawn(steering::steer(Arc::clone(&plane)));
     let agent = config.clone();
-    let mut keeper = Keeper { loader, accounts, node: &node, enrolled: &enrolled, agent };
+    let mut keeper =
+        Keeper { loader, accounts, node: &node, enrolled: &enrolled, agent, published: &configuration };
     let kept = async {
         capture_all(&config, &workers, &enrolled).await?;
         rules::capture(&node.snapshot.load(), &enrolled)?;
@@ -79,6 +96,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
         cut = drain(&config, workers, plane, &enrolled) => tracing::info!(connections_cut = cut, "umbra has stopped"),
         () = told_again => tracing::warn!("told to stop again: umbra stops at once, open connections are cut"),
     }
+    steering.abort();
     drop(heart);
     withdraw(&enrolled);
     window.close();

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::heart::Enrolled;
 use crate::{
     observe::{Kind, Reading, Sample},
-    shadow::{Load, Plane},
+    route::Mirror,
+    shadow::{Load, Plane, share_in_force},
 };
 
 pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>) -> Vec<Reading> {
@@ -19,7 +20,26 @@ pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>) -> Vec<Reading> {
         },
         load("umbra_shadow_queue_requests", "Copies waiting for a shadow worker", plane, |load| load.waiting),
         load("umbra_shadow_queue_bytes", "Body bytes held for shadows", plane, |load| load.bytes),
+        Reading {
+            name: "istio_request_mirror_percentage",
+            help: "The share of the rule's requests that is mirrored at this moment, in percent",
+            kind: Kind::PerMillion,
+            read: {
+                let plane = Arc::clone(plane);
+                Box::new(move || plane.mirrors().iter().map(|mirror| share(mirror)).collect())
+            },
+        },
     ]
+}
+
+fn share(mirror: &Mirror) -> Sample {
+    let key = &mirror.account.key;
+    let labels = vec![
+        ("virtual_service", key.rule.virtual_service.clone()),
+        ("rule", key.rule.rule.clone()),
+        ("mirror", key.mirror.clone()),
+    ];
+    (labels, share_in_force(mirror).0.into())
 }
 
 fn load(name: &'static str, help: &'static str, plane: &Arc<Plane>, value: fn(Load) -> usize) -> Reading {

@@ -12,12 +12,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::heart::Enrolled;
 use crate::{
+    admin::Configuration,
     capture::Captured,
     config::{self, Report, Resources, Sources, umbra::AgentConfig},
     connection::Node,
     record::Accounts,
     route::{Compilation, Snapshot},
     source::{Watch, files, watch},
+    upstream,
 };
 
 /// Where the configuration comes from.
@@ -79,6 +81,7 @@ impl Loader {
         };
         let agent = parts.iter().find_map(|part| part.agent.clone());
         let snapshot = self.compilation.compile(parts, accounts, &mut report);
+        upstream::check_files(snapshot.clusters(), &mut report);
         if !report.has_errors() {
             self.reader.accept();
         }
@@ -133,6 +136,8 @@ pub(super) struct Keeper<'a> {
     pub(super) enrolled: &'a Enrolled,
     /// What the parts were built from; it cannot change while they run.
     pub(super) agent: AgentConfig,
+    /// What the admin window tells of it.
+    pub(super) published: &'a Configuration,
 }
 
 impl Keeper<'_> {
@@ -161,13 +166,16 @@ impl Keeper<'_> {
         print(&compiled);
         if compiled.report.has_errors() {
             self.accounts.forget_unused();
+            self.published.refused(&compiled.report);
             tracing::error!("the new configuration is refused; the last good one stays in force");
             return;
         }
         if compiled.agent.unwrap_or_default() != self.agent {
             tracing::warn!("AgentConfig has changed; that part takes effect when the agent is started again");
         }
+        self.node.plane.enforce(&compiled.snapshot);
         self.node.snapshot.store(Arc::new(compiled.snapshot));
+        self.published.accepted(compiled.sources, &compiled.report);
         // A namespace whose map cannot be written goes on with the endpoints it had; the relay asks the new rules.
         if let Err(error) = capture(&self.node.snapshot.load(), self.enrolled) {
             tracing::error!("{error:#}");

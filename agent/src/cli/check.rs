@@ -1,14 +1,10 @@
 //! `umbra check`: every fault of a configuration, before it runs.
 
-use std::{
-    io::{self, ErrorKind, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
+use super::out;
 use crate::{
     app::{Compiled, Source},
     config::Code,
@@ -48,49 +44,32 @@ enum Output {
 impl Arguments {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         if let Some(code) = self.explain {
-            return written(writeln!(io::stdout(), "{}", code.explain()));
+            out::print(&format!("{}\n", code.explain()))?;
+            return Ok(ExitCode::SUCCESS);
         }
         if self.list_codes {
-            return written(list_codes());
+            let line = |code: &Code| format!("{code} {:7} {}\n", code.severity().as_str(), code.title());
+            out::print(&Code::ALL.iter().map(line).collect::<String>())?;
+            return Ok(ExitCode::SUCCESS);
         }
         let compiled = Source::Files(self.paths).compile(&Accounts::default());
         let report = &compiled.report;
         let found = report.has_errors() || self.strict && !report.diagnostics.is_empty();
-        written(show(&compiled, self.output))?;
+        out::print(&text(&compiled, self.output))?;
         Ok(ExitCode::from(u8::from(found)))
     }
 }
 
-fn written(written: io::Result<()>) -> anyhow::Result<ExitCode> {
-    match written {
-        // Whoever reads has seen enough, as `head` does; the exit code holds all the same.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-        written => written.context("write the findings")?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn list_codes() -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    Code::ALL
-        .iter()
-        .try_for_each(|code| writeln!(out, "{code} {:7} {}", code.severity().as_str(), code.title()))
-}
-
-fn show(Compiled { snapshot, report, sources, .. }: &Compiled, output: Output) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+fn text(Compiled { snapshot, report, sources, .. }: &Compiled, output: Output) -> String {
     match output {
-        Output::Text => {
-            write!(out, "{}", report.render(sources))?;
-            writeln!(
-                out,
-                "{} errors, {} warnings; {} endpoints would be captured",
-                report.errors(),
-                report.warnings(),
-                snapshot.captured_ports().len()
-            )
-        }
-        Output::Json => writeln!(out, "{}", report.to_json()),
-        Output::Sarif => writeln!(out, "{}", report.to_sarif()),
+        Output::Text => format!(
+            "{}{} errors, {} warnings; {} endpoints would be captured\n",
+            report.render(sources),
+            report.errors(),
+            report.warnings(),
+            snapshot.captured_ports().len()
+        ),
+        Output::Json => format!("{}\n", report.to_json()),
+        Output::Sarif => format!("{}\n", report.to_sarif()),
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::Output;
+use super::{Output, out};
 use crate::{
     capture::probe::{self, Check},
     config::umbra::NetnsRef,
@@ -21,22 +21,20 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    #[allow(clippy::print_stdout, reason = "the findings are the command's output")]
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         let checks = probe::checks(&self.netns);
         let found = checks.iter().filter(|check| check.result.is_err()).count();
-        match self.output {
+        let text = match self.output {
             Output::Text => {
-                for check in &checks {
-                    println!("{}", line(check));
-                }
+                let lines: String = checks.iter().map(|check| line(check) + "\n").collect();
                 match found {
-                    0 => println!("\nThis machine can do everything umbra does."),
-                    _ => println!("\n{found} of {} checks found something missing.", checks.len()),
+                    0 => format!("{lines}\nThis machine can do everything umbra does.\n"),
+                    _ => format!("{lines}\n{found} of {} checks found something missing.\n", checks.len()),
                 }
             }
-            Output::Json => println!("{:#}", checks.iter().map(row).collect::<serde_json::Value>()),
-        }
+            Output::Json => format!("{:#}\n", checks.iter().map(row).collect::<serde_json::Value>()),
+        };
+        out::print(&text)?;
         Ok(ExitCode::from(u8::from(found > 0)))
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    io::{self, Write as _},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
@@ -11,10 +10,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use http::{HeaderName, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri, uri::InvalidUri};
 use serde::Serialize;
 
-use super::Output;
+use super::{Output, out};
 use crate::{
     app::Source as Configuration,
     config::{Report, umbra::Shadow},
@@ -27,11 +26,13 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Files and directories, read together as `run` would read them.
-    #[arg(short, long = "config", required = true, value_name = "PATH")]
+    #[arg(short = 'c', long = "config", required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The method of the request.
+    #[arg(value_parser = method)]
     method: String,
     /// The request as its client would write it: http://my-app/cart?id=1.
+    #[arg(value_parser = url)]
     url: Uri,
     /// A header of the request; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
@@ -39,12 +40,13 @@ pub(super) struct Arguments {
     /// The endpoint the request arrives at; by default one that the matched rule routes to.
     #[arg(long, value_name = "ADDRESS:PORT")]
     to: Option<SocketAddr>,
-    /// The namespace of the client.
+    /// The namespace of the client; `default` where only labels are given.
     #[arg(long, value_name = "NAMESPACE")]
     source_namespace: Option<String>,
     /// A label of the client; may be repeated.
     #[arg(long = "source-label", value_name = "KEY=VALUE", value_parser = label)]
     source_labels: Vec<(String, String)>,
+    /// For a person, or with names that stay: virtualService, rule, ruleName, action, primary, mirrors, copies, trace.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -52,9 +54,26 @@ pub(super) struct Arguments {
 /// Stands for the client where a format string asks for its address (RFC 5737).
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
+fn method(text: &str) -> Result<String, String> {
+    let method = Method::from_bytes(text.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(method.to_string())
+}
+
+fn url(text: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|error: InvalidUri| error.to_string())?;
+    match url.scheme_str() {
+        Some("http") => Ok(url),
+        Some("https") => Err("what is encrypted cannot be read, and is never mirrored".to_owned()),
+        _ => Err("not of the form http://HOST/PATH".to_owned()),
+    }
+}
+
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("not of the form `name: value`")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+    let (name, value) = (name.trim(), value.trim());
+    HeaderName::try_from(name).map_err(|_| format!("`{name}` is no header name"))?;
+    HeaderValue::try_from(value).map_err(|_| "no header may have such a value")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -71,16 +90,16 @@ struct Answer {
     #[serde(flatten)]
     trace: Trace,
     /// By mirror.
-    copies: Vec<Option<Copied>>,
+    copies: Vec<Copied>,
 }
 
-/// A copy's head.
 #[derive(Serialize)]
-struct Copied {
-    method: String,
-    path: String,
-    host: String,
-    headers: Vec<(String, String)>,
+#[serde(untagged)]
+enum Copied {
+    /// The copy's head.
+    Sent { method: String, path: String, host: String, headers: Vec<(String, String)> },
+    /// Whatever the share: the `reason` of the metrics.
+    Dropped { dropped: &'static str },
 }
 
 impl Arguments {
@@ -99,10 +118,7 @@ impl Arguments {
             };
             bail!("the configuration is refused:\n{}", errors.render(&sources));
         }
-        let text = self.answer(&snapshot, &shadow)?;
-        let mut out = io::stdout().lock();
-        // Whoever reads may have seen enough.
-        let _ = out.write_all(text.as_bytes());
+        out::print(&self.answer(&snapshot, &shadow)?)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -124,8 +140,8 @@ impl Arguments {
         let marker = HeaderName::try_from(&shadow.marker_header).context("shadow.markerHeader")?;
         let mirrors = trace.matched.iter().flat_map(|rule| &rule.mirrors);
         let copies = mirrors.map(|mirror| {
-            let copy = Plane::preview(mirror, &head, (CLIENT, 0).into(), &marker)?;
-            Some(Copied::new(&copy))
+            let copy = Plane::preview(mirror, &head, (CLIENT, 0).into(), &marker);
+            copy.map_or_else(|reason| Copied::Dropped { dropped: reason.as_str() }, |copy| Copied::new(&copy))
         });
         let answer = Answer { copies: copies.collect(), endpoint: at.map(|at| at.to_string()), trace };
         match self.output {
@@ -168,7 +184,7 @@ impl Arguments {
         let host = self.url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let host = host.strip_suffix('.').unwrap_or(host);
         let mut best = (0, BTreeSet::new());
-        for owner in snapshot.all_ports().flat_map(|(_, rules)| rules.owners()) {
+        for owner in snapshot.all_ports().flat_map(|(_, rules)| rules.services()) {
             let Some(specificity) = owner.names(host) else { continue };
             if specificity > best.0 {
                 best = (specificity, BTreeSet::new());
@@ -186,7 +202,7 @@ impl Arguments {
         let port = self.url.port_u16().unwrap_or(80);
         let of_service = |port: Option<u16>| -> Vec<_> {
             let owned = snapshot.all_ports().filter(|(_, rules)| {
-                rules.owners().iter().any(|owner| {
+                rules.services().any(|owner| {
                     &*owner.service == service && port.is_none_or(|port| owner.ports().any(|own| own == port))
                 })
             });
@@ -209,7 +225,7 @@ impl Arguments {
         writeln!(out, "{} {}", self.method, self.url)?;
         let endpoint = answer.endpoint.as_deref().unwrap_or("-");
         match &trace.service {
-            Some(service) => writeln!(out, "  for {service}, captured at {endpoint}\n")?,
+            Some(service) => writeln!(out, "  for {service}, arriving at {endpoint}\n")?,
             None => {
                 return writeln!(out, "  several services share {endpoint}, and the host names none of them");
             }
@@ -270,13 +286,14 @@ impl Arguments {
                 subset(&mirror.subset)
             )?;
             writeln!(out, "          at {endpoints}")?;
-            let Some(copy) = copy else {
-                writeln!(out, "          cannot be sent: no HTTP client may send such a head")?;
-                continue;
-            };
-            writeln!(out, "          as {} {}", copy.method, copy.path)?;
-            for (name, value) in &copy.headers {
-                writeln!(out, "             {name}: {value}")?;
+            match copy {
+                Copied::Dropped { dropped } => writeln!(out, "          dropped as `{dropped}`")?,
+                Copied::Sent { method, path, host: _, headers } => {
+                    writeln!(out, "          as {method} {path}")?;
+                    for (name, value) in headers {
+                        writeln!(out, "             {name}: {value}")?;
+                    }
+                }
             }
         }
         Ok(())
@@ -286,7 +303,7 @@ impl Arguments {
 impl Copied {
     fn new(copy: &http::Request<()>) -> Self {
         let lossy = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        Self {
+        Self::Sent {
             method: copy.method().to_string(),
             path: copy.uri().to_string(),
             host: copy.headers().get(http::header::HOST).map(lossy).unwrap_or_default(),

@@ -1,12 +1,20 @@
 //! The command line: one file per command. Exit codes: 0 fine, 1 findings or failure, 2 wrong usage.
 
+mod agent;
 mod check;
+mod config;
 mod doctor;
 mod log;
 mod matches;
+mod mirrors;
+mod out;
 mod quick;
+mod routes;
 mod run;
 mod schema;
+mod switch;
+mod table;
+mod view;
 
 use std::{
     io::{self, Write as _},
@@ -14,6 +22,8 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use switch::Switch;
 
 /// Mirrors live HTTP traffic to shadow services, following Istio's rules. No sidecars, no change to applications.
 #[derive(Debug, Parser)]
@@ -36,6 +46,16 @@ enum Command {
     Match(matches::Arguments),
     /// Tell whether this machine can capture traffic, and what happens where it cannot.
     Doctor(doctor::Arguments),
+    /// Show the rules that a running agent has in force.
+    Routes(routes::Arguments),
+    /// Show the mirrors of a running agent: share, rate, outcomes by reason, last error.
+    Mirrors(mirrors::Arguments),
+    /// Show the configuration of a running agent.
+    Config(config::Arguments),
+    /// Stop sending copies, to some mirrors or to all; the primary goes on.
+    Pause(switch::Arguments),
+    /// Send copies again.
+    Resume(switch::Arguments),
     /// Print the JSON Schema of AgentConfig and ShadowPolicy, for editors.
     Schema(schema::Arguments),
 }
@@ -62,6 +82,11 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.execute(),
         Command::Match(request) => request.execute(),
         Command::Doctor(doctor) => doctor.execute(),
+        Command::Routes(routes) => routes.execute(),
+        Command::Mirrors(mirrors) => mirrors.execute(),
+        Command::Config(config) => config.execute(),
+        Command::Pause(switch) => switch.execute(Switch::Pause),
+        Command::Resume(switch) => switch.execute(Switch::Resume),
         Command::Schema(schema) => schema.execute(),
     };
     done.unwrap_or_else(|error| {

@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     /// The network namespace of the port: host, /run/netns/NAME or pid:N.
     #[arg(long, value_name = "NETNS", default_value = "host", requires = "port")]
     netns: NetnsRef,
-    /// The address of /metrics and /readyz.
+    /// The address of the admin window: /metrics, /readyz and the API.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9977", requires = "port")]
     admin: SocketAddr,
 }

@@ -90,6 +90,18 @@ pub(super) fn documents(file: &Arc<str>, text: &str, report: &mut Report) -> Vec
     documents
 }
 
+/// Each document of `text` by itself, unread; empty ones too.
+pub(super) fn split(text: &str) -> impl Iterator<Item = &str> {
+    Chunks::of(text).map(|chunk| chunk.text)
+}
+
+/// A document that was accepted before, as JSON; every one there is, should a marker be hidden in it.
+pub(super) fn json(document: &str) -> Vec<serde_json::Value> {
+    let chunk = Chunk { text: document, line: 1 };
+    let roots = chunk.parse(MAX_NODES, MAX_REPEATED).map(|parsed| parsed.roots).unwrap_or_default();
+    roots.into_iter().map(|root| root.value.into()).collect()
+}
+
 /// One document, from its `---` to the next. At the start of a line `---` is always a marker, even within a block
 /// or quoted scalar (YAML 1.2 §9.1.2), so that documents can be told apart before any is parsed.
 struct Chunk<'t> {

@@ -95,6 +95,18 @@ codes! {
     SecretsExposed = ("UMB0224", Warning),
     /// Requests that write are copied to a host outside of the mesh.
     ExternalWrites = ("UMB0225", Warning),
+    /// A setting of a mirror's destination that cannot be used for copies.
+    Unusable = ("UMB0230", Warning),
+    /// A mirror whose DestinationRule asks for TLS in a way that is impossible here: every copy fails.
+    NoTls = ("UMB0231", Warning),
+    /// A file with certificates that is missing, unreadable or of no use: copies fail until it is there.
+    TlsFile = ("UMB0232", Warning),
+    /// Copies are sent unencrypted to a port that speaks TLS.
+    PlainToTls = ("UMB0233", Warning),
+    /// A target of a ShadowPolicy, or a rule of it, that does not exist.
+    UnknownTarget = ("UMB0240", Warning),
+    /// A part of a ShadowPolicy that an equally specific one overrules.
+    Overruled = ("UMB0241", Warning),
     /// A document of a kind that says nothing about mirroring.
     Skipped = ("UMB0210", Warning),
 }

@@ -173,6 +173,20 @@ impl Code {
                 "hosts: [no-such-service]",
                 "declare the host in a ServiceEntry or Service, or remove it.",
             ),
+            Self::UnknownTarget => text(
+                "a ShadowPolicy names something that does not exist",
+                "It holds for nothing there: copies would go out without its redaction and limits. A policy holds for objects\n\
+                 of its own namespace; sectionName is the name of one rule, or its index where it has none.",
+                "targetRefs: [{kind: VirtualService, name: my-ap}]",
+                "correct the name; the hint says which one is near.",
+            ),
+            Self::Overruled => text(
+                "a part of a ShadowPolicy has no effect, since another policy says it already",
+                "For each part the most specific policy wins: of the rule, of its route, of the namespace. Among equally\n\
+                 specific ones the older wins, then the first by name.",
+                "two policies with targetRefs: [{kind: Namespace, name: default}] and a timeout each",
+                "make one policy of both, or attach one of them more specifically.",
+            ),
             Self::Skipped => text(
                 "a document of a kind that says nothing about mirroring",
                 "It is left unread. Files that hold Deployments beside rules can be used as they are.",
@@ -212,6 +226,35 @@ impl Code {
                 "A copy has the headers of its request, Authorization and Cookie among them.",
                 "mirror: {host: api.example.com}   # a ServiceEntry with location: MESH_EXTERNAL",
                 "redact them by a ShadowPolicy, or declare the host MESH_INTERNAL if it is yours.",
+            ),
+            Self::Unusable => text(
+                "a setting of a mirror's destination cannot be used for copies",
+                "It has a meaning for the requests of a client, but none for a copy of them; Istio's default is used instead.",
+                "loadBalancer: {simple: PASSTHROUGH}",
+                "override the setting for the mirror's subset, if the default is not what is meant.",
+            ),
+            Self::NoTls => text(
+                "a mirror's destination asks for TLS that is impossible here",
+                "ISTIO_MUTUAL needs an identity that the mesh gives to its sidecars, and credentialName a Secret of\n\
+                 Kubernetes. The agent has certificates from files only. Copies are not sent unencrypted instead: each\n\
+                 fails, with the reason tls.",
+                "tls: {mode: ISTIO_MUTUAL}",
+                "for the mirror's host or subset write mode DISABLE, where its peers accept plain HTTP (PERMISSIVE), or\n\
+                 MUTUAL with clientCertificate, privateKey and caCertificates.",
+            ),
+            Self::TlsFile => text(
+                "a file with certificates cannot be used",
+                "It is missing, unreadable, or holds no PEM of the kind that is needed. Copies to that mirror fail, with the\n\
+                 reason tls, until it is there: files are read again when they change.",
+                "caCertificates: /etc/umbra/tls/ca.pem     # no such file",
+                "put the file there, in PEM, readable for the agent; inside a container the path is the container's.",
+            ),
+            Self::PlainToTls => text(
+                "copies are sent unencrypted to a port that speaks TLS",
+                "The port's protocol is HTTPS, and no DestinationRule says that TLS is to be spoken there. The shadow will\n\
+                 refuse such copies.",
+                "ports: [{number: 443, name: https, protocol: HTTPS}]   # and no trafficPolicy.tls",
+                "write a DestinationRule for the host with `trafficPolicy: {tls: {mode: SIMPLE}}`.",
             ),
             Self::ExternalWrites => text(
                 "writes are copied to a host outside of the mesh",

@@ -21,12 +21,14 @@ mod testing;
 mod typed;
 pub mod umbra;
 mod values;
+mod written;
 
 pub use decode::MAX_BYTES;
 pub use diagnostics::{Code, Diagnostic, Report, Severity};
 pub use read::{Resources, read, read_part};
 pub use render::Sources;
 pub use schema::schema;
+pub use written::Document;
 
 use std::{fmt, ops::Deref, sync::Arc};
 

@@ -47,7 +47,7 @@ pub struct TargetRef {
     pub section_name: Option<Located<String>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TargetKind {
     VirtualService,
     HttpRoute,

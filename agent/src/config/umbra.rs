@@ -1,6 +1,6 @@
 //! `umbra.dev/v1alpha1`: what Istio's API cannot say. One AgentConfig at most; every key has a default.
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use ipnet::IpNet;
 
@@ -23,7 +23,14 @@ pub struct AgentConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     pub address: SocketAddr,
+    /// The same window for programs of the same user, where it can be made. None: on the address alone.
+    pub socket: Option<PathBuf>,
 }
+
+/// Where the admin window is when nothing else is said.
+pub const ADMIN_ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9977);
+pub const ADMIN_SOCKET: &str = "/run/umbra/admin.sock";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
@@ -135,7 +142,7 @@ impl Default for AgentConfig {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 9977)) }
+        Self { address: ADMIN_ADDRESS, socket: Some(ADMIN_SOCKET.into()) }
     }
 }
 

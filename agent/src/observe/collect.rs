@@ -23,6 +23,8 @@ pub struct Reading {
 pub enum Kind {
     Counter,
     Gauge,
+    /// A gauge of parts per million, shown in percent.
+    PerMillion,
 }
 
 /// One series: label names with values, and the value.
@@ -38,7 +40,7 @@ impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let kind = match self.kind {
             Kind::Counter => MetricType::Counter,
-            Kind::Gauge => MetricType::Gauge,
+            Kind::Gauge | Kind::PerMillion => MetricType::Gauge,
         };
         let mut metric = encoder.encode_descriptor(self.name, self.help, None, kind)?;
         for (labels, value) in (self.read)() {
@@ -116,6 +118,10 @@ fn encode(
         Kind::Counter => ConstCounter::new(value).encode(family),
         // The library's gauges are signed; none of ours comes near the limit.
         Kind::Gauge => ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(family),
+        Kind::PerMillion => {
+            let parts = u32::try_from(value).unwrap_or(u32::MAX);
+            ConstGauge::new(f64::from(parts) / 10_000.0).encode(family)
+        }
     }
 }
 

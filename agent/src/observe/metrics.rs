@@ -23,6 +23,7 @@ const MILLISECONDS: [f64; 19] = [
 pub struct Recorder {
     connections: Family<ConnectionLabels, Counter>,
     unread: Family<ReasonLabel, Counter>,
+    unread_requests: Family<ReasonLabel, Counter>,
     requests: Family<MatchedLabel, Counter>,
     /// Handles into `requests`: a request costs one addition.
     matched: Counter,
@@ -60,6 +61,7 @@ impl Default for Recorder {
         Self {
             connections: Family::default(),
             unread: Family::default(),
+            unread_requests: Family::default(),
             matched: requests.get_or_create_owned(&MatchedLabel { matched: "true" }),
             unmatched: requests.get_or_create_owned(&MatchedLabel { matched: "false" }),
             requests,
@@ -92,6 +94,11 @@ impl Metrics {
             "umbra_unread_connections",
             "Connections relayed on without being read further, by reason",
             recorder.unread.clone(),
+        );
+        registry.register(
+            "umbra_unread_requests",
+            "Requests not read, or not to their end, while others of their HTTP/2 connection are, by reason",
+            recorder.unread_requests.clone(),
         );
         registry.register(
             "umbra_requests",
@@ -127,6 +134,10 @@ impl Observer for Recorder {
 
     fn unread(&self, reason: &'static str) {
         self.unread.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    fn unread_request(&self, reason: &'static str) {
+        self.unread_requests.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     fn exchange(&self, exchange: &Exchange) {

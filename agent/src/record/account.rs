@@ -3,18 +3,26 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use super::{DropReason, FailReason, MirrorKey, Outcome};
+use super::{
+    DropReason, FailReason, MirrorKey, Outcome, Since, Standing,
+    trouble::{Last, Trouble},
+};
 
 /// The books of one mirror. Shared by the snapshot (which keeps it alive), data workers, shadow workers and views.
 #[derive(Debug)]
 pub struct Account {
     pub key: Arc<MirrorKey>,
+    /// By hand. It stays with the account, so over reloads.
+    paused: AtomicBool,
+    last: Last,
+    pub standing: Standing,
     offered: AtomicU64,
     sampled_out: AtomicU64,
     completed: AtomicU64,
@@ -26,6 +34,9 @@ impl Account {
     pub fn new(key: MirrorKey) -> Self {
         Self {
             key: Arc::new(key),
+            paused: AtomicBool::new(false),
+            last: Last::default(),
+            standing: Standing::default(),
             offered: AtomicU64::new(0),
             sampled_out: AtomicU64::new(0),
             completed: AtomicU64::new(0),
@@ -38,6 +49,31 @@ impl Account {
     pub fn offer(self: &Arc<Self>) -> Ticket {
         self.offered.fetch_add(1, Ordering::Relaxed);
         Ticket { account: Some(Arc::clone(self)) }
+    }
+
+    /// From now on no copy is sent to this mirror. False when it was so before.
+    pub fn pause(&self) -> bool {
+        !self.paused.swap(true, Ordering::Relaxed)
+    }
+
+    /// Ends what [`Account::pause`] began. False when it was not paused.
+    pub fn resume(&self) -> bool {
+        self.paused.swap(false, Ordering::Relaxed)
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what became of a copy if it is the newest trouble; to be called before its ticket is settled, so that
+    /// whoever sees the count finds the reason.
+    pub fn note(&self, outcome: Outcome, endpoint: Option<SocketAddr>, message: Option<String>) {
+        self.last.note(outcome, endpoint, message);
+    }
+
+    /// What went wrong last, if anything did.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.last.read()
     }
 
     fn settle(&self, outcome: Outcome) {
@@ -120,6 +156,8 @@ impl Drop for Ticket {
 pub struct Accounts {
     // Taken when a configuration is compiled and when metrics are read, never on the request path.
     by_mirror: Mutex<BTreeMap<MirrorKey, Arc<Account>>>,
+    /// Of each ShadowPolicy, by `namespace/name`.
+    since: Mutex<BTreeMap<String, Arc<Since>>>,
 }
 
 impl Accounts {
@@ -129,15 +167,25 @@ impl Accounts {
         Arc::clone(accounts.entry(key.clone()).or_insert_with(|| Arc::new(Account::new(key.clone()))))
     }
 
+    /// Since when a ShadowPolicy is in force; the same one for the same name while anyone refers to it.
+    pub fn since(&self, policy: &str) -> Arc<Since> {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(since.entry(policy.to_owned()).or_default())
+    }
+
     /// Every account in the order of its key.
     pub fn all(&self) -> Vec<Arc<Account>> {
         self.by_mirror.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Forgets accounts that no snapshot, copy or other holder refers to any more.
+    /// Forgets accounts that no snapshot, copy or other holder refers to any more. One that is paused stays: a rule that
+    /// is taken out and put back must not begin to mirror by that.
     pub fn forget_unused(&self) {
         let mut accounts = self.by_mirror.lock().unwrap_or_else(PoisonError::into_inner);
-        accounts.retain(|_, account| Arc::strong_count(account) > 1);
+        accounts.retain(|_, account| Arc::strong_count(account) > 1 || account.is_paused());
+        drop(accounts);
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.retain(|_, since| Arc::strong_count(since) > 1);
     }
 }
 
@@ -184,6 +232,19 @@ mod tests {
         accounts.forget_unused();
         assert!(Arc::ptr_eq(&held, &accounts.account(&key)));
         drop(held);
+        accounts.forget_unused();
+        assert!(accounts.all().is_empty());
+    }
+
+    #[test]
+    fn a_pause_outlives_the_rule_it_was_for() {
+        let accounts = Accounts::default();
+        let key = (*account().key).clone();
+        assert!(accounts.account(&key).pause());
+        accounts.forget_unused();
+        let again = accounts.account(&key);
+        assert!(!again.pause() && again.resume() && !again.resume());
+        drop(again);
         accounts.forget_unused();
         assert!(accounts.all().is_empty());
     }

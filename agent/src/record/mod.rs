@@ -3,10 +3,16 @@
 //! offered = completed + failed{reason} + dropped{reason} + sampled_out + in_flight, at every moment.
 
 mod account;
+mod kinds;
+mod standing;
+mod trouble;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub use account::{Account, Accounts, Balance, Ticket};
+pub use kinds::{Covered, Kinds};
+pub use standing::{Bucket, Pace, Since, Standing, Turn};
+pub use trouble::Trouble;
 
 /// One primary request, from the first byte of its head to the last byte of its response.
 #[derive(Clone, Debug)]
@@ -42,6 +48,8 @@ pub trait Observer: Send + Sync {
     fn connection(&self, protocol: &'static str);
     /// A connection is relayed on without being read further.
     fn unread(&self, reason: &'static str);
+    /// A request is relayed on without being read, or read to its end, while others of its connection are.
+    fn unread_request(&self, reason: &'static str);
     fn exchange(&self, exchange: &Exchange);
     fn shadow(&self, outcome: &ShadowOutcome);
 }
@@ -98,6 +106,8 @@ reasons! {
     FailReason {
         /// No connection to the endpoint could be made.
         Connect = "connect",
+        /// The name of the endpoint does not resolve.
+        Dns = "dns",
         /// The shadow did not answer within the timeout.
         Timeout = "timeout",
         /// The shadow closed or reset the connection before its response ended.
@@ -134,7 +144,7 @@ reasons! {
         Paused = "paused",
         /// The ShadowPolicy's `ttl` is over.
         Expired = "expired",
-        /// The DestinationRule's `connectionPool` lets no further request wait for a connection.
+        /// The DestinationRule's `connectionPool` lets no further request wait for a connection, or have one.
         Pending = "pending",
         /// Every endpoint of the mirror's destination is ejected (`outlierDetection`).
         Ejected = "ejected",
@@ -148,7 +158,7 @@ reasons! {
         Marked = "marked",
         /// CONNECT, or a request to change the protocol.
         Upgrade = "upgrade",
-        /// The request's head cannot be sent by an HTTP client as it stands.
+        /// The request's head cannot be sent by an HTTP client as it stands, or is gRPC's, which HTTP/1.1 cannot carry.
         Unsendable = "unsendable",
         /// The agent is stopping.
         Draining = "draining",

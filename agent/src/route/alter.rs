@@ -135,6 +135,16 @@ pub(super) fn operations_of(
     Altered { headers, authority }
 }
 
+/// Names that a copy may go without.
+pub(super) fn names(
+    written: &[Located<String>],
+    site: &Site<'_>,
+    findings: &mut Findings<'_>,
+) -> Vec<HeaderName> {
+    let mut reader = Reader { values: Values::Literal, findings };
+    written.iter().filter_map(|name| reader.name(name, site)).collect()
+}
+
 /// The changes of a rule and one of its destinations. With a single destination Istio makes both one list, the
 /// destination's last; with several Envoy carries out the destination's first (trap 19).
 pub(super) fn together(

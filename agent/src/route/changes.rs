@@ -71,7 +71,9 @@ impl Changes {
 }
 
 impl HeaderChanges {
-    fn apply(&self, headers: &mut HeaderMap, original: Original<'_>) -> Result<(), MaxSizeReached> {
+    /// # Errors
+    /// When the headers become more than a map can hold.
+    pub fn apply(&self, headers: &mut HeaderMap, original: Original<'_>) -> Result<(), MaxSizeReached> {
         for name in &self.remove {
             headers.remove(name);
         }

@@ -2,20 +2,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::SocketAddr,
     sync::Arc,
 };
 
 use super::{
-    CapturedPort, Cluster,
-    findings::Hint,
+    At, CapturedPort, Cluster,
+    findings::{Finding, Findings, Hint},
     hosts,
     known::{Asked, Known},
-    services::{Endpoint, Service},
+    services::{Endpoint, Port, Service},
     subsets,
+    traffic::Policies,
     ways::Members,
 };
-use crate::config::{Code, Location, istio::Destination};
+use crate::config::{Code, Location, Report, istio::Destination};
 
 pub(super) struct Clusters<'a> {
     pub(super) known: Known<'a>,
@@ -31,6 +31,8 @@ pub(super) struct Spot {
     cluster: Arc<Cluster>,
     members: Members,
     asked: Vec<Asked>,
+    /// About the cluster's settings.
+    findings: Vec<Finding>,
 }
 
 impl Spot {
@@ -46,6 +48,7 @@ pub(super) struct Place<'a> {
     pub(super) host: &'a str,
     pub(super) port: u16,
     pub(super) subset: Option<(&'a str, &'a BTreeMap<String, String>)>,
+    pub(super) policies: Policies<'a>,
 }
 
 /// Why a destination does not.
@@ -77,9 +80,10 @@ impl<'a> Clusters<'a> {
         listener: u16,
     ) -> Result<Place<'a>, Unresolved> {
         let service = self.service(destination, namespace)?;
+        let rules = self.known.rules(service, namespace);
+        let mut policies = Policies { host: subsets::policy(&rules), subset: None };
         let subset = destination.subset.as_ref().map(|name| {
-            let rules = self.known.rules(service, namespace);
-            let subset = subsets::named(&rules, &name.value).ok_or_else(|| {
+            let (subset, policy) = subsets::named(&rules, &name.value).ok_or_else(|| {
                 let known: BTreeSet<_> =
                     rules.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str()).collect();
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
@@ -97,13 +101,22 @@ impl<'a> Clusters<'a> {
                     })),
                 }
             })?;
+            policies.subset = policy;
             Ok((subset.name.as_str(), &subset.labels))
         });
         let subset = subset.transpose()?;
-        Ok(Place { host: &service.host, port: port(destination, service, listener)?, subset })
+        Ok(Place { host: &service.host, port: port(destination, service, listener)?, subset, policies })
     }
 
-    /// The cluster of a place, the same one every time.
+    /// The cluster of a place, the same one every time. What is wrong with its settings is told to everyone who sends
+    /// copies there.
+    pub(super) fn introduce(&mut self, place: Place<'a>, findings: &mut Findings<'_>) -> Arc<Cluster> {
+        let spot = self.spot(place);
+        spot.findings.iter().for_each(|finding| findings.pass_on(finding));
+        Arc::clone(&spot.cluster)
+    }
+
+    /// The same for one that was introduced before.
     pub(super) fn cluster(&mut self, place: Place<'a>) -> Arc<Cluster> {
         Arc::clone(&self.spot(place).cluster)
     }
@@ -127,8 +140,12 @@ impl<'a> Clusters<'a> {
                 return Arc::clone(spot);
             }
             let begun = known.begin();
-            let (cluster, members) = (Arc::new(cluster(known, place)), members(known, place));
-            Arc::new(Spot { cluster, members, asked: known.noted(begun) })
+            let mut report = Report::default();
+            let mut findings = Findings::new(&mut report);
+            findings.begin();
+            let cluster = Arc::new(cluster(known, place, &mut findings));
+            let members = members(known, place);
+            Arc::new(Spot { cluster, members, asked: known.noted(begun), findings: findings.noted() })
         });
         known.note_again(&spot.asked);
         spot
@@ -153,56 +170,63 @@ impl<'a> Clusters<'a> {
             return Err(unknown(what, Some(Hint::Text(hint))));
         }
         let Some(alias) = service.alias else { return Ok(service) };
-        // Istio replaces an ExternalName service by the host it stands for.
-        self.known.service(&alias.to_ascii_lowercase()).ok_or_else(|| {
-            let what = format!("`{host}` stands for `{}`, which no ServiceEntry has", alias.value);
-            let hint = "an external name becomes known by a ServiceEntry with its endpoints";
-            unknown(what, Some(Hint::Text(hint.into())))
-        })
+        // Istio replaces an ExternalName service by the host it stands for; without a ServiceEntry for that it is a
+        // name to resolve.
+        Ok(self.known.service(&alias.to_ascii_lowercase()).unwrap_or(service))
     }
 }
 
-fn cluster(known: &Known<'_>, place: Place<'_>) -> Cluster {
-    let Place { host, port, subset } = place;
+fn cluster(known: &Known<'_>, place: Place<'_>, findings: &mut Findings<'_>) -> Cluster {
+    let Place { host, port, subset, policies } = place;
     let name = format!("outbound|{port}|{}|{host}", subset.map_or("", |(name, _)| name));
+    let (service, port) = serving(known, place);
     let mut seen = BTreeSet::new();
-    let endpoints = endpoints(known, place).filter(|(endpoint, _)| endpoint.ready);
+    let endpoints = endpoints(service, place).filter(|endpoint| endpoint.ready);
     let endpoints = endpoints
-        .map(|(_, socket)| socket)
-        // "Every local address" is where requests are captured, not a place to send them to.
-        .filter(|socket| !socket.ip().is_unspecified() && seen.insert(*socket))
+        .filter_map(|endpoint| endpoint.target(port))
+        .filter(|endpoint| match endpoint.at {
+            // "Every local address" is where requests are captured, not a place to send them to.
+            At::Address(socket) => !socket.ip().is_unspecified() && seen.insert(socket),
+            At::Name { .. } => true,
+        })
         .collect();
-    Cluster { name, endpoints }
+    Cluster { name, endpoints, settings: policies.settings(service, port, findings) }
 }
 
 fn members(known: &Known<'_>, place: Place<'_>) -> Members {
-    let mut members: Vec<_> = endpoints(known, place).map(|(_, socket)| CapturedPort::of(socket)).collect();
+    let (service, port) = serving(known, place);
+    let sockets = endpoints(service, place).filter_map(|endpoint| endpoint.socket(port));
+    let mut members: Vec<_> = sockets.map(CapturedPort::of).collect();
     members.sort_unstable();
     members.dedup();
     members.into()
 }
 
-/// The endpoints of a place, and where each of them serves it.
-fn endpoints<'p>(known: &Known<'p>, place: Place<'p>) -> impl Iterator<Item = (&'p Endpoint, SocketAddr)> {
+/// The service of a place and its port.
+fn serving<'a>(known: &Known<'a>, place: Place<'_>) -> (&'a Service<'a>, &'a Port<'a>) {
     let service = known.service(place.host).expect("a place names a service that is known");
-    let port = service.port(place.port).expect("a place names a port of its service");
+    (service, service.port(place.port).expect("a place names a port of its service"))
+}
+
+/// The endpoints of a place.
+fn endpoints<'p>(service: &'p Service<'_>, place: Place<'p>) -> impl Iterator<Item = &'p Endpoint> {
     let chosen = move |endpoint: &&Endpoint| {
         let has = |(key, value)| endpoint.labels.get(key) == Some(value);
         place.subset.is_none_or(|(_, labels)| labels.iter().all(has))
     };
-    service.endpoints.iter().filter(chosen).filter_map(|endpoint| Some((endpoint, endpoint.socket(port)?)))
+    service.endpoints.iter().filter(chosen)
 }
 
 impl Place<'_> {
     /// Tells it from every other place, those of other configurations included.
     fn key(&self) -> String {
-        let Self { host, port, subset } = self;
-        format!("{host}:{port}{subset:?}")
+        let Self { host, port, subset, policies } = self;
+        format!("{host}:{port}{subset:?}{}", policies.key())
     }
 
     /// `host:port` or `host:port/subset`
     pub(super) fn text(&self) -> String {
-        let Self { host, port, subset } = self;
+        let Self { host, port, subset, .. } = self;
         subset.map_or_else(|| format!("{host}:{port}"), |(name, _)| format!("{host}:{port}/{name}"))
     }
 }

@@ -12,6 +12,7 @@ use super::{
     gateway::Attachments,
     known::{Changed, Known},
     objects::Objects,
+    policies::Policies,
     precedence::Precedence,
     rules::Compiler,
     served::{Assembled, Served},
@@ -56,22 +57,24 @@ pub(super) fn compile<'a>(
     let attachments = Attachments::new(&objects, &registry, &mut findings);
     let known = Known::new(&registry, &objects, !sources.is_empty(), changed);
     let clusters = Clusters::new(known, &kept.spots);
-    let compiler = Compiler { clusters, findings, exposure: Exposure::default() };
+    let policies = Policies::new(&objects, accounts, &mut findings);
+    let compiler = Compiler { clusters, findings, exposure: Exposure::default(), policies };
     let mut tables = Tables::new(&virtual_services, accounts, compiler, &kept.made.units);
 
     let by_host = before.by_host();
     let mut services = Vec::with_capacity(registry.services.len());
     for service in &registry.services {
-        let claims = precedence.claims(&service.host, service.namespace());
+        let views = precedence.views(&service.host, service.namespace());
         let attached = attachments.of(service);
         let rulings =
-            service.http_ports().map(|port| tables.ruling(service, port.number, &claims, attached)).collect();
+            service.http_ports().map(|port| tables.ruling(service, port.number, &views, attached)).collect();
         services.push(Served::new(service, rulings, by_host.get(&*service.host).map(|(_, known)| *known)));
     }
     tables.report_idle(&registry);
     let Tables { made: units, mut compiler, .. } = tables;
     compiler.exposure.report_loops(&mut compiler.findings);
-    let assembled = Assembled::assemble(before, services, sources, keep);
+    let mut assembled = Assembled::assemble(before, services, sources, keep);
+    assembled.snapshot.markers = compiler.policies.markers().into();
     if assembled.snapshot.ports().next().is_none() && !compiler.findings.has_errors() {
         let at = at_first_rule(&objects);
         let hint = "a VirtualService with `mirror` needs a Service or ServiceEntry for its host, with endpoints and an HTTP port";

@@ -3,13 +3,14 @@
 
 mod merge;
 
-use std::{collections::HashMap, ops::Deref};
+use std::{collections::HashMap, iter, ops::Deref};
 
 use super::{
     exports,
     findings::{Findings, Site},
     hosts,
     objects::address,
+    policies::Object,
 };
 use crate::config::{
     Code, Located,
@@ -55,6 +56,15 @@ impl Merged<'_> {
     pub(super) fn delegates(&self) -> Vec<usize> {
         let origins = self.rules.iter().map(|rule| rule.origin);
         origins.filter(|origin| !std::ptr::eq(*origin, self.written)).map(address).collect()
+    }
+}
+
+impl<'a> Merged<'a> {
+    /// Its own and its delegates', as policies name them.
+    pub(super) fn objects(&self) -> impl Iterator<Item = Object<'a>> {
+        let delegates = self.rules.iter().map(|rule| rule.origin);
+        let delegates = delegates.filter(|origin| !std::ptr::eq(*origin, self.written));
+        iter::once(self.written).chain(delegates).map(Object::virtual_service)
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::{
-    CapturedPort,
+    CapturedPort, Policy,
     clusters::Place,
     findings::{Finding, Findings, Hint, Site},
     matcher::{Block, Field},
@@ -18,6 +18,7 @@ use super::{
     objects::address,
     rules::Compiler,
     services::Kind,
+    traffic::Policies,
     ways::Members,
 };
 use crate::config::{Code, Location, Meta};
@@ -89,7 +90,8 @@ impl<'a> Compiler<'a, '_> {
     fn live(&mut self, primary: Place<'a>, mirror: &Mirrored<'a>, site: &Site<'_>) -> Option<Finding> {
         let shadows = self.clusters.members(mirror.place);
         let by_rule = shared(&shadows, &self.clusters.members(primary));
-        let whole = Place { subset: None, ..primary };
+        let of_all = Policies { subset: None, ..primary.policies };
+        let whole = Place { subset: None, policies: of_all, ..primary };
         let service = self.clusters.service_of(primary);
         let of_kubernetes = service.is_some_and(|service| service.kind == Kind::Kubernetes);
         let (endpoint, what) = if let Some(endpoint) = by_rule {
@@ -119,7 +121,8 @@ impl<'a> Compiler<'a, '_> {
             let of_all = |primary: &super::mirrors::Primary<'_>| {
                 primary.headers.iter().any(|step| step.remove.contains(name))
             };
-            meaning.primaries.iter().all(of_all)
+            let by_policy = meaning.policy.as_ref().is_some_and(|policy| !policy.lets_pass(name));
+            by_policy || meaning.primaries.iter().all(of_all)
         };
         let kept: Vec<_> = [("Authorization", &AUTHORIZATION), ("Cookie", &COOKIE)]
             .into_iter()
@@ -130,7 +133,8 @@ impl<'a> Compiler<'a, '_> {
             let hint = "redact them by a ShadowPolicy, or declare the host MESH_INTERNAL";
             self.findings.add(Code::SecretsExposed, &mirror.at, site, what, hint.to_owned());
         }
-        if blocks.iter().any(|block| lets_writes_pass(block)) {
+        let policy = meaning.policy.as_deref();
+        if blocks.iter().any(|block| lets_writes_pass(block, policy)) {
             let what = format!("requests that write are copied to `{host}`, outside of the mesh");
             let hint = "match `method` GET, or name the methods to copy in a ShadowPolicy";
             self.findings.add(Code::ExternalWrites, &mirror.at, site, what, hint.to_owned());
@@ -138,9 +142,12 @@ impl<'a> Compiler<'a, '_> {
     }
 }
 
-fn lets_writes_pass(block: &Block) -> bool {
+fn lets_writes_pass(block: &Block, policy: Option<&Policy>) -> bool {
     let conditions = || block.fields.iter().filter(|condition| matches!(condition.field, Field::Method));
-    let passes = |method: &&str| conditions().all(|c| c.text.holds(method.as_bytes()) != c.without);
+    let passes = |method: &&str| {
+        conditions().all(|c| c.text.holds(method.as_bytes()) != c.without)
+            && policy.is_none_or(|policy| policy.allows(method))
+    };
     WRITES.iter().any(passes)
 }
 

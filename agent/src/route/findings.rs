@@ -115,10 +115,14 @@ impl<'r> Findings<'r> {
         what: impl std::fmt::Display,
         hint: Option<Hint>,
     ) {
-        let finding = Finding::new(code, at, site, what, hint);
+        self.pass_on(&Finding::new(code, at, site, what, hint));
+    }
+
+    /// Adds what was found before.
+    pub(super) fn pass_on(&mut self, finding: &Finding) {
         match &mut self.noted {
-            Some(noted) => noted.push(finding),
-            None => self.tell(&finding),
+            Some(noted) => noted.push(finding.clone()),
+            None => self.tell(finding),
         }
     }
 

@@ -85,7 +85,8 @@ impl<'a> Compiler<'a, '_> {
         let root = Site::of(route.kind(), route.meta());
         let site = root.item("rules", index);
         let blocks = matches::blocks(route, index, &site, &mut self.findings);
-        let meaning = self.route_meaning(route, index, listener, &site);
+        let mut meaning = self.route_meaning(route, index, listener, &site);
+        meaning.policy = self.policies.of(&[route.object()], &[&key.rule]);
         let seen: Vec<_> = blocks.iter().map(|(_, (_, block))| block).collect();
         self.expose(&meaning, &seen, &site, (route.kind(), route.meta()));
         let mut opener = Opener::new(key, meaning, &mut self.clusters, accounts);

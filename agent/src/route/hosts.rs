@@ -52,16 +52,20 @@ impl<T: Default> HostIndex<T> {
     }
 }
 
-/// A service's full name, ready to be compared with authorities.
+/// A service's names, ready to be compared with authorities: Istio's virtual host domains.
 #[derive(Debug)]
 pub(super) struct ServiceHost {
     host: String,
     /// Lengths of the leading parts that also name the service: `a`, `a.ns`, `a.ns.svc`.
     forms: [usize; 3],
+    addresses: Box<[IpAddr]>,
+    headless: bool,
 }
 
 impl ServiceHost {
-    pub(super) fn new(host: &str) -> Self {
+    /// `addresses` are those of the service itself, not of its endpoints. The pods of a `headless` service have names of
+    /// their own below its name.
+    pub(super) fn new(host: &str, addresses: &[IpAddr], headless: bool) -> Self {
         let mut forms = [host.len(); 3];
         if let Some(qualified) = host.strip_suffix(DOMAIN).and_then(|rest| rest.strip_suffix('.'))
             && let Some((name, namespace)) = qualified.split_once('.')
@@ -69,7 +73,7 @@ impl ServiceHost {
         {
             forms = [name.len(), qualified.len(), qualified.len() + ".svc".len()];
         }
-        Self { host: host.to_owned(), forms }
+        Self { host: host.to_owned(), forms, addresses: addresses.into(), headless }
     }
 
     /// How specifically a host (no port, no trailing dot) names this service; None when it does not. Envoy compares
@@ -79,9 +83,25 @@ impl ServiceHost {
             let start = host.len().checked_sub(suffix.len())?;
             return host.as_bytes()[start..].eq_ignore_ascii_case(suffix.as_bytes()).then_some(suffix.len());
         }
+        if self.is_named(host.as_bytes()) || self.is_at(host) {
+            return Some(usize::MAX);
+        }
+        let below = |length: &usize| {
+            let start = host.len().checked_sub(*length)?;
+            let name = &host.as_bytes()[start..];
+            (host.as_bytes()[..start].ends_with(b".") && self.is_named(name)).then_some(*length)
+        };
+        self.forms.iter().chain([&self.host.len()]).filter(|_| self.headless).filter_map(below).max()
+    }
+
+    fn is_named(&self, host: &[u8]) -> bool {
         let whole = host.len() == self.host.len() || self.forms.contains(&host.len());
-        (whole && self.host.as_bytes()[..host.len()].eq_ignore_ascii_case(host.as_bytes()))
-            .then_some(usize::MAX)
+        whole && self.host.as_bytes()[..host.len()].eq_ignore_ascii_case(host)
+    }
+
+    fn is_at(&self, host: &str) -> bool {
+        let address = || host.parse::<IpAddr>().ok();
+        !self.addresses.is_empty() && address().is_some_and(|it| self.addresses.contains(&it.to_canonical()))
     }
 }
 
@@ -120,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_service_is_named_by_its_four_forms_and_by_nothing_else() {
-        let service = ServiceHost::new("cart.shop.svc.cluster.local");
+        let service = ServiceHost::new("cart.shop.svc.cluster.local", &[], false);
         for host in ["cart", "cart.shop", "CART.shop.svc", "cart.shop.svc.cluster.local"] {
             assert!(service.names(host).is_some(), "{host}");
         }
@@ -128,8 +148,21 @@ mod tests {
         {
             assert!(service.names(host).is_none(), "{host}");
         }
-        let external = ServiceHost::new("api.example.com");
+        let external = ServiceHost::new("api.example.com", &[], false);
         assert!(external.names("api").is_none() && external.names("api.example.com").is_some());
+    }
+
+    #[test]
+    fn the_pods_of_a_headless_service_have_names_below_its_own() {
+        let service = |headless| ServiceHost::new("db.shop.svc.cluster.local", &[], headless);
+        for host in ["db-0.db", "db-0.db.shop", "DB-0.db.shop.svc", "a.b.db.shop.svc.cluster.local"] {
+            assert!(service(true).names(host).is_some_and(|found| found < usize::MAX), "{host}");
+            assert!(service(false).names(host).is_none(), "{host}");
+        }
+        for host in ["xdb", ".", "db-0.db.prod", "db-0.shop"] {
+            assert!(service(true).names(host).is_none(), "{host}");
+        }
+        assert_eq!(service(true).names("db.shop"), Some(usize::MAX));
     }
 
     #[test]

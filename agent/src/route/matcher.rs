@@ -3,10 +3,9 @@
 
 use std::{borrow::Cow, fmt};
 
-use regex::bytes::Regex;
-
 use super::{
     changes::Matched,
+    re2::Pattern,
     source::{Source, SourceCondition},
 };
 use crate::message::RequestHead;
@@ -30,7 +29,7 @@ pub(super) enum Text {
     PrefixAnyCase(Box<[u8]>),
     /// Whole path elements: `/foo` holds for `/foo` and `/foo/bar`, not for `/foobar`. Kept without a slash at its end.
     Elements(Box<[u8]>),
-    Regex(Regex),
+    Regex(Pattern),
     /// Any value, but a value.
     Present,
 }
@@ -65,7 +64,7 @@ impl Block {
         let path = match &self.path {
             Text::Prefix(prefix) | Text::PrefixAnyCase(prefix) => **prefix == *b"/",
             Text::Elements(prefix) => prefix.is_empty(),
-            Text::Regex(regex) => regex.as_str() == "^(?:.*)$",
+            Text::Regex(regex) => regex.as_written() == ".*",
             Text::Exact(_) | Text::ExactAnyCase(_) | Text::Present => false,
         };
         path && self.fields.is_empty() && self.query.is_empty() && self.source.is_empty()
@@ -159,11 +158,7 @@ impl fmt::Display for Text {
             Self::ExactAnyCase(text) => ("exact (any case)", text),
             Self::PrefixAnyCase(text) => ("prefix (any case)", text),
             Self::Elements(text) => ("path prefix", text),
-            Self::Regex(regex) => {
-                let pattern = regex.as_str();
-                let written = pattern.strip_prefix("^(?:").and_then(|p| p.strip_suffix(")$"));
-                return write!(f, "regex `{}`", written.unwrap_or(pattern));
-            }
+            Self::Regex(regex) => return write!(f, "regex `{}`", regex.as_written()),
             Self::Present => return f.write_str("present"),
         };
         write!(f, "{kind} `{}`", String::from_utf8_lossy(text))

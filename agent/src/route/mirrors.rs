@@ -1,7 +1,9 @@
 //! What a rule mirrors, what keeps it from mirroring, and where its requests go.
 
+use std::{sync::Arc, time::Duration};
+
 use super::{
-    Action, Destination, Unmirrored,
+    Action, Destination, Policy, Unmirrored,
     alter::{self, Rewritten},
     changes::HeaderChanges,
     clusters::Place,
@@ -26,6 +28,9 @@ pub(super) struct Meaning<'a> {
     pub(super) rewritten: Option<Rewritten>,
     pub(super) cors: Option<Cors>,
     pub(super) unmirrored: Option<Unmirrored>,
+    /// The rule's own; zero means none, as in Istio.
+    pub(super) timeout: Option<Duration>,
+    pub(super) policy: Option<Arc<Policy>>,
 }
 
 /// A mirror that can get copies.
@@ -80,7 +85,9 @@ impl<'a> Compiler<'a, '_> {
             let found = place.zip(self.share(&Written::of_policy(policy), &site));
             mirrors.extend(found.map(|found| Mirrored::new(found, &destination.at)));
         }
-        let mut meaning = Meaning { mirrors, ..Meaning::default() };
+        let timeout =
+            route.timeout.as_ref().map(|timeout| timeout.value).filter(|timeout| !timeout.is_zero());
+        let mut meaning = Meaning { mirrors, timeout, ..Meaning::default() };
         meaning.action = match (&route.redirect, &route.direct_response) {
             (Some(_), _) => Action::Redirect,
             (None, Some(_)) => Action::DirectResponse,
@@ -121,7 +128,7 @@ impl<'a> Compiler<'a, '_> {
     }
 
     pub(super) fn warn_if_empty(&mut self, place: Place<'a>, at: &Location, site: &Site<'_>) {
-        if self.clusters.cluster(place).endpoints.is_empty() {
+        if self.clusters.introduce(place, &mut self.findings).endpoints.is_empty() {
             let what = format!("`{}` has no endpoints: every copy will be dropped", place.text());
             let hint = "see the endpoints of its service, whether they are ready, and `labels` of the subset";
             self.findings.add(Code::NoEndpoints, at, site, what, hint.to_owned());

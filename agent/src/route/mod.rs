@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! Service, ServiceEntry ──▶ services ───┐                       ┌─▶ conditions ─▶ matcher ─┐
-//! DestinationRule ────────▶ subsets ────┼─▶ tables ─▶ rules ────┤                          ├─▶ table ─▶ ports ─▶ Snapshot
+//! DestinationRule ▶ traffic, subsets ────┼─▶ tables ─▶ rules ────┤                          ├─▶ table ─▶ ports ─▶ Snapshot
 //! VirtualService ─▶ delegates ─▶ precedence    └─▶ idle         └─▶ mirrors ─▶ open ─▶ ways ┘
 //! HTTPRoute, GRPCRoute ───▶ gateway ────┘                            alter ─▶ changes ─▲
+//! ShadowPolicy ───────────▶ policies ─────────────────────────────────────────▶ policy ┘
 //! ```
 //!
 //! Over several configurations ([`Compilation`]) tables are units that are kept with all they asked of `known`, endpoints
@@ -18,24 +19,30 @@ mod compilation;
 mod compile;
 mod conditions;
 mod delegates;
+mod endpoint;
 mod exports;
 mod exposure;
 mod findings;
 mod gateway;
+mod guests;
 mod hosts;
 mod idle;
 mod index;
 mod known;
+mod listing;
 mod matcher;
 mod mirrors;
 mod objects;
 mod open;
+mod policies;
+mod policy;
 mod ports;
 mod precedence;
 mod re2;
 mod rules;
 mod served;
 mod services;
+mod settings;
 mod share;
 mod source;
 mod subsets;
@@ -44,6 +51,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod traffic;
 mod units;
 mod ways;
 
@@ -52,11 +60,21 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
+
+use http::HeaderName;
 
 pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};
 pub use compilation::Compilation;
+pub use endpoint::{Answers, At, Endpoint};
+pub use listing::{Mirroring, RuleRow, ServiceRules};
+pub use policy::{
+    Adaptive, BodyLimit, CopyFaults, Coverage, Enforced, HostChange, Marker, OnExceed, Policy, Redact,
+    Sampling, StickyKey, Ttl,
+};
 pub use ports::{Owner, PortRules};
+pub use settings::{Balance, Connections, Impossible, Keepalive, Outliers, Security, Settings, Tls};
 pub use share::Share;
 pub use source::Source;
 pub use trace::{Step, Trace};
@@ -75,6 +93,8 @@ pub struct Snapshot {
     exact: Index,
     /// Endpoints at `0.0.0.0` or `::`, which stand for every local address.
     any: HashMap<u16, Arc<PortRules>>,
+    markers: Arc<[HeaderName]>,
+    clusters: Arc<[Arc<Cluster>]>,
 }
 
 /// One rule of the winning VirtualService or route, as it holds for requests that took one of its ways.
@@ -134,14 +154,20 @@ pub struct Mirror {
     pub cluster: Arc<Cluster>,
     /// What a copy's head differs by from the request's.
     pub changes: Option<Arc<Changes>>,
+    /// The rule's own `timeout`; a policy's comes before it, AgentConfig's after it.
+    pub timeout: Option<Duration>,
+    /// What ShadowPolicies say of it.
+    pub enforced: Option<Enforced>,
 }
 
-/// The endpoints a destination (host, subset, port) resolves to.
+/// The endpoints a destination (host, subset, port) resolves to, and how they are spoken to.
 #[derive(Debug)]
 pub struct Cluster {
-    /// Istio's name of it: `outbound|80|v2|my-app.default.svc.cluster.local`. The key of connections and limits.
+    /// Istio's name of it: `outbound|80|v2|my-app.default.svc.cluster.local`. With the settings the key of
+    /// connections, limits and ejections.
     pub name: String,
-    pub endpoints: Vec<SocketAddr>,
+    pub endpoints: Vec<Endpoint>,
+    pub settings: Settings,
 }
 
 /// What a captured port's rules say of a request.
@@ -202,6 +228,14 @@ impl Action {
     }
 }
 
+impl Cluster {
+    /// One without a policy.
+    pub fn plain(name: &str, endpoints: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let endpoints = endpoints.into_iter().map(Endpoint::from).collect();
+        Self { name: name.to_owned(), endpoints, settings: Settings::default() }
+    }
+}
+
 impl Destination {
     fn of(place: clusters::Place<'_>, weight: i64) -> Self {
         let subset = place.subset.map(|(name, _)| Arc::from(name));
@@ -223,6 +257,11 @@ impl Snapshot {
         compilation::once(resources, accounts, report, compile::Keep::Everything)
     }
 
+    /// Every cluster that some mirror sends copies to, in the order of their names.
+    pub fn clusters(&self) -> &[Arc<Cluster>] {
+        &self.clusters
+    }
+
     /// The rules of a dialled address; None when nothing there is mirrored.
     pub fn inbound(&self, destination: SocketAddr) -> Option<&Arc<PortRules>> {
         self.at(destination).filter(|rules| rules.mirrors())
@@ -235,11 +274,24 @@ impl Snapshot {
             .or_else(|| self.any.get(&destination.port()))
     }
 
+    /// The rules of exactly this.
+    fn rules_at(&self, at: CapturedPort) -> Option<&Arc<PortRules>> {
+        match at.address {
+            Some(address) => self.exact.get(&(address, at.port)),
+            None => self.any.get(&at.port),
+        }
+    }
+
     /// Every address and port for which some rule mirrors, in order.
     pub fn captured_ports(&self) -> Vec<CapturedPort> {
         let mut ports: Vec<_> = self.ports().map(|(port, _)| port).collect();
         ports.sort_unstable();
         ports
+    }
+
+    /// The markers of all ShadowPolicies: another agent's copies may carry one that no mirror here has.
+    pub fn markers(&self) -> &[HeaderName] {
+        &self.markers
     }
 
     /// Every captured port with its rules, in no order.

@@ -1,7 +1,7 @@
 //! What was written, by kind, over all the parts it was read in. An object that stayed in its part is the same value as
 //! before, at the same address: that is how an unchanged one is known.
 
-use crate::config::{Resources, gateway, istio, kubernetes};
+use crate::config::{Resources, gateway, istio, kubernetes, shadow_policy::ShadowPolicy};
 
 #[derive(Debug, Default)]
 pub(super) struct Objects<'a> {
@@ -15,6 +15,7 @@ pub(super) struct Objects<'a> {
     pub(super) http_routes: Vec<&'a gateway::HttpRoute>,
     pub(super) grpc_routes: Vec<&'a gateway::GrpcRoute>,
     pub(super) reference_grants: Vec<&'a gateway::ReferenceGrant>,
+    pub(super) shadow_policies: Vec<&'a ShadowPolicy>,
 }
 
 impl<'a> Objects<'a> {
@@ -31,6 +32,7 @@ impl<'a> Objects<'a> {
             objects.http_routes.extend(&part.http_routes);
             objects.grpc_routes.extend(&part.grpc_routes);
             objects.reference_grants.extend(&part.reference_grants);
+            objects.shadow_policies.extend(&part.shadow_policies);
         }
         objects
     }

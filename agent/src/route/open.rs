@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Mirror, Rule, Share, Unmirrored, alter,
+    Enforced, Mirror, Policy, Rule, Share, Unmirrored, alter,
     changes::{Changes, Matched},
     clusters::{Clusters, Place},
     mirrors::{Meaning, Mirrored},
@@ -88,8 +88,14 @@ impl<'a> Opener<'a> {
 
     fn rule(&self, changes: Option<&Arc<Changes>>, clusters: &mut Clusters<'a>) -> Rule {
         let mirror = |(account, share, place): &(Arc<Account>, Share, Place<'a>)| {
-            let (account, changes) = (Arc::clone(account), changes.cloned());
-            Arc::new(Mirror { account, share: *share, cluster: clusters.cluster(*place), changes })
+            Arc::new(Mirror {
+                account: Arc::clone(account),
+                share: *share,
+                cluster: clusters.cluster(*place),
+                changes: changes.cloned(),
+                timeout: self.meaning.timeout,
+                enforced: self.meaning.policy.as_ref().map(|policy| enforce(policy, account)),
+            })
         };
         Rule { mirrors: self.mirrors.iter().map(mirror).collect(), ..self.plain.clone() }
     }
@@ -97,4 +103,10 @@ impl<'a> Opener<'a> {
     fn unmirrored(&self, why: Unmirrored) -> Arc<Rule> {
         Arc::new(Rule { unmirrored: Some(why), ..self.plain.clone() })
     }
+}
+
+fn enforce(policy: &Arc<Policy>, account: &Account) -> Enforced {
+    let coverage = policy.sampling.as_ref().and_then(|sampling| sampling.coverage);
+    let kinds = coverage.map(|coverage| account.standing.kinds(coverage.kinds));
+    Enforced { policy: Arc::clone(policy), kinds }
 }

@@ -17,17 +17,19 @@ use crate::message::RequestHead;
 pub struct PortRules {
     at: CapturedPort,
     owners: Vec<Owner>,
-    /// Who clients are; None where no rule asks.
+    /// Services whose rules send requests here without owning the endpoint.
+    guests: Vec<Arc<Owner>>,
+    /// Who clients are; None where nothing depends on it.
     sources: Option<Arc<Sources>>,
 }
 
-/// A service with an endpoint at the address and port.
+/// A service with an endpoint at the address and port, or one whose rules send requests there.
 #[derive(Debug)]
 pub struct Owner {
     /// Its host, in full.
     pub service: Arc<str>,
     pub namespace: Arc<str>,
-    /// The labels of this endpoint, such as `version`.
+    /// The labels of this endpoint, such as `version`; none for a guest.
     pub labels: Arc<BTreeMap<String, String>>,
     pub(super) host: Arc<ServiceHost>,
     /// By service port, in the order written; more than one when several lead to the same place.
@@ -37,37 +39,44 @@ pub struct Owner {
 impl PortRules {
     pub(super) fn new(at: CapturedPort) -> Self {
         // One service and one of its ports is what most endpoints have.
-        Self { at, owners: Vec::with_capacity(1), sources: None }
+        Self { at, owners: Vec::with_capacity(1), guests: Vec::new(), sources: None }
     }
 
     /// Judges a request of a client. A service's only endpoint here serves it whatever the authority.
     pub fn decide(&self, head: &RequestHead<'_>, client: IpAddr) -> Decision<'_> {
-        self.decide_for(head, self.sources.as_ref().and_then(|sources| sources.get(client)))
+        self.decide_for(head, self.source(client))
+    }
+
+    /// The workload of a client; None when it is not known, or no rule here asks.
+    pub fn source(&self, client: IpAddr) -> Option<&Source> {
+        self.sources.as_ref()?.get(client)
     }
 
     /// The same for a client whose workload is known.
     pub fn decide_for(&self, head: &RequestHead<'_>, source: Option<&Source>) -> Decision<'_> {
-        let Some(owner) = self.owner(head) else { return Decision::NoHost };
+        let Some(owner) = self.owner(head, source) else { return Decision::NoHost };
         owner.ruling(head).decide(head, source, self.at).map_or(Decision::NoRule, Decision::Rule)
     }
 
-    /// The service a request is for: the only one, else the one its authority names (port and case ignored).
-    pub fn owner(&self, head: &RequestHead<'_>) -> Option<&Owner> {
-        if let [only] = self.owners.as_slice() {
-            return Some(only);
+    /// The service a request is for: the one its authority names (port and case ignored), be it an owner or a guest; else
+    /// the only owner.
+    pub fn owner(&self, head: &RequestHead<'_>, source: Option<&Source>) -> Option<&Owner> {
+        let only = if let [only] = self.owners.as_slice() { Some(only) } else { None };
+        if only.is_some() && self.guests.is_empty() {
+            return only;
         }
-        let (host, _) = split_authority(head.authority()?);
-        let mut best = None;
-        for owner in &self.owners {
-            let Some(specificity) = owner.host.names(host) else { continue };
-            best = match best {
-                Some((known, _)) if known > specificity => best,
-                // A short name that two services share names neither.
-                Some((known, _)) if known == specificity => Some((known, None)),
-                _ => Some((specificity, Some(owner))),
-            };
+        let Some(authority) = head.authority() else { return only };
+        let (host, _) = split_authority(authority);
+        let namespace = source.map(|source| source.namespace.as_str());
+        let owner = most_specific(self.owners.iter(), host, namespace);
+        let guest = most_specific(self.guests.iter().map(|guest| &**guest), host, namespace);
+        match (owner, guest) {
+            (Some((known, owner)), guest) if guest.is_none_or(|(specificity, _)| specificity <= known) => {
+                owner
+            }
+            (_, Some((_, guest))) => guest,
+            _ => only,
         }
-        best.and_then(|(_, owner)| owner)
     }
 
     /// Every service that owns the endpoint, in the order of their age.
@@ -75,13 +84,23 @@ impl PortRules {
         &self.owners
     }
 
+    /// The owners, then the services whose rules send requests here.
+    pub fn services(&self) -> impl Iterator<Item = &Owner> {
+        self.owners.iter().chain(self.guests.iter().map(|guest| &**guest))
+    }
+
     /// The endpoint.
     pub fn at(&self) -> CapturedPort {
         self.at
     }
 
+    /// Whether anything here depends on who the client is.
+    pub(super) fn asks_for_source(&self) -> bool {
+        self.sources.is_some()
+    }
+
     pub(super) fn mirrors(&self) -> bool {
-        self.owners.iter().flat_map(|owner| &owner.rulings).any(|(_, ruling)| ruling.mirrors())
+        self.services().flat_map(|service| &service.rulings).any(|(_, ruling)| ruling.mirrors())
     }
 
     /// Adds a service port that leads here.
@@ -92,9 +111,6 @@ impl PortRules {
         (port, ruling): (u16, &Arc<Ruling>),
         sources: &Arc<Sources>,
     ) {
-        if self.sources.is_none() && ruling.asks_for_source() {
-            self.sources = Some(Arc::clone(sources));
-        }
         let known = self.owners.iter().position(|owner| Arc::ptr_eq(&owner.service, &service.host));
         let index = known.unwrap_or_else(|| {
             self.owners.push(Owner {
@@ -110,7 +126,50 @@ impl PortRules {
         if !rulings.iter().any(|&(known, _)| known == port) {
             rulings.push((port, Arc::clone(ruling)));
         }
+        self.ask_for_source(ruling, sources);
     }
+
+    /// Adds a service whose rules send requests here. One that owns the endpoint is no guest.
+    pub(super) fn add_guest(&mut self, guest: &Arc<Owner>, sources: &Arc<Sources>) {
+        if !self.services().any(|known| Arc::ptr_eq(&known.service, &guest.service)) {
+            self.guests.push(Arc::clone(guest));
+            guest.rulings.iter().for_each(|(_, ruling)| self.ask_for_source(ruling, sources));
+        }
+    }
+
+    pub(super) fn has_guest(&self, guest: &Arc<Owner>) -> bool {
+        self.guests.iter().any(|known| Arc::ptr_eq(known, guest))
+    }
+
+    /// Rules may ask who the client is; and a short name that several services have is the one of the client's namespace.
+    fn ask_for_source(&mut self, ruling: &Ruling, sources: &Arc<Sources>) {
+        let several = self.owners.len() > 1 || self.guests.len() > 1;
+        if self.sources.is_none() && (several || ruling.asks_for_source()) {
+            self.sources = Some(Arc::clone(sources));
+        }
+    }
+}
+
+/// The service that a host names most specifically. Of several that it names alike, as a short name may, the one of the
+/// client's namespace is meant, else none.
+fn most_specific<'o>(
+    services: impl Iterator<Item = &'o Owner>,
+    host: &str,
+    namespace: Option<&str>,
+) -> Option<(usize, Option<&'o Owner>)> {
+    let at_home = |owner: &&Owner| Some(&*owner.namespace) == namespace;
+    let mut best: Option<(usize, Option<&Owner>)> = None;
+    for service in services {
+        let Some(specificity) = service.host.names(host) else { continue };
+        best = match best {
+            Some((known, _)) if known > specificity => best,
+            Some((known, other)) if known == specificity => {
+                Some((known, Some(service).filter(at_home).or(other.filter(at_home))))
+            }
+            _ => Some((specificity, Some(service))),
+        };
+    }
+    best
 }
 
 impl Owner {

@@ -1,5 +1,7 @@
 //! Which VirtualServices speak for a service in the mesh, in order. They are never merged there.
 
+use std::collections::BTreeSet;
+
 use super::{
     delegates::Merged,
     exports::{self, Reach},
@@ -19,6 +21,18 @@ pub(super) struct Claim {
 pub(super) struct Precedence<'a> {
     virtual_services: &'a [Merged<'a>],
     claims: HostIndex<Vec<Claim>>,
+}
+
+/// Claims on a service, the strongest first.
+pub(super) type Claims<'a> = Vec<(Rank<'a>, Claim)>;
+
+/// The claims on a service as clients see them, by their namespaces.
+#[derive(Debug)]
+pub(super) struct Views<'a> {
+    /// Of the service's own namespace.
+    pub(super) own: Claims<'a>,
+    /// Where `exportTo` tells clients apart: those of the namespaces it singles out, and of all others.
+    pub(super) others: Option<(Vec<(&'a str, Claims<'a>)>, Claims<'a>)>,
 }
 
 /// True when a virtual service is for the mesh. Nothing written means `mesh`.
@@ -48,9 +62,23 @@ impl<'a> Precedence<'a> {
         Self { virtual_services, claims }
     }
 
-    /// The claims on a service, the strongest first: those of the most specific host that has any visible to
-    /// `namespace`, which stands for the client's.
-    pub(super) fn claims(&self, service: &str, namespace: &str) -> Vec<(Rank<'a>, Claim)> {
+    /// The claims on a service of `namespace`, for every client there may be.
+    pub(super) fn views(&self, service: &str, namespace: &str) -> Views<'a> {
+        let mut named = BTreeSet::new();
+        for claim in self.claims.covering(service).flatten() {
+            let VirtualService { meta, export_to, .. } = self.virtual_services[claim.virtual_service].written;
+            named.extend(exports::singled_out(export_to, &meta.namespace));
+        }
+        let others = (!named.is_empty()).then(|| {
+            let named = named.into_iter().map(|viewer| (viewer, self.claims(service, viewer)));
+            // Nobody's namespace has this name.
+            (named.collect(), self.claims(service, ""))
+        });
+        Views { own: self.claims(service, namespace), others }
+    }
+
+    /// The claims of the most specific host that has any visible to clients of `namespace`.
+    pub(super) fn claims(&self, service: &str, namespace: &str) -> Claims<'a> {
         let rank = |claim: &Claim| -> Option<Rank<'a>> {
             let VirtualService { meta, export_to, .. } = self.virtual_services[claim.virtual_service].written;
             let reach = exports::reach(export_to, &meta.namespace, namespace)?;

@@ -13,10 +13,29 @@ const MAX_PROGRAM: usize = 1 << 20;
 /// Bytes of one thread's cache for one expression. A program that outgrows it runs slower, in linear time still.
 const MAX_CACHE: usize = 256 << 10;
 
+/// An expression that compares a whole value.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    regex: Regex,
+    /// As a person knows it; what it was rewritten to is hard to read.
+    written: Box<str>,
+}
+
 /// Compiles a full match: `^(?:pattern)$`. The error says what is wrong, for a person.
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+pub(super) fn compile(pattern: &str) -> Result<Pattern, String> {
     let whole = format!("^(?:{})$", translate(pattern, "(?:")?);
-    RegexBuilder::new(&whole).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_CACHE).build().map_err(fault)
+    let regex = RegexBuilder::new(&whole).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_CACHE).build();
+    Ok(Pattern { regex: regex.map_err(fault)?, written: pattern.into() })
+}
+
+impl Pattern {
+    pub(super) fn is_match(&self, value: &[u8]) -> bool {
+        self.regex.is_match(value)
+    }
+
+    pub(super) fn as_written(&self) -> &str {
+        &self.written
+    }
 }
 
 /// Compiles for finding occurrences in text, as a rewrite does.

@@ -10,6 +10,7 @@ use super::{
     findings::{Findings, Site},
     matcher::Block,
     open::Opener,
+    policies::{Object, Policies},
     table::{BlockId, Table},
 };
 use crate::record::{Accounts, RuleKey};
@@ -19,6 +20,7 @@ pub(super) struct Compiler<'a, 'r> {
     pub(super) clusters: Clusters<'a>,
     pub(super) findings: Findings<'r>,
     pub(super) exposure: Exposure,
+    pub(super) policies: Policies<'a>,
 }
 
 /// What became of a rule in a table.
@@ -47,7 +49,8 @@ impl<'a> Compiler<'a, '_> {
             let site = root.item("http", rule.index);
             // Both are done for a rule out of reach as well, so that all of its faults are told.
             let (blocks, ends) = self.blocks(rule, index, listener, &site, &mut table);
-            let meaning = self.meaning(&rule.route, &written.meta.namespace, listener, &site);
+            let mut meaning = self.meaning(&rule.route, &written.meta.namespace, listener, &site);
+            meaning.policy = self.policies.of(&objects(merged, rule), &names(rule, &key));
             let fate = match ended_by {
                 Some(rule) => Fate::CutOff(rule),
                 None if blocks.is_empty() => Fate::Absent,
@@ -97,6 +100,21 @@ impl<'a> Compiler<'a, '_> {
         }
         (blocks, ends)
     }
+}
+
+/// The virtual service and, where it has one, the rule's delegate.
+fn objects<'m>(merged: &'m Merged<'_>, rule: &'m MergedRule<'_>) -> Vec<Object<'m>> {
+    let mut objects = vec![Object::virtual_service(merged.written)];
+    objects.extend(Some(Object::virtual_service(rule.origin)).filter(|origin| !objects.contains(origin)));
+    objects
+}
+
+/// As metrics call it, and as it was written.
+fn names<'m>(rule: &'m MergedRule<'_>, key: &'m RuleKey) -> Vec<&'m str> {
+    let own = rule.origin.http.get(rule.index).and_then(|rule| rule.name.as_deref());
+    let mut names = vec![key.rule.as_str()];
+    names.extend(own.filter(|own| !names.contains(own)));
+    names
 }
 
 /// A rule's name, or its index when it has none.

@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    CapturedPort, PortRules, Snapshot,
+    CapturedPort, Cluster, Owner, PortRules, Snapshot,
     compile::Keep,
+    guests::Guest,
     hosts::ServiceHost,
     services::{Endpoint, Service},
     source::Sources,
@@ -24,8 +25,10 @@ pub(super) struct Served {
     endpoints: Arc<[Endpoint]>,
     /// The service's.
     identity: [usize; 2],
-    /// Those with an endpoint.
+    /// Those with an endpoint, or whose rules lead to those of others.
     ports: Vec<ServedPort>,
+    /// What it is at the endpoints of others.
+    guest: Option<Guest>,
 }
 
 #[derive(Debug)]
@@ -34,6 +37,12 @@ struct ServedPort {
     ruling: Arc<Ruling>,
     /// Where, and the index of the endpoint.
     at: Vec<(CapturedPort, u32)>,
+}
+
+impl ServedPort {
+    fn leads_elsewhere(&self, host: &str) -> bool {
+        self.ruling.of_others(host).next().is_some()
+    }
 }
 
 impl Served {
@@ -54,9 +63,10 @@ impl Served {
             let at: Vec<_> = indexed
                 .filter_map(|(index, endpoint)| Some((CapturedPort::of(endpoint.socket(port)?), index)))
                 .collect();
-            if !at.is_empty() {
+            let port = ServedPort { number: port.number, ruling: Arc::new(ruling), at };
+            if !port.at.is_empty() || port.leads_elsewhere(&service.host) {
                 same = false;
-                ports.push(ServedPort { number: port.number, ruling: Arc::new(ruling), at });
+                ports.push(port);
             }
         }
         match before {
@@ -67,24 +77,52 @@ impl Served {
                     let known = of_before.into_iter().find(|p| p.number == port.number);
                     port.at = known.map_or_else(Vec::new, |known| known.at.clone());
                 }
+                let names = Arc::new(ServiceHost::new(&service.host, &service.addresses, service.headless));
+                let namespace: Arc<str> = service.namespace().into();
+                let leaving = ports.iter().filter(|port| port.leads_elsewhere(&service.host));
+                let guest = Guest::new(Owner {
+                    service: Arc::clone(&service.host),
+                    namespace: Arc::clone(&namespace),
+                    labels: Arc::default(),
+                    host: Arc::clone(&names),
+                    rulings: leaving.map(|port| (port.number, Arc::clone(&port.ruling))).collect(),
+                });
                 Arc::new(Self {
                     host: Arc::clone(&service.host),
-                    namespace: service.namespace().into(),
-                    names: Arc::new(ServiceHost::new(&service.host)),
+                    namespace,
+                    names,
                     endpoints: Arc::clone(&service.endpoints),
                     identity: service.identity(),
                     ports,
+                    guest,
                 })
             }
         }
     }
 
-    fn asks_for_source(&self) -> bool {
-        self.ports.iter().any(|port| port.ruling.asks_for_source())
+    /// The same but for what it sends elsewhere: nobody is there.
+    fn unseated(&self) -> Self {
+        let Self { host, namespace, names, endpoints, identity, ports, guest: _ } = self;
+        let ports = ports.iter().filter(|port| !port.at.is_empty()).map(|port| ServedPort {
+            number: port.number,
+            ruling: Arc::clone(&port.ruling),
+            at: port.at.clone(),
+        });
+        Self {
+            host: Arc::clone(host),
+            namespace: Arc::clone(namespace),
+            names: Arc::clone(names),
+            endpoints: Arc::clone(endpoints),
+            identity: *identity,
+            ports: ports.collect(),
+            guest: None,
+        }
     }
 
+    /// Wherever it has a say.
     fn sockets(&self) -> impl Iterator<Item = CapturedPort> {
-        self.ports.iter().flat_map(|port| port.at.iter().map(|(at, _)| *at))
+        let visits = self.guest.iter().flat_map(|guest| guest.visits()).copied();
+        self.ports.iter().flat_map(|port| port.at.iter().map(|(at, _)| *at)).chain(visits)
     }
 }
 
@@ -106,12 +144,12 @@ impl Assembled {
 
     /// Those that speak for some endpoint.
     pub(super) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.services.iter().flat_map(|service| &service.ports).flat_map(|port| &port.ruling.0)
+        self.services.iter().flat_map(|service| &service.ports).flat_map(|port| port.ruling.all())
     }
 
     pub(super) fn assemble(
         before: &Self,
-        services: Vec<Arc<Served>>,
+        mut services: Vec<Arc<Served>>,
         sources: Arc<Sources>,
         keep: Keep,
     ) -> Self {
@@ -128,6 +166,8 @@ impl Assembled {
                 }
             }
         }
+        let guests = services.iter().filter_map(|service| service.guest.as_ref());
+        guests.for_each(|guest| guest.seat(&mut ports, &sources));
         let mut snapshot = match &touched {
             Some(_) => before.snapshot.clone(),
             None => Snapshot::default(),
@@ -151,7 +191,25 @@ impl Assembled {
                 Some(address) => snapshot.exact.remove(&(address, port)),
             }
         }
-        Self { snapshot, services, sources }
+        for service in &mut services {
+            if service.guest.as_ref().is_some_and(|guest| !guest.is_seated(&snapshot)) {
+                *service = Arc::new(service.unseated());
+            }
+        }
+        let mut assembled = Self { snapshot, services, sources };
+        assembled.snapshot.clusters = assembled.clusters();
+        assembled
+    }
+
+    /// Those that copies are sent to, in the order of their names.
+    fn clusters(&self) -> Arc<[Arc<Cluster>]> {
+        let entries = self.tables().flat_map(|table| &table.blocks);
+        let rules = entries.flat_map(|entry| &entry.ways.destinations).map(|(_, rule)| rule);
+        let clusters = rules.flat_map(|rule| &rule.mirrors).map(|mirror| &mirror.cluster);
+        let by_place: HashMap<_, _> = clusters.map(|cluster| (Arc::as_ptr(cluster), cluster)).collect();
+        let mut clusters: Vec<_> = by_place.into_values().cloned().collect();
+        clusters.sort_by(|a, b| (&a.name, &a.settings.rules).cmp(&(&b.name, &b.settings.rules)));
+        clusters.into()
     }
 }
 
@@ -162,13 +220,12 @@ fn touched(
     sources: &Arc<Sources>,
 ) -> Option<HashSet<CapturedPort>> {
     let by_host = before.by_host();
-    let same_sources = Arc::ptr_eq(&before.sources, sources);
     let mut stays = vec![false; before.services.len()];
     let (mut touched, mut last) = (HashSet::new(), None);
     for service in services {
         let known = by_host.get(&*service.host).filter(|(_, known)| Arc::ptr_eq(known, service));
         match known {
-            Some(&(index, _)) if same_sources || !service.asks_for_source() => {
+            Some(&(index, _)) => {
                 // The owners of an endpoint stand in the order of their services.
                 if last > Some(index) {
                     return None;
@@ -180,6 +237,10 @@ fn touched(
     }
     let gone = before.services.iter().zip(stays).filter(|(_, stays)| !stays);
     touched.extend(gone.flat_map(|(service, _)| service.sockets()));
+    if !Arc::ptr_eq(&before.sources, sources) {
+        let asking = before.snapshot.all_ports().filter(|(_, rules)| rules.asks_for_source());
+        touched.extend(asking.map(|(at, _)| at));
+    }
     // What is said of every address bears on each exact one.
     let exact = touched.iter().all(|at| at.address.is_some());
     (exact && !before.services.is_empty()).then_some(touched)

@@ -13,12 +13,12 @@ use std::{
 };
 
 use super::{
-    exports,
+    Answers, At, exports,
     findings::{Findings, Site},
     known::Changed,
     objects::{Objects, address},
 };
-use crate::config::{Code, Located, Meta, kubernetes::SlicePort};
+use crate::config::{Code, Located, Location, Meta, kubernetes::SlicePort};
 pub(super) use kept::{AllEndpoints, Kept, Labels};
 
 /// How many names are compared by their letters in one compilation: a person reads few hints, and comparing is slow.
@@ -43,10 +43,15 @@ pub(super) struct Service<'a> {
     pub(super) ports: Vec<Port<'a>>,
     /// The same value for as long as nothing about them changes.
     pub(super) endpoints: Arc<[Endpoint]>,
+    /// Cluster IPs, or `addresses` of a ServiceEntry that are no ranges: clients may name the service by them.
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) headless: bool,
     /// The name an ExternalName service stands for.
     pub(super) alias: Option<&'a Located<String>>,
     /// `location: MESH_EXTERNAL`, or an ExternalName.
     pub(super) external: bool,
+    /// One of these must be in its certificate.
+    pub(super) subject_alt_names: &'a [Located<String>],
     export_to: &'a [Located<String>],
 }
 
@@ -62,6 +67,9 @@ pub(super) struct Port<'a> {
     pub(super) number: u16,
     pub(super) name: &'a str,
     pub(super) speaks_http: bool,
+    pub(super) is_https: bool,
+    /// Where it was written.
+    pub(super) at: &'a Location,
     target: Target<'a>,
 }
 
@@ -75,11 +83,20 @@ enum Target<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    pub(super) address: IpAddr,
+    pub(super) address: Address,
+    /// Its share of copies among the others; 1 where none was written.
+    pub(super) weight: u32,
     pub(super) labels: Arc<BTreeMap<String, String>>,
     /// One that is not ready may still have requests under way, but gets no copies.
     pub(super) ready: bool,
     ports: Ports,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    Ip(IpAddr),
+    /// To be resolved by whoever connects: nothing is captured there.
+    Name(Arc<str>, Answers),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +108,8 @@ enum Ports {
     /// All there are: an EndpointSlice's.
     Slice(Arc<[SlicePort]>),
 }
+
+static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> Registry<'a> {
     /// A Service of Kubernetes comes before a ServiceEntry of the same host; of two entries the older wins, as among
@@ -121,7 +140,7 @@ impl<'a> Registry<'a> {
                 entries::endpoints(entry, objects, &workloads, labels, &site, findings)
             });
             for (index, written) in entry.hosts.iter().enumerate() {
-                let service = entries::service(entry, written, Arc::clone(&endpoints));
+                let service = entries::service(entry, written, Arc::clone(&endpoints), kept, findings);
                 if let Some(winner) = registry.get(&service.host) {
                     let what = format!("`{}` is already declared by {}", service.host, winner.declared_by());
                     let hint = "a Service comes first, of two entries the older, then the first by name";
@@ -193,17 +212,43 @@ impl<'a> Service<'a> {
 
     /// `ServiceEntry default/my-app`
     pub(super) fn declared_by(&self) -> String {
-        let kind = match self.kind {
-            Kind::Kubernetes => "Service",
-            Kind::Entry => "ServiceEntry",
-        };
-        format!("{kind} {}", self.meta.qualified())
+        format!("{} {}", self.kind.as_str(), self.meta.qualified())
     }
 }
 
 impl Endpoint {
-    /// Where this endpoint serves a port of its service; None when it does not.
+    /// What a name stands for, as its only endpoint.
+    fn alone(address: Address, labels: &mut Labels) -> Self {
+        Self {
+            address,
+            weight: 1,
+            labels: labels.share(&NO_LABELS),
+            ready: true,
+            ports: Ports::Written(None),
+        }
+    }
+
+    /// Where this endpoint serves a port of its service; None when it does not, or has a name instead of an address.
     pub(super) fn socket(&self, port: &Port<'_>) -> Option<SocketAddr> {
+        match self.address {
+            Address::Ip(address) => Some(SocketAddr::new(address, self.port(port)?)),
+            Address::Name(..) => None,
+        }
+    }
+
+    /// The same for whoever connects.
+    pub(super) fn target(&self, port: &Port<'_>) -> Option<super::Endpoint> {
+        let number = self.port(port)?;
+        let at = match &self.address {
+            Address::Ip(address) => At::Address(SocketAddr::new(*address, number)),
+            Address::Name(name, answers) => {
+                At::Name { name: Arc::clone(name), port: number, answers: *answers }
+            }
+        };
+        Some(super::Endpoint { at, weight: self.weight })
+    }
+
+    fn port(&self, port: &Port<'_>) -> Option<u16> {
         let number = match (&self.ports, port.target) {
             (Ports::Slice(ports), _) => {
                 let of_name = ports.iter().find(|p| p.name == port.name)?;
@@ -217,7 +262,16 @@ impl Endpoint {
             (Ports::Written(None), Target::Name(_)) => return None,
             (Ports::Pod(ports) | Ports::Written(Some(ports)), Target::Name(name)) => *ports.get(name)?,
         };
-        Some(SocketAddr::new(self.address, number))
+        Some(number)
+    }
+}
+
+impl Kind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "Service",
+            Self::Entry => "ServiceEntry",
+        }
     }
 }
 
@@ -234,6 +288,18 @@ fn named_after(name: &str, protocols: &[&str]) -> bool {
             && matches!(name.as_bytes().get(protocol.len()), None | Some(b'-'))
     };
     protocols.iter().any(starts)
+}
+
+fn address_of(written: &str, answers: Answers) -> Address {
+    match written.parse::<IpAddr>() {
+        Ok(address) => Address::Ip(address.to_canonical()),
+        Err(_) => Address::Name(written.into(), answers),
+    }
+}
+
+/// 0 stands for the default, as in all of Istio's numbers.
+fn weight(written: Option<u32>) -> u32 {
+    written.unwrap_or(1).max(1)
 }
 
 const HTTP: [&str; 4] = ["http", "http2", "grpc", "grpc-web"];

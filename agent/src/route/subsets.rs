@@ -1,10 +1,11 @@
-//! Which DestinationRule speaks for a service, and the labels of its subsets.
+//! Which DestinationRules speak for a service, and which of their subsets and policies.
 
 use std::collections::HashMap;
 
 use super::{
     exports,
     hosts::{self, HostIndex},
+    traffic::Policy,
 };
 use crate::config::istio::{DestinationRule, Subset};
 
@@ -54,6 +55,17 @@ impl<'a> Subsets<'a> {
 }
 
 /// A subset by name; of several of one name the oldest rule's.
-pub(super) fn named<'a>(rules: &[&'a DestinationRule], name: &str) -> Option<&'a Subset> {
-    rules.iter().flat_map(|rule| &rule.subsets).find(|subset| subset.name.value == name)
+pub(super) fn named<'a>(
+    rules: &[&'a DestinationRule],
+    name: &str,
+) -> Option<(&'a Subset, Option<Policy<'a>>)> {
+    rules.iter().find_map(|rule| {
+        let index = rule.subsets.iter().position(|subset| subset.name.value == name)?;
+        Some((&rule.subsets[index], Policy::of_subset(rule, index)))
+    })
+}
+
+/// The policy for the whole host: the oldest rule's that has one.
+pub(super) fn policy<'a>(rules: &[&'a DestinationRule]) -> Option<Policy<'a>> {
+    rules.iter().find_map(|rule| Policy::of_host(rule))
 }

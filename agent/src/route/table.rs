@@ -1,8 +1,14 @@
 //! The rules of one service port: the first match decides.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{CapturedPort, Rule, conditions::Absent, matcher::Block, source::Source, ways::Ways};
+use super::{
+    CapturedPort, Rule,
+    conditions::Absent,
+    matcher::Block,
+    source::Source,
+    ways::{Members, Ways},
+};
 use crate::message::RequestHead;
 
 /// Those of one VirtualService, or of the routes attached to a service, in order.
@@ -34,13 +40,41 @@ pub(super) struct BlockId {
 /// The tables that speak for a service port, the strongest first. One speaks for a client when it has any block for it
 /// at all; every other one is then not asked, whatever the request ("nothing generated" against "nothing matched").
 #[derive(Debug, Default)]
-pub(super) struct Ruling(pub(super) Vec<Arc<Table>>);
+pub(super) struct Ruling {
+    /// For the clients of the service's own namespace, who also stand for those whom nobody knows.
+    pub(super) tables: Vec<Arc<Table>>,
+    /// Where `exportTo` tells clients apart.
+    pub(super) others: Option<Box<Others>>,
+}
+
+/// The tables for clients of other namespaces.
+#[derive(Debug)]
+pub(super) struct Others {
+    /// By the namespaces that some `exportTo` singles out.
+    pub(super) named: BTreeMap<String, Vec<Arc<Table>>>,
+    pub(super) rest: Vec<Arc<Table>>,
+}
 
 /// The same tables, not merely equal ones.
 impl PartialEq for Ruling {
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| Arc::ptr_eq(a, b))
+        same_tables(&self.tables, &other.tables) && self.others == other.others
     }
+}
+
+impl PartialEq for Others {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |((a, seen), (b, other)): ((&String, &Vec<_>), (&String, &Vec<_>))| {
+            a == b && same_tables(seen, other)
+        };
+        same_tables(&self.rest, &other.rest)
+            && self.named.len() == other.named.len()
+            && self.named.iter().zip(&other.named).all(same)
+    }
+}
+
+fn same_tables(one: &[Arc<Table>], other: &[Arc<Table>]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
 impl BlockId {
@@ -97,7 +131,13 @@ impl Table {
 impl Ruling {
     /// The table that speaks for a client.
     pub(super) fn table(&self, source: Option<&Source>) -> Option<&Table> {
-        self.0.iter().find(|table| table.is_for(source)).map(|table| &**table)
+        let tables = match (&self.others, source) {
+            (Some(others), Some(Source { namespace, .. })) => {
+                others.named.get(namespace).unwrap_or(&others.rest)
+            }
+            _ => &self.tables,
+        };
+        tables.iter().find(|table| table.is_for(source)).map(|table| &**table)
     }
 
     pub(super) fn decide(
@@ -110,10 +150,21 @@ impl Ruling {
     }
 
     pub(super) fn mirrors(&self) -> bool {
-        self.0.iter().any(|table| table.mirrors())
+        self.all().any(|table| table.mirrors())
     }
 
     pub(super) fn asks_for_source(&self) -> bool {
-        self.0.iter().any(|table| table.asks_for_source())
+        self.others.is_some() || self.tables.iter().any(|table| table.asks_for_source())
+    }
+
+    /// The endpoints that rules which mirror send requests to under another host than the service's own.
+    pub(super) fn of_others(&self, host: &str) -> impl Iterator<Item = &Members> {
+        self.all().flat_map(|table| &table.blocks).flat_map(move |entry| entry.ways.of_others(host))
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Table>> {
+        let others =
+            self.others.iter().flat_map(|others| others.named.values().flatten().chain(&others.rest));
+        self.tables.iter().chain(others)
     }
 }

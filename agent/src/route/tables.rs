@@ -10,10 +10,10 @@ use super::{
     delegates::Merged,
     gateway::{Attached, Route, report_shadowed},
     objects::address,
-    precedence::{Claim, Rank},
+    precedence::{Claim, Rank, Views},
     rules::Compiler,
     services::Service,
-    table::{Ruling, Table},
+    table::{Others, Ruling, Table},
     units::{Key, Unit, Units},
 };
 use crate::record::Accounts;
@@ -51,16 +51,36 @@ impl<'a, 'r> Tables<'a, 'r> {
         }
     }
 
-    /// The tables that speak for a service port: until one speaks for every client. Istio makes a virtual service of
+    /// The tables that speak for a service port, for every client there may be. Where no client is known, those of the
+    /// service's own namespace stand for all.
+    pub(super) fn ruling(
+        &mut self,
+        service: &Service<'a>,
+        port: u16,
+        views: &Views<'_>,
+        attached: Option<&Attached<'a>>,
+    ) -> Ruling {
+        let tables = self.seen(service, port, &views.own, attached);
+        let mut others = None;
+        if let Some((named, rest)) = views.others.as_ref().filter(|_| self.compiler.clusters.known.sources())
+        {
+            let mut seen = |claims| self.seen(service, port, claims, attached);
+            let named = named.iter().map(|(viewer, claims)| ((*viewer).to_owned(), seen(claims))).collect();
+            others = Some(Box::new(Others { named, rest: seen(rest) }));
+        }
+        Ruling { tables, others }
+    }
+
+    /// The tables that clients who see these claims ask: until one speaks for all of them. Istio makes a virtual service of
     /// the routes attached to a service, as old as the oldest of them, and lets it compete with the others; the routes
     /// of a client's own namespace come before all.
-    pub(super) fn ruling(
+    fn seen(
         &mut self,
         service: &Service<'a>,
         port: u16,
         claims: &[(Rank<'_>, Claim)],
         attached: Option<&Attached<'a>>,
-    ) -> Ruling {
+    ) -> Vec<Arc<Table>> {
         let mut ruling = Vec::new();
         let mut producers = None;
         if let Some(attached) = attached {
@@ -91,7 +111,7 @@ impl<'a, 'r> Tables<'a, 'r> {
         if let Some((_, routes)) = producers {
             self.produce(service, port, &routes, &mut ruling, &mut winner);
         }
-        Ruling(ruling)
+        ruling
     }
 
     fn produce(
@@ -123,14 +143,15 @@ impl<'a, 'r> Tables<'a, 'r> {
     ) -> Option<Arc<Table>> {
         let host = Arc::clone(&service.host);
         let key = Key::Routes { service: host, port, consumers: consumers.map(Box::from) };
-        let inputs = routes.iter().flat_map(Route::identity).collect();
         let Self { accounts, kept, made, compiler, .. } = self;
-        let unit = compiler.unit(kept.get(&key), inputs, |compiler| {
-            (Some(compiler.routes(service, routes, port, consumers, accounts)), Vec::new())
+        let unit = made.entry(key).or_insert_with_key(|key| {
+            let policies = routes.iter().flat_map(|route| compiler.policies.touching(route.object()));
+            let inputs = routes.iter().flat_map(Route::identity).chain(policies).collect();
+            compiler.unit(kept.get(key), inputs, |compiler| {
+                (Some(compiler.routes(service, routes, port, consumers, accounts)), Vec::new())
+            })
         });
-        let table = unit.table.clone();
-        made.insert(key, unit);
-        table
+        unit.table.clone()
     }
 
     fn table(&mut self, virtual_service: usize, port: u16) -> Option<Arc<Table>> {
@@ -143,7 +164,9 @@ impl<'a, 'r> Tables<'a, 'r> {
         let merged = &virtual_services[virtual_service];
         let key = Key::VirtualService { object: address(merged.written), port, in_force };
         made.entry(key).or_insert_with_key(|key| {
-            compiler.unit(kept.get(key), merged.delegates(), |compiler| {
+            let mut inputs = merged.delegates();
+            inputs.extend(merged.objects().flat_map(|object| compiler.policies.touching(object)));
+            compiler.unit(kept.get(key), inputs, |compiler| {
                 if in_force {
                     let (table, fates) = compiler.table(merged, port, accounts);
                     (Some(table), fates)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    Action, PortRules, Rule, Source,
+    Action, Mirroring, PortRules, Rule, Source,
     conditions::Absent,
     table::{BlockId, Table},
 };
@@ -81,7 +81,7 @@ impl PortRules {
             trace: Vec::new(),
             matched: None,
         };
-        let Some(owner) = self.owner(head) else { return trace };
+        let Some(owner) = self.owner(head, source) else { return trace };
         trace.service = Some(owner.service.to_string());
         let Some(table) = owner.ruling(head).table(source) else { return trace };
         trace.kind = Some(table.kind);
@@ -99,33 +99,37 @@ impl Trace {
     fn matched(&mut self, rule: &Arc<Rule>) {
         self.rule_name = Some(rule.key.rule.clone());
         self.action = rule.action.as_str();
-        let primary = |to: &super::Destination| Primary {
-            host: to.host.to_string(),
-            subset: to.subset.as_ref().map(ToString::to_string),
-            port: to.port,
-            weight: to.weight,
-        };
-        self.primary = match rule.action {
-            Action::Route => rule.destinations.iter().map(primary).collect(),
-            Action::Redirect | Action::DirectResponse => Vec::new(),
-        };
+        self.primary = Primary::all(rule);
         self.mirrors = rule.mirrors.iter().map(|mirror| MirrorTrace::new(mirror)).collect();
         self.unmirrored = rule.unmirrored.map(super::Unmirrored::as_str);
         self.matched = Some(Arc::clone(rule));
     }
 }
 
+impl Primary {
+    /// Of a rule; none where it answers by itself.
+    pub(super) fn all(rule: &Rule) -> Vec<Self> {
+        let primary = |to: &super::Destination| Self {
+            host: to.host.to_string(),
+            subset: to.subset.as_ref().map(ToString::to_string),
+            port: to.port,
+            weight: to.weight,
+        };
+        match rule.action {
+            Action::Route => rule.destinations.iter().map(primary).collect(),
+            Action::Redirect | Action::DirectResponse => Vec::new(),
+        }
+    }
+}
+
 impl MirrorTrace {
     fn new(mirror: &super::Mirror) -> Self {
-        // The name of a cluster holds its destination: `outbound|80|v2|my-app.default.svc.cluster.local`.
-        let mut parts = mirror.cluster.name.splitn(4, '|').skip(1);
-        let port = parts.next().and_then(|port| port.parse().ok()).unwrap_or(0);
-        let subset = parts.next().filter(|subset| !subset.is_empty()).map(str::to_owned);
+        let Mirroring { host, subset, port, percentage } = Mirroring::new(mirror);
         Self {
-            host: parts.next().unwrap_or_default().to_owned(),
+            host,
             subset,
             port,
-            percentage: f64::from(mirror.share.0) / 10_000.0,
+            percentage,
             endpoints: mirror.cluster.endpoints.iter().map(ToString::to_string).collect(),
         }
     }

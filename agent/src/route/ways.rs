@@ -45,6 +45,13 @@ impl Ways {
     pub(super) fn mirrors(&self) -> bool {
         !self.destinations.is_empty()
     }
+
+    /// The endpoints of destinations under another host than this.
+    pub(super) fn of_others(&self, host: &str) -> impl Iterator<Item = &Members> {
+        let hosts = self.unmirrored.destinations.iter().map(|destination| &*destination.host);
+        let named = self.destinations.iter().zip(hosts);
+        named.filter(move |(_, named)| *named != host).map(|((members, _), _)| members)
+    }
 }
 
 impl Preflight {

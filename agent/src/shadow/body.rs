@@ -10,7 +10,10 @@ use std::{
 use bytes::{Buf, Bytes};
 use http_body::Frame;
 
-use super::feed::{Phase, Pipe};
+use super::{
+    feed::{Phase, Pipe},
+    rewrite,
+};
 use crate::record::DropReason;
 
 /// Owns the copy's hold on the budget: dropping it gives back every byte and makes the feed useless.
@@ -86,7 +89,14 @@ impl http_body::Body for CopyBody {
                 register(&mut state.body_waker, cx);
                 Poll::Pending
             }
-            Phase::Ended { trailers } => Poll::Ready(trailers.take().map(|it| Ok(Frame::trailers(it)))),
+            Phase::Ended { trailers } => {
+                let redact = self.pipe.policy.as_ref().and_then(|policy| policy.redact.as_ref());
+                let trailers = trailers.take().map(|mut trailers| match redact {
+                    Some(redact) => rewrite::redact_headers(redact, &mut trailers).map(|()| trailers),
+                    None => Ok(trailers),
+                });
+                Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers).map_err(|_| Stopped)))
+            }
             Phase::Stopped(_) => Poll::Ready(Some(Err(Stopped))),
         }
     }

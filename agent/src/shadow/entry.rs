@@ -4,12 +4,12 @@ use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{Shared, body::Source, budget::Slot, head::PackedHead};
 use crate::{
-    record::{DropReason, FailReason, Outcome, ShadowOutcome, Ticket},
+    record::{DropReason, FailReason, Outcome, ShadowOutcome, Ticket, Turn},
     route::Mirror,
 };
 
@@ -18,6 +18,10 @@ pub(super) struct Job {
     pub(super) head: PackedHead,
     pub(super) source: Source,
     pub(super) slot: Slot,
+    /// Where a policy limits the copies under way.
+    pub(super) turn: Option<Turn>,
+    /// How long a policy holds the copy back.
+    pub(super) delay: Option<Duration>,
     pub(super) entry: Entry,
 }
 
@@ -27,16 +31,18 @@ pub(super) struct Entry {
     pub(super) mirror: Arc<Mirror>,
     /// Once chosen.
     pub(super) endpoint: Option<SocketAddr>,
+    /// Why it failed, in words, where more is known than the reason.
+    pub(super) why: Option<String>,
+    pub(super) offered_at: Instant,
     shared: Arc<Shared>,
-    offered_at: Instant,
     ticket: Option<Ticket>,
 }
 
 impl Job {
     pub(super) fn settle(self, outcome: Outcome) {
-        let Self { source, slot, entry, .. } = self;
+        let Self { source, slot, turn, entry, .. } = self;
         drop(source);
-        drop(slot);
+        drop((slot, turn));
         entry.settle(outcome);
     }
 }
@@ -46,6 +52,7 @@ impl Entry {
         Self {
             mirror: Arc::clone(mirror),
             endpoint: None,
+            why: None,
             shared: Arc::clone(shared),
             offered_at: Instant::now(),
             ticket: Some(ticket),
@@ -58,6 +65,7 @@ impl Entry {
 
     fn close(&mut self, outcome: Outcome) {
         if let Some(ticket) = self.ticket.take() {
+            self.mirror.account.note(outcome, self.endpoint, self.why.take());
             ticket.settle(outcome);
             self.shared.observer.shadow(&ShadowOutcome {
                 mirror: Arc::clone(&self.mirror.account.key),

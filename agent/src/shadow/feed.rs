@@ -12,7 +12,11 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::budget::Budget;
-use crate::{message::Slice, record::DropReason};
+use crate::{
+    message::Slice,
+    record::DropReason,
+    route::{OnExceed, Policy},
+};
 
 /// Pieces from this size on are shared with the chunk they arrived in; smaller ones are copied and joined. A shared
 /// piece keeps its whole chunk alive, so a relay that reads 64 KiB at a time holds at most eight times the budget.
@@ -33,6 +37,8 @@ pub struct Feed {
 #[derive(Debug)]
 pub(super) struct Pipe {
     budget: Arc<Budget>,
+    /// Limits the body and redacts its trailers.
+    pub(super) policy: Option<Arc<Policy>>,
     state: Mutex<State>,
 }
 
@@ -42,6 +48,8 @@ pub(super) struct State {
     pub(super) queue: VecDeque<Bytes>,
     /// The last of the queue, still growing.
     pub(super) tail: BytesMut,
+    /// Bytes of the body so far.
+    received: u64,
     /// Bytes charged to the budget: queued, or lent to the connection and not yet written.
     held: usize,
     /// The copy has ended; whatever still arrives is of no use.
@@ -99,17 +107,18 @@ impl Drop for Feed {
 
 impl Pipe {
     /// `whole`: no body follows the head, so the request has ended already.
-    pub(super) fn new(budget: Arc<Budget>, whole: bool) -> Self {
+    pub(super) fn new(budget: Arc<Budget>, whole: bool, policy: Option<Arc<Policy>>) -> Self {
         let state = State {
             phase: if whole { Phase::Ended { trailers: None } } else { Phase::Open },
             queue: VecDeque::new(),
             tail: BytesMut::new(),
+            received: 0,
             held: 0,
             closed: false,
             body_waker: None,
             end_waker: None,
         };
-        Self { budget, state: Mutex::new(state) }
+        Self { budget, policy, state: Mutex::new(state) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -125,7 +134,10 @@ impl Pipe {
         if state.closed || !matches!(state.phase, Phase::Open) {
             return false;
         }
-        let over = if piece.len() > self.budget.bytes_per_request().saturating_sub(state.held) {
+        let (piece, limited) = self.within_limit(piece, state.received);
+        let over = if limited == Some(OnExceed::Drop) {
+            Some(DropReason::BodyTooLarge)
+        } else if piece.len() > self.budget.bytes_per_request().saturating_sub(state.held) {
             Some(DropReason::BodyTooSlow)
         } else if !self.budget.take_bytes(piece.len()) {
             Some(DropReason::BytesBudget)
@@ -137,12 +149,28 @@ impl Pipe {
             self.finish(Phase::Stopped(reason));
             return false;
         }
+        state.received += piece.len() as u64;
         state.held += piece.len();
         state.append(piece);
+        if limited == Some(OnExceed::Truncate) {
+            drop(state);
+            self.finish(Phase::Ended { trailers: None });
+            return false;
+        }
         let waker = state.body_waker.take();
         drop(state);
         wake(waker);
         true
+    }
+
+    /// What of a piece a policy allows, and what is to become of the copy if that is not all of it.
+    fn within_limit<'p>(&self, piece: Slice<'p>, received: u64) -> (Slice<'p>, Option<OnExceed>) {
+        let Some(limit) = self.policy.as_ref().and_then(|policy| policy.body) else { return (piece, None) };
+        let left = limit.max.saturating_sub(received);
+        if piece.len() as u64 <= left {
+            return (piece, None);
+        }
+        (piece.first(usize::try_from(left).unwrap_or(usize::MAX)), Some(limit.on_exceed))
     }
 
     /// The first end stands: a request that ended cannot be cancelled any more, nor the other way round.
@@ -182,6 +210,9 @@ impl Pipe {
 
 impl State {
     fn append(&mut self, piece: Slice<'_>) {
+        if piece.is_empty() {
+            return;
+        }
         let shared = piece.len() >= SHARE_FROM;
         if !self.tail.is_empty() && (shared || self.tail.len() + piece.len() > JOIN_UP_TO) {
             let tail = mem::take(&mut self.tail);

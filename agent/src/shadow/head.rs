@@ -1,10 +1,10 @@
 //! The head of a copy: packed into one piece of memory on the data thread, made into a request on a shadow worker.
 //!
 //! The copy says what the primary said, but for what belongs to the primary's connection (RFC 9110 §7.6.1) or to
-//! its framing, and for what its rule changes. hyper writes header names in lower case and puts lines of the same name
+//! its framing, for what its rule and its policies change, and for its mark. hyper writes header names in lower case and puts lines of the same name
 //! together.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{
@@ -13,9 +13,13 @@ use http::{
     uri::PathAndQuery,
 };
 
+use super::{
+    rewrite::{self, Rewriting},
+    trace,
+};
 use crate::{
-    message::{BodyLength, RequestHead},
-    route::{Changes, Original},
+    message::{BodyLength, RequestHead, Version},
+    route::Original,
 };
 
 /// A request's head that owns itself: method, path, the authority of an absolute target, then names and values in
@@ -24,7 +28,6 @@ use crate::{
 pub(super) struct PackedHead {
     text: Bytes,
     body: BodyLength,
-    changes: Option<Arc<Changes>>,
     client: SocketAddr,
 }
 
@@ -41,8 +44,8 @@ const OF_THE_CONNECTION: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "expect"];
 
 impl PackedHead {
-    /// `changes` are carried out on the shadow's side, as everything that costs time.
-    pub(super) fn pack(head: &RequestHead<'_>, client: SocketAddr, changes: Option<Arc<Changes>>) -> Self {
+    /// What is changed is changed on the shadow's side, as everything that costs time.
+    pub(super) fn pack(head: &RequestHead<'_>, client: SocketAddr) -> Self {
         let path = head.path_and_query();
         // An absolute target overrules Host (RFC 9112 §3.2.2), and Host carries no user information (§3.2).
         let authority = match head.authority() {
@@ -53,7 +56,10 @@ impl PackedHead {
         };
         let opening = [head.method, path, authority].map(str::as_bytes);
         let parts = || {
-            let fields = head.headers.iter().flat_map(|field| [field.name.as_bytes(), field.value]);
+            // TE is of one hop; HTTP/2 merely lists it among the fields of the message (RFC 9113 §8.2.2).
+            let is_sent = |name: &str| head.version != Version::Http2 || name != "te";
+            let fields = head.headers.iter().filter(move |field| is_sent(field.name));
+            let fields = fields.flat_map(|field| [field.name.as_bytes(), field.value]);
             opening.into_iter().chain(fields)
         };
         let mut text = BytesMut::with_capacity(parts().map(|part| LENGTH + part.len()).sum());
@@ -61,29 +67,35 @@ impl PackedHead {
             text.put_slice(&part.len().to_ne_bytes());
             text.put_slice(part);
         }
-        Self { text: text.freeze(), body: head.body, changes, client }
+        Self { text: text.freeze(), body: head.body, client }
     }
 
     /// No body follows: the request was whole with its head.
     pub(super) fn is_whole(&self) -> bool {
-        self.body == BodyLength::None
+        matches!(self.body, BodyLength::None | BodyLength::Known(0))
     }
 
     /// Values share the packed memory.
-    pub(super) fn to_request<B>(&self, marker: &HeaderName, body: B) -> Result<Request<B>, Unsendable> {
+    pub(super) fn to_request<B>(&self, rewriting: Rewriting<'_>, body: B) -> Result<Request<B>, Unsendable> {
         let mut text = self.text.clone();
         let method = Method::from_bytes(&pull(&mut text)).map_err(|_| Unsendable)?;
         let (mut path, authority) = (pull(&mut text), pull(&mut text));
         let mut headers = self.headers(&text, &authority)?;
-        if let Some(changes) = &self.changes {
+        if let Some(changes) = rewriting.changes {
             let sent = str::from_utf8(&path).map_err(|_| Unsendable)?;
             let original = Original { method: method.as_str(), path: sent, client: self.client };
             if let Some(changed) = changes.apply(&mut headers, original)? {
                 path = changed.into();
             }
         }
-        // Last, so that no rule can take it off.
-        headers.try_insert(marker.clone(), HeaderValue::from_static("1"))?;
+        trace::unsample(&mut headers);
+        if let Some(policy) = rewriting.policy {
+            let original = Original { method: method.as_str(), path: "", client: self.client };
+            path = rewrite::apply(policy, &mut headers, path, original)?;
+        }
+        // Last, so that nothing can take it off.
+        let (name, value) = rewriting.mark();
+        headers.try_insert(name, value)?;
 
         let mut request = Request::new(body);
         *request.method_mut() = method;

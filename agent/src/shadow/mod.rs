@@ -6,14 +6,27 @@
 //! offer ─▶ sample ─▶ admit ─▶ Job ───▶ request ─▶ lease ─▶ send ─▶ response ─▶ settle
 //! Feed::data ─────▶ pipe, budgeted ──▶ body ────────────────▲
 //! ```
+//!
+//! What ShadowPolicies say is carried out where it belongs: whether a request is copied in `offer`, what its copy looks
+//! like on the worker, how the share moves in `steer`.
 
+mod adaptive;
+mod admission;
 mod body;
 mod budget;
+mod due;
 mod entry;
 mod feed;
+mod hash;
 mod head;
+mod in_force;
+mod kinds;
+mod query;
+mod rewrite;
+mod sampler;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod worker;
 
 use std::{
@@ -38,20 +51,23 @@ use tokio::{
 };
 
 use self::{
+    admission::Admitted,
     body::Source,
     budget::Budget,
     entry::{Entry, Job},
     feed::Pipe,
     head::PackedHead,
+    in_force::InForce,
+    rewrite::Rewriting,
     worker::Settings,
 };
-pub use self::{budget::Load, feed::Feed};
+pub use self::{budget::Load, feed::Feed, sampler::share_in_force};
 use crate::{
     config::umbra::Shadow,
     message::RequestHead,
     record::{DropReason, Observer, Outcome},
     route::Mirror,
-    upstream::Limits,
+    upstream::{Limits, Names, Upstreams},
 };
 
 /// How long a shadow connection may stay unused.
@@ -71,7 +87,12 @@ struct Shared {
     observer: Arc<dyn Observer>,
     budget: Arc<Budget>,
     marker: HeaderName,
+    in_force: InForce,
+    /// Of the clock by which rates are kept.
+    started: std::time::Instant,
     stopping: AtomicBool,
+    /// All mirrors, by hand; each may be paused on its own as well.
+    paused: AtomicBool,
 }
 
 impl Plane {
@@ -84,13 +105,14 @@ impl Plane {
             let text = format!("shadow.markerHeader: {:?} is not a header name", config.marker_header);
             io::Error::new(io::ErrorKind::InvalidInput, text)
         })?;
+        let limits = Limits {
+            connections_per_endpoint: config.connections_per_endpoint,
+            connect_timeout: config.connect_timeout,
+            wait_timeout: config.timeout,
+            idle_timeout: IDLE_TIMEOUT,
+        };
+        let upstreams = Upstreams::new(limits, config.workers, Names::of_system());
         let settings = Settings {
-            limits: Limits {
-                connections_per_endpoint: config.connections_per_endpoint,
-                connect_timeout: config.connect_timeout,
-                wait_timeout: config.timeout,
-                idle_timeout: IDLE_TIMEOUT,
-            },
             marker: marker.clone(),
             timeout: config.timeout,
             nice: config.nice,
@@ -99,20 +121,36 @@ impl Plane {
         let (stop, _) = watch::channel(None);
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for index in 0..config.workers.max(1) {
-            let (jobs, thread) = worker::start(index, settings.clone(), stop.subscribe())?;
+            let (jobs, thread) =
+                worker::start(index, settings.clone(), Arc::clone(&upstreams), stop.subscribe())?;
             workers.push(jobs);
             threads.push(thread);
         }
         let budget = Arc::new(Budget::new(config.queue.clone()));
-        let shared = Arc::new(Shared { observer, budget, marker, stopping: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            observer,
+            budget,
+            marker,
+            in_force: InForce::default(),
+            started: std::time::Instant::now(),
+            stopping: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+        });
         Ok(Arc::new(Self { shared, workers, stop, threads: Mutex::new(threads) }))
     }
 
     /// Offers a matched request to one of its mirrors; to be called once for each, with the same `draw`, before the
     /// first piece of the body. Never waits and never fails: what becomes of the copy is in the mirror's account.
+    /// None when no copy will be sent.
     ///
-    /// What can never be copied (a copy itself, an upgrade) is dropped before the draw is looked at, so that these
-    /// counts do not depend on the share; everything else is sampled first. None when no copy will be sent.
+    /// Decided in this order, the first that applies:
+    ///
+    /// 1. what could never be copied is dropped whatever the share, so that these counts do not depend on it: `marked`,
+    ///    `upgrade`, then by policy `expired`, `method`, `body_too_large` (where the length is known beforehand);
+    /// 2. what falls outside of the share is sampled out;
+    /// 3. what cannot go anywhere is dropped: `draining`, `paused`, `no_endpoint`, then `fault` (a policy's abort);
+    /// 4. what has no room is dropped: `concurrency`, `queue_full`, `rate_limited`. The rate comes last, so that only
+    ///    copies which are sent use it up.
     pub fn offer(
         &self,
         mirror: &Arc<Mirror>,
@@ -121,24 +159,31 @@ impl Plane {
         client: SocketAddr,
     ) -> Option<Feed> {
         let ticket = mirror.account.offer();
-        let uncopyable = self.uncopyable(head);
-        if uncopyable.is_none() && !mirror.share.admits(draw) {
+        let marked =
+            head.header(self.shared.marker.as_str()).is_some() || self.shared.in_force.is_marked(head);
+        let never = admission::never(marked, mirror, head);
+        if never.is_none() && !sampler::admits(mirror, head, draw, client, || self.shared.now()) {
             ticket.sampled_out();
             return None;
         }
         let entry = Entry::new(&self.shared, mirror, ticket);
-        if let Some(reason) = uncopyable.or_else(|| self.unavailable(mirror)) {
-            entry.settle(Outcome::Dropped(reason));
-            return None;
-        }
-        let Some(slot) = self.shared.budget.admit() else {
-            entry.settle(Outcome::Dropped(DropReason::QueueFull));
-            return None;
+        let admitted = match never {
+            Some(reason) => Err(reason),
+            None => self.admit(&entry, draw),
         };
-        let head = PackedHead::pack(head, client, mirror.changes.clone());
-        let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole()));
+        let Admitted { slot, turn, delay } = match admitted {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                entry.settle(Outcome::Dropped(reason));
+                return None;
+            }
+        };
+        let policy = mirror.enforced.as_ref().map(|enforced| Arc::clone(&enforced.policy));
+        let body = admission::body_of_copy(head.body, policy.as_deref());
+        let head = PackedHead::pack(&RequestHead { body, ..*head }, client);
+        let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole(), policy));
         let feed = Feed::new(&pipe);
-        let job = Job { head, source: Source::new(pipe), slot, entry };
+        let job = Job { head, source: Source::new(pipe), slot, turn, delay, entry };
         match self.worker_of(draw).try_send(job) {
             Ok(()) => Some(feed),
             Err(TrySendError::Full(job)) => {
@@ -150,15 +195,36 @@ impl Plane {
         }
     }
 
-    /// The copy that a mirror would get of a request, its body aside; for showing it to a person. None when no HTTP
-    /// client may send it.
+    /// The copy that a mirror would get of a request, its body aside; for showing it to a person.
+    ///
+    /// # Errors
+    /// Why no copy of this request is ever made.
     pub fn preview(
         mirror: &Mirror,
         head: &RequestHead<'_>,
         client: SocketAddr,
         marker: &HeaderName,
-    ) -> Option<http::Request<()>> {
-        PackedHead::pack(head, client, mirror.changes.clone()).to_request(marker, ()).ok()
+    ) -> Result<http::Request<()>, DropReason> {
+        let marked = head.header(marker.as_str()).is_some();
+        if let Some(reason) = admission::never(marked, mirror, head) {
+            return Err(reason);
+        }
+        let copy = PackedHead::pack(head, client).to_request(Rewriting::of(mirror, marker), ());
+        copy.map_err(|_| DropReason::Unsendable)
+    }
+
+    /// The kill switch: from now on no mirror gets copies. Those under way end as they would. False when it was so before.
+    pub fn pause(&self) -> bool {
+        !self.shared.paused.swap(true, Ordering::Relaxed)
+    }
+
+    /// Ends what [`Plane::pause`] began. False when it was not paused.
+    pub fn resume(&self) -> bool {
+        self.shared.paused.swap(false, Ordering::Relaxed)
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.shared.paused.load(Ordering::Relaxed)
     }
 
     /// What the plane holds at this moment.
@@ -189,25 +255,12 @@ impl Plane {
         let index = usize::try_from((draw >> 32) % workers).unwrap_or(0);
         &self.workers[index]
     }
+}
 
-    fn uncopyable(&self, head: &RequestHead<'_>) -> Option<DropReason> {
-        if head.header(self.shared.marker.as_str()).is_some() {
-            Some(DropReason::Marked)
-        } else if head.method == "CONNECT" || head.header("upgrade").is_some() {
-            Some(DropReason::Upgrade)
-        } else {
-            None
-        }
-    }
-
-    fn unavailable(&self, mirror: &Mirror) -> Option<DropReason> {
-        if self.shared.stopping.load(Ordering::Relaxed) {
-            Some(DropReason::Draining)
-        } else if mirror.cluster.endpoints.is_empty() {
-            Some(DropReason::NoEndpoint)
-        } else {
-            None
-        }
+impl Shared {
+    /// Nanoseconds on the clock by which rates are kept.
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

@@ -2,10 +2,9 @@
 //! shadow holds up nobody but itself.
 
 use std::{
-    cell::RefCell,
     io,
-    net::SocketAddr,
     rc::Rc,
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -16,18 +15,14 @@ use tokio::{
     runtime::Builder,
     sync::{mpsc, watch},
     task::{LocalSet, spawn_local},
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 
-use super::{
-    body::{CopyBody, Source},
-    budget::Slot,
-    entry::Job,
-};
+use super::{body::CopyBody, budget::Slot, due::Due, entry::Job, rewrite::Rewriting};
 use crate::{
-    record::{DropReason, FailReason, Outcome},
-    upstream::{Balancer, Limits, Pool, SendError, UpstreamError},
+    record::{DropReason, Outcome},
+    upstream::{Client, Pool, SendError, Sign, Turn, UpstreamError, Upstreams},
 };
 
 /// How often unused connections are looked through.
@@ -35,7 +30,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub(super) limits: Limits,
     pub(super) marker: HeaderName,
     /// From the end of the primary request to the end of the shadow's response.
     pub(super) timeout: Duration,
@@ -46,22 +40,21 @@ pub(super) struct Settings {
 
 struct Worker {
     settings: Settings,
-    pool: Pool<CopyBody>,
-    balancer: RefCell<Balancer>,
+    client: Client<CopyBody>,
 }
 
 /// Starts a worker. Its thread returns how many copies it left undone when it was told to stop.
 pub(super) fn start(
     index: usize,
     settings: Settings,
+    upstreams: Arc<Upstreams>,
     stop: watch::Receiver<Option<Instant>>,
 ) -> io::Result<(mpsc::Sender<Job>, JoinHandle<usize>)> {
     let (jobs_tx, jobs_rx) = mpsc::channel(settings.capacity);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let thread = thread::Builder::new().name(format!("shadow-{index}")).spawn(move || {
         be_nice(settings.nice);
-        let pool = Pool::new(settings.limits);
-        let worker = Worker { settings, pool, balancer: RefCell::default() };
+        let worker = Worker { settings, client: Client::new(upstreams, index) };
         runtime.block_on(worker.run(jobs_rx, stop))
     })?;
     Ok((jobs_tx, thread))
@@ -90,7 +83,7 @@ impl Worker {
                         Some(job) => drop(spawn_local(copies.track_future(Rc::clone(&worker).copy(job)))),
                         None => break,
                     },
-                    _ = sweep.tick() => worker.sweep(),
+                    _ = sweep.tick() => worker.client.sweep(),
                     // What was accepted before is still received, then None.
                     _ = stop.changed() => jobs.close(),
                 }
@@ -105,55 +98,72 @@ impl Worker {
         copies.len()
     }
 
-    fn sweep(&self) {
-        self.pool.sweep();
-        self.balancer.borrow_mut().sweep();
-    }
-
     async fn copy(self: Rc<Self>, mut job: Job) {
         let outcome = self.outcome(&mut job).await;
         job.settle(outcome);
     }
 
     async fn outcome(&self, job: &mut Job) -> Outcome {
-        let Ok(request) = job.head.to_request(&self.settings.marker, job.source.body()) else {
+        let rewriting = Rewriting::of(&job.entry.mirror, &self.settings.marker);
+        let Ok(request) = job.head.to_request(rewriting, job.source.body()) else {
             return Outcome::Dropped(DropReason::Unsendable);
         };
-        let Some(endpoint) = self.balancer.borrow_mut().pick(&job.entry.mirror.cluster) else {
-            return Outcome::Dropped(DropReason::NoEndpoint);
+        let cluster = &job.entry.mirror.cluster;
+        let pool = self.client.pool(cluster);
+        let due = Due::new(job, self.settings.timeout);
+        let picked = async {
+            if let Some(moment) = due.not_before {
+                sleep_until(moment).await;
+            }
+            pool.turn(cluster).await
         };
-        job.entry.endpoint = Some(endpoint);
-        let exchange = self.exchange(endpoint, request, &job.slot);
+        let picked = tokio::select! {
+            biased;
+            picked = picked => picked,
+            outcome = due.overdue(&job.source) => return outcome,
+        };
+        let turn = match picked {
+            Ok(turn) => turn,
+            Err(why) => return why.outcome(),
+        };
+        job.entry.endpoint = Some(turn.address);
+        let exchange = Self::exchange(&pool, &turn, request, &job.slot);
         tokio::select! {
             // In this order: stopping a copy also breaks its exchange, and must not count as the shadow's failure.
             biased;
-            outcome = self.overdue(&job.source) => outcome,
-            outcome = exchange => outcome.unwrap_or_else(|error| {
-                tracing::debug!(mirror = %job.entry.mirror.account.key.mirror, %error, "copy failed");
-                Outcome::Failed(error.reason())
-            }),
-        }
-    }
-
-    /// While its body streams a copy lives as long as the primary request, within its budget; then its time runs.
-    async fn overdue(&self, source: &Source) -> Outcome {
-        match source.ended().await {
-            Ok(()) => {
-                sleep(self.settings.timeout).await;
-                Outcome::Failed(FailReason::Timeout)
+            outcome = due.overdue(&job.source) => {
+                if let Outcome::Failed(_) = outcome {
+                    turn.report(Sign::TimedOut);
+                }
+                outcome
             }
-            Err(reason) => Outcome::Dropped(reason),
+            answer = exchange => match answer {
+                Ok(status) => {
+                    turn.report(Sign::Status(status));
+                    job.entry.mirror.account.standing.answered(due.waited());
+                    Outcome::Completed { status }
+                }
+                Err(error) => {
+                    tracing::debug!(mirror = %job.entry.mirror.account.key.mirror, %error, "copy failed");
+                    if let Some(sign) = error.sign() {
+                        turn.report(sign);
+                    }
+                    job.entry.why = Some(error.to_string());
+                    error.outcome()
+                }
+            },
         }
     }
 
+    /// The status of the answer, once that was read to its end.
     async fn exchange(
-        &self,
-        endpoint: SocketAddr,
+        pool: &Pool<CopyBody>,
+        turn: &Turn,
         mut request: Request<CopyBody>,
         slot: &Slot,
-    ) -> Result<Outcome, UpstreamError> {
+    ) -> Result<u16, UpstreamError> {
         loop {
-            let mut lease = self.pool.lease(endpoint).await?;
+            let mut lease = pool.lease(turn.address).await?;
             let _sending = slot.sending();
             let response = match lease.send(request).await {
                 Ok(response) => response,
@@ -175,7 +185,7 @@ impl Worker {
             if reusable {
                 lease.keep();
             }
-            return Ok(Outcome::Completed { status: status.as_u16() });
+            return Ok(status.as_u16());
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::{error::Error, io, net::SocketAddr, time::Duration};
 
-use crate::record::FailReason;
+use super::Sign;
+use crate::{
+    record::{DropReason, FailReason, Outcome},
+    route::Impossible,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -16,14 +20,37 @@ pub enum UpstreamError {
     Busy(SocketAddr, Duration),
     #[error("the exchange with {0} broke: {1}")]
     Http(SocketAddr, #[source] hyper::Error),
+    #[error("no TLS with {0}: {1}")]
+    Tls(SocketAddr, #[source] io::Error),
+    /// Files, or the name to ask for.
+    #[error("TLS cannot be spoken: {0}")]
+    TlsSetup(String),
+    #[error("{}", .0.as_str())]
+    Impossible(Impossible),
+    #[error("as many copies as connectionPool.http.http1MaxPendingRequests wait for a connection")]
+    Pending,
+    #[error("as many copies as connectionPool.http.http2MaxRequests are under way")]
+    Requests,
 }
 
 impl UpstreamError {
-    pub fn reason(&self) -> FailReason {
-        match self {
+    pub fn outcome(&self) -> Outcome {
+        Outcome::Failed(match self {
             Self::Connect(..) | Self::ConnectTimeout(..) => FailReason::Connect,
             Self::Busy(..) => FailReason::Timeout,
             Self::Http(_, error) => http_reason(error),
+            Self::Tls(..) | Self::TlsSetup(_) | Self::Impossible(_) => FailReason::Tls,
+            Self::Pending | Self::Requests => return Outcome::Dropped(DropReason::Pending),
+        })
+    }
+
+    /// What it says of the endpoint; None for what is the agent's own.
+    pub fn sign(&self) -> Option<Sign> {
+        match self {
+            Self::Connect(..) | Self::ConnectTimeout(..) | Self::Http(..) | Self::Tls(..) => {
+                Some(Sign::Failed)
+            }
+            Self::Busy(..) | Self::TlsSetup(_) | Self::Impossible(_) | Self::Pending | Self::Requests => None,
         }
     }
 }
@@ -57,6 +84,10 @@ fn http_reason(error: &hyper::Error) -> FailReason {
 }
 
 fn io_reason(error: &io::Error) -> FailReason {
+    // A server that wants a certificate says so after the handshake (TLS 1.3).
+    if error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some() {
+        return FailReason::Tls;
+    }
     match error.kind() {
         // How hyper reports chunked framing it cannot read.
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => FailReason::Protocol,

@@ -1,9 +1,15 @@
-//! Kept-alive HTTP/1.1 connections, per endpoint. At most `connections_per_endpoint` are open to one endpoint;
-//! whoever comes later waits its turn. The most recently used connection is used first, so that the others grow
-//! old and close.
+//! One worker's kept-alive HTTP/1.1 connections to the endpoints of one cluster. Whoever finds none free waits its
+//! turn, as far as the cluster lets it. The most recently used connection is used first, so that the others grow old
+//! and close.
 
 use std::{
-    cell::RefCell, collections::HashMap, error::Error, net::SocketAddr, rc::Rc, sync::Arc, time::Duration,
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    error::Error,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -11,20 +17,24 @@ use hyper::{
     body::{Body, Incoming},
     client::conn::http1,
 };
-use hyper_util::rt::TokioIo;
 use tokio::{
-    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::spawn_local,
     time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::UpstreamError;
+use super::{
+    Turn, Unpicked, UpstreamError,
+    connect::connect,
+    limit::Taken,
+    shared::{Upstream, Upstreams},
+};
+use crate::route::Cluster;
 
 /// What hyper may buffer of one connection in each direction; also the longest response head.
 const CONNECTION_BUFFER: usize = 64 << 10;
 
+/// What holds for every cluster, unless its settings say otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub connections_per_endpoint: usize,
@@ -35,12 +45,19 @@ pub struct Limits {
     pub idle_timeout: Duration,
 }
 
-/// The connections of one worker. Must be used inside a `LocalSet`: each connection is a task of its own, so that
-/// an endpoint closing an unused one is noticed at once.
 pub struct Pool<B> {
+    upstreams: Arc<Upstreams>,
+    upstream: Arc<Upstream>,
+    /// Those of the agent with the cluster's put in.
     limits: Limits,
     http: http1::Builder,
+    /// One permit per connection in use, whichever the endpoint: this worker's share of `tcp.maxConnections`.
+    slots: Option<Arc<Semaphore>>,
     endpoints: RefCell<HashMap<SocketAddr, Rc<Endpoint<B>>>>,
+    /// Connections that are open, in use or not.
+    open: Rc<Cell<usize>>,
+    /// The most that may be.
+    most: usize,
 }
 
 struct Endpoint<B> {
@@ -57,19 +74,30 @@ struct Unused<B> {
 
 struct Connection<B> {
     sender: http1::SendRequest<B>,
-    /// Closes the socket when dropped, in whatever state the exchange is.
+    opened: Instant,
+    /// Requests sent on it.
+    served: u32,
+    _open: Open,
     _driver: AbortOnDropHandle<()>,
 }
+
+/// Counts an open connection.
+struct Open(Rc<Cell<usize>>);
 
 /// The use of one connection. Dropping it closes the connection, so that an endpoint never takes a request that
 /// was cut short for a whole one; `keep` gives it back.
 pub struct Lease<B> {
     address: SocketAddr,
+    upstream: Arc<Upstream>,
     endpoint: Rc<Endpoint<B>>,
     connection: Connection<B>,
     reused: bool,
-    slot: OwnedSemaphorePermit,
+    slots: Slots,
+    _request: Taken,
 }
+
+/// The endpoint's, and the cluster's if it has a limit.
+type Slots = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 pub enum SendError<B> {
     /// The endpoint had closed this kept connection before anything was written to it; here is the request again.
@@ -83,35 +111,88 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    pub fn new(limits: Limits) -> Self {
+    pub(super) fn new(upstreams: Arc<Upstreams>, upstream: Arc<Upstream>, worker: usize) -> Self {
         let mut http = http1::Builder::new();
         http.max_buf_size(CONNECTION_BUFFER);
-        Self { limits, http, endpoints: RefCell::default() }
+        let settings = &upstream.settings.connections;
+        let mut limits = upstreams.limits;
+        limits.connect_timeout = settings.connect_timeout.unwrap_or(limits.connect_timeout);
+        limits.idle_timeout = match settings.idle_timeout {
+            Some(Duration::ZERO) => Duration::MAX,
+            Some(time) => time,
+            None => limits.idle_timeout,
+        };
+        let most = settings.max.map(|max| share(max, upstreams.workers, worker));
+        Self {
+            limits,
+            http,
+            slots: most.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
+            endpoints: RefCell::default(),
+            open: Rc::default(),
+            most: most.unwrap_or(usize::MAX),
+            upstreams,
+            upstream,
+        }
+    }
+
+    /// The endpoint whose turn it is.
+    ///
+    /// # Errors
+    /// There is none. That a name is still being resolved is said after waiting for it, once.
+    pub async fn turn(&self, cluster: &Arc<Cluster>) -> Result<Turn, Unpicked> {
+        let names = &self.upstreams.names;
+        let deadline = Instant::now() + self.limits.connect_timeout;
+        loop {
+            let ended = names.ended();
+            match self.upstream.pick(cluster, names) {
+                Err(Unpicked::Resolving) => {}
+                picked => return picked,
+            }
+            if tokio::time::timeout_at(deadline, ended).await.is_err() {
+                return Err(Unpicked::Resolving);
+            }
+        }
     }
 
     /// A connection to the endpoint: a kept one if there is, else a new one.
     pub async fn lease(&self, address: SocketAddr) -> Result<Lease<B>, UpstreamError> {
         let endpoint = self.endpoint(address);
-        let wait = self.limits.wait_timeout;
-        let slot = timeout(wait, Arc::clone(&endpoint.slots).acquire_owned())
-            .await
-            .map_err(|_| UpstreamError::Busy(address, wait))?
-            .expect("the semaphore is never closed");
-        let (connection, reused) = match endpoint.take_unused() {
-            Some(connection) => (connection, true),
-            None => (self.connect(address).await?, false),
+        let free = self.free_slots(&endpoint);
+        let unused = free.as_ref().and_then(|_| self.take_unused(&endpoint));
+        let (connection, reused, slots) = match (free, unused) {
+            (Some(slots), Some(connection)) => (connection, true, slots),
+            (free, _) => {
+                // As Envoy: who has to wait, be it for the connection to be made, is pending.
+                let _pending = self.upstream.pending.take().ok_or(UpstreamError::Pending)?;
+                let slots = match free {
+                    Some(slots) => slots,
+                    None => self.wait_for_slots(address, &endpoint).await?,
+                };
+                match self.take_unused(&endpoint) {
+                    Some(connection) => (connection, true, slots),
+                    None => (self.connect(address).await?, false, slots),
+                }
+            }
         };
-        Ok(Lease { address, endpoint, connection, reused, slot })
+        let Some(request) = self.upstream.requests.take() else {
+            endpoint.put_back(connection);
+            return Err(UpstreamError::Requests);
+        };
+        let upstream = Arc::clone(&self.upstream);
+        Ok(Lease { address, upstream, endpoint, connection, reused, slots, _request: request })
     }
 
-    /// Closes connections unused for too long and forgets endpoints nobody uses. To be called now and then.
-    pub fn sweep(&self) {
-        let idle_timeout = self.limits.idle_timeout;
+    /// Closes connections unused for too long and forgets endpoints nobody uses.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.upstream.refresh(&self.upstreams.names, now);
         self.endpoints.borrow_mut().retain(|_, endpoint| {
-            let mut unused = endpoint.unused.borrow_mut();
-            unused.retain(|it| it.connection.sender.is_ready() && it.since.elapsed() < idle_timeout);
-            !unused.is_empty() || Rc::strong_count(endpoint) > 1
+            endpoint.unused.borrow_mut().retain(|it| self.is_fresh(it, now));
+            !endpoint.unused.borrow().is_empty() || Rc::strong_count(endpoint) > 1
         });
+    }
+
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.upstream.is_over(now)
     }
 
     /// How many endpoints have connections.
@@ -129,42 +210,102 @@ where
         Rc::clone(endpoint)
     }
 
-    async fn connect(&self, address: SocketAddr) -> Result<Connection<B>, UpstreamError> {
-        let within = self.limits.connect_timeout;
-        let stream = timeout(within, TcpStream::connect(address))
-            .await
-            .map_err(|_| UpstreamError::ConnectTimeout(address, within))?
-            .map_err(|error| UpstreamError::Connect(address, error))?;
-        stream.set_nodelay(true).map_err(|error| UpstreamError::Connect(address, error))?;
-        let (sender, connection) = self
-            .http
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| UpstreamError::Http(address, error))?;
-        let driver = spawn_local(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%address, %error, "an unused connection ended");
+    fn free_slots(&self, endpoint: &Endpoint<B>) -> Option<Slots> {
+        let of_endpoint = Arc::clone(&endpoint.slots).try_acquire_owned().ok()?;
+        let of_cluster = match &self.slots {
+            Some(slots) => Some(Arc::clone(slots).try_acquire_owned().ok()?),
+            None => None,
+        };
+        Some((of_endpoint, of_cluster))
+    }
+
+    async fn wait_for_slots(
+        &self,
+        address: SocketAddr,
+        endpoint: &Endpoint<B>,
+    ) -> Result<Slots, UpstreamError> {
+        const OPEN: &str = "the semaphores are never closed";
+        let wait = self.limits.wait_timeout;
+        let slots = async {
+            // The endpoint's first: who waits for it holds up nobody of another endpoint.
+            let of_endpoint = Arc::clone(&endpoint.slots).acquire_owned().await.expect(OPEN);
+            let of_cluster = match &self.slots {
+                Some(slots) => Some(Arc::clone(slots).acquire_owned().await.expect(OPEN)),
+                None => None,
+            };
+            (of_endpoint, of_cluster)
+        };
+        timeout(wait, slots).await.map_err(|_| UpstreamError::Busy(address, wait))
+    }
+
+    fn take_unused(&self, endpoint: &Endpoint<B>) -> Option<Connection<B>> {
+        let now = Instant::now();
+        let mut unused = endpoint.unused.borrow_mut();
+        while let Some(next) = unused.pop() {
+            if self.is_fresh(&next, now) {
+                return Some(next.connection);
             }
-        });
-        Ok(Connection { sender, _driver: AbortOnDropHandle::new(driver) })
+        }
+        None
+    }
+
+    fn is_fresh(&self, unused: &Unused<B>, now: Instant) -> bool {
+        let max_age = self.upstream.settings.connections.max_age.unwrap_or(Duration::MAX);
+        unused.connection.sender.is_ready()
+            && now.duration_since(unused.since) < self.limits.idle_timeout
+            && now.duration_since(unused.connection.opened) < max_age
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Result<Connection<B>, UpstreamError> {
+        if self.open.get() >= self.most {
+            self.close_oldest_unused();
+        }
+        // Counted from here on: two that connect at once are two.
+        let open = Open::count(&self.open);
+        let (sender, driver) =
+            connect(&self.upstream, address, self.limits.connect_timeout, &self.http).await?;
+        Ok(Connection { sender, opened: Instant::now(), served: 0, _open: open, _driver: driver })
+    }
+
+    /// Makes room: a connection unused at one endpoint must not keep another endpoint from having any.
+    fn close_oldest_unused(&self) {
+        let endpoints = self.endpoints.borrow();
+        let oldest = |endpoint: &&Rc<Endpoint<B>>| endpoint.unused.borrow().first().map(|it| it.since);
+        let found = endpoints.values().filter(|endpoint| oldest(endpoint).is_some()).min_by_key(oldest);
+        if let Some(endpoint) = found {
+            drop(endpoint.unused.borrow_mut().remove(0));
+        }
+    }
+}
+
+/// A worker's share of a limit: together they are the limit, but each has at least one.
+fn share(limit: usize, workers: usize, worker: usize) -> usize {
+    (limit / workers + usize::from(worker < limit % workers)).max(1)
+}
+
+impl Open {
+    fn count(open: &Rc<Cell<usize>>) -> Self {
+        open.set(open.get() + 1);
+        Self(Rc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 
 impl<B> Endpoint<B> {
-    fn take_unused(&self) -> Option<Connection<B>> {
-        let mut unused = self.unused.borrow_mut();
-        while let Some(Unused { connection, .. }) = unused.pop() {
-            if connection.sender.is_ready() {
-                return Some(connection);
-            }
-        }
-        None
+    fn put_back(&self, connection: Connection<B>) {
+        self.unused.borrow_mut().push(Unused { connection, since: Instant::now() });
     }
 }
 
 impl<B: Body + 'static> Lease<B> {
     /// Sends a request and waits for the head of its response.
     pub async fn send(&mut self, request: Request<B>) -> Result<Response<Incoming>, SendError<B>> {
+        self.connection.served = self.connection.served.saturating_add(1);
         let sent = self.connection.sender.try_send_request(request).await;
         sent.map_err(|mut error| match error.take_message() {
             Some(request) if self.reused => SendError::Stale(Box::new(request)),
@@ -177,13 +318,15 @@ impl<B: Body + 'static> Lease<B> {
         UpstreamError::Http(self.address, error)
     }
 
-    /// Gives the connection back for the next request. It is closed instead when request or response are not whole.
+    /// Gives the connection back for the next request. It is closed instead when request or response are not whole, or
+    /// when it has served as many as it may.
     pub fn keep(self) {
-        let Self { endpoint, connection, slot, .. } = self;
-        if connection.sender.is_ready() {
-            endpoint.unused.borrow_mut().push(Unused { connection, since: Instant::now() });
+        let Self { upstream, endpoint, connection, slots, .. } = self;
+        let most = upstream.settings.connections.requests_per_connection.unwrap_or(u32::MAX);
+        if connection.sender.is_ready() && connection.served < most {
+            endpoint.put_back(connection);
         }
         // After the push: whoever gets this slot finds the connection and makes no further one.
-        drop(slot);
+        drop(slots);
     }
 }

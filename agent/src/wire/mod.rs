@@ -3,9 +3,11 @@
 //! reading of that connection, with a reason, while the relay goes on.
 
 mod http1;
+mod http2;
 mod reader;
 mod sniff;
 mod unread;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -15,12 +17,23 @@ use http::HeaderMap;
 pub use self::{
     reader::Reader,
     sniff::{Protocol, SNIFF_MAX, sniff},
-    unread::Unread,
+    unread::{Skipped, Unread},
 };
 use crate::message::{RequestHead, ResponseHead, Slice};
 
 /// One request and its response on a connection: counts from 0 on HTTP/1, the stream's number on HTTP/2.
 pub type ExchangeId = u64;
+
+/// Why an exchange ends before its messages do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The client reset the stream, or ended the connection within the request.
+    ByClient,
+    /// The app reset the stream, refused it, or ended the connection.
+    ByApp,
+    /// What one of its messages says cannot be told for sure.
+    Doubt(Skipped),
+}
 
 /// Is told what was read, in the order of the bytes of each direction.
 pub trait Sink {
@@ -35,6 +48,10 @@ pub trait Sink {
     fn response_head(&mut self, id: ExchangeId, head: &ResponseHead<'_>);
     /// The response is whole. `wire_bytes` counts its interim (1xx) responses too.
     fn response_end(&mut self, id: ExchangeId, wire_bytes: u64);
+    /// The exchange ends early, and alone: nothing more is told of it. Either message may be whole already.
+    fn exchange_cut(&mut self, id: ExchangeId, cut: Cut);
+    /// A request was passed over; nothing is told of it.
+    fn skipped(&mut self, reason: Skipped);
     /// Reading ends here; exchanges still open will see nothing more. Told at most once.
     fn unread(&mut self, reason: Unread);
 }

@@ -1,12 +1,22 @@
 //! The reader of one connection: finds out the protocol, reads it, and stops for good at the first doubt. Owns no
-//! heap while the connection is idle.
+//! heap while the connection is idle, but for what HTTP/2 must remember.
+
+use std::mem;
 
 use bytes::Bytes;
 
-use super::{Protocol, SNIFF_MAX, Sink, Unread, http1::Http1, sniff};
+use super::{
+    Protocol, SNIFF_MAX, Sink, Unread,
+    http1::Http1,
+    http2::Http2,
+    sniff::{self, sniff},
+};
+
+/// How much a server may say before the client has said enough: SETTINGS, and a few small frames after it.
+const EARLY_MAX: usize = 512;
 
 /// Reads one connection. Chunks of both directions are given in the order in which they happened: a request's bytes
-/// when they were written to the app, before any response bytes they cause.
+/// when they were written to the app, before any response bytes they cause, and the other way round.
 #[derive(Debug, Default)]
 pub struct Reader {
     protocol: Option<Protocol>,
@@ -15,18 +25,20 @@ pub struct Reader {
 
 #[derive(Debug)]
 enum Stage {
-    /// The client's first bytes, too few to decide.
+    /// The client's first bytes, too few to decide, and what the server said meanwhile.
     Sniffing {
         held: [u8; SNIFF_MAX],
         len: usize,
+        early: Vec<u8>,
     },
     Http1(Http1),
+    Http2(Box<Http2>),
     Stopped,
 }
 
 impl Default for Stage {
     fn default() -> Self {
-        Self::Sniffing { held: [0; SNIFF_MAX], len: 0 }
+        Self::Sniffing { held: [0; SNIFF_MAX], len: 0, early: Vec::new() }
     }
 }
 
@@ -51,6 +63,7 @@ impl Reader {
         match &self.stage {
             Stage::Sniffing { len, .. } => *len == 0,
             Stage::Http1(http1) => http1.idle(),
+            Stage::Http2(http2) => http2.idle(),
             Stage::Stopped => false,
         }
     }
@@ -60,6 +73,7 @@ impl Reader {
         let read = match &mut self.stage {
             Stage::Sniffing { .. } => self.sniff(chunk, sink),
             Stage::Http1(http1) => http1.request(chunk, sink),
+            Stage::Http2(http2) => http2.request(chunk, sink),
             Stage::Stopped => Ok(()),
         };
         self.stop_on_doubt(read, sink);
@@ -68,9 +82,13 @@ impl Reader {
     /// Bytes of the app.
     pub fn response(&mut self, chunk: &Bytes, sink: &mut dyn Sink) {
         let read = match &mut self.stage {
-            Stage::Sniffing { .. } if !chunk.is_empty() => self.opaque(),
+            Stage::Sniffing { early, .. } => {
+                early.extend_from_slice(&chunk[..chunk.len().min(EARLY_MAX)]);
+                if early.len() < EARLY_MAX && sniff::may_be_settings(early) { Ok(()) } else { self.opaque() }
+            }
             Stage::Http1(http1) => http1.response(chunk, sink),
-            Stage::Sniffing { .. } | Stage::Stopped => Ok(()),
+            Stage::Http2(http2) => http2.response(chunk, sink),
+            Stage::Stopped => Ok(()),
         };
         self.stop_on_doubt(read, sink);
     }
@@ -80,6 +98,10 @@ impl Reader {
         let read = match &mut self.stage {
             Stage::Sniffing { len: 1.., .. } => self.opaque(),
             Stage::Http1(http1) => http1.request_eof(),
+            Stage::Http2(http2) => {
+                http2.request_eof(sink);
+                Ok(())
+            }
             Stage::Sniffing { .. } | Stage::Stopped => Ok(()),
         };
         self.stop_on_doubt(read, sink);
@@ -89,13 +111,17 @@ impl Reader {
     pub fn response_eof(&mut self, sink: &mut dyn Sink) {
         let read = match &mut self.stage {
             Stage::Http1(http1) => http1.response_eof(sink),
+            Stage::Http2(http2) => {
+                http2.response_eof(sink);
+                Ok(())
+            }
             Stage::Sniffing { .. } | Stage::Stopped => Ok(()),
         };
         self.stop_on_doubt(read, sink);
     }
 
     fn sniff(&mut self, chunk: &Bytes, sink: &mut dyn Sink) -> Result<(), Unread> {
-        let Stage::Sniffing { held, len } = &mut self.stage else { return Ok(()) };
+        let Stage::Sniffing { held, len, early } = &mut self.stage else { return Ok(()) };
         let before = *len;
         let taken = chunk.len().min(SNIFF_MAX - before);
         held[before..before + taken].copy_from_slice(&chunk[..taken]);
@@ -103,6 +129,16 @@ impl Reader {
         self.protocol = sniff(&held[..*len]);
         match self.protocol {
             None => Ok(()),
+            Some(Protocol::Http2) => {
+                let mut http2 = Box::<Http2>::default();
+                http2.response(&Bytes::from(mem::take(early)), sink)?;
+                // The preface is exactly what was needed to decide.
+                http2.request(&chunk.slice(taken..), sink)?;
+                self.stage = Stage::Http2(http2);
+                Ok(())
+            }
+            // No HTTP/1 server speaks first.
+            Some(_) if !early.is_empty() => self.opaque(),
             Some(Protocol::Http1) => {
                 let earlier = Bytes::copy_from_slice(&held[..before]);
                 let mut http1 = Http1::default();
@@ -111,7 +147,6 @@ impl Reader {
                 self.stage = Stage::Http1(http1);
                 Ok(())
             }
-            Some(Protocol::Http2) => Err(Unread::Http2),
             Some(Protocol::Tls) => Err(Unread::Tls),
             Some(Protocol::Opaque) => Err(Unread::Opaque),
         }

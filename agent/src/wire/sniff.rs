@@ -1,6 +1,8 @@
 //! Tells a connection's protocol from the first bytes the client sent, without ever waiting for more: the relay has
 //! written them on already.
 
+use super::values::is_token;
+
 /// What a connection carries, as far as its first bytes tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -52,9 +54,11 @@ fn request_line(start: &[u8]) -> Option<Protocol> {
     }
 }
 
-/// `tchar` of RFC 9110 §5.6.2.
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Whether what the server said, before the client said enough, can be the beginning of HTTP/2: a SETTINGS frame, which
+/// many servers send at once (RFC 9113 §3.4).
+pub(super) fn may_be_settings(start: &[u8]) -> bool {
+    let expected = [Some(0), None, None, Some(4), Some(0), Some(0), Some(0), Some(0), Some(0)];
+    start.iter().zip(expected).all(|(byte, expected)| expected.is_none_or(|it| it == *byte))
 }
 
 #[cfg(test)]

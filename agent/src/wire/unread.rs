@@ -6,8 +6,6 @@ use crate::record::reasons;
 reasons! {
     /// Why the reading of a connection ended before the connection did.
     Unread {
-        /// The client speaks HTTP/2 (RFC 9113 §3.4).
-        Http2 = "http2",
         /// The client speaks TLS.
         Tls = "tls",
         /// Neither HTTP nor TLS, or the server spoke first.
@@ -97,5 +95,81 @@ reasons! {
         TrailerField = "trailer_field",
         /// A trailer section is longer than allowed.
         TrailersTooLong = "trailers_too_long",
+
+        /// The first frame of a side is not SETTINGS (RFC 9113 §3.4): the app does not speak HTTP/2.
+        NotHttp2 = "not_http2",
+        /// A frame is longer than its receiver allows, or has a length its type cannot have (RFC 9113 §4.2).
+        FrameSize = "frame_size",
+        /// A frame on a stream its sender cannot use it on: none, one not open yet, or one of the other side's
+        /// (RFC 9113 §5.1).
+        FrameStream = "frame_stream",
+        /// A request on a stream that was used before (RFC 9113 §5.1.1).
+        StreamReused = "stream_reused",
+        /// A frame's padding is longer than the frame.
+        Padding = "padding",
+        /// Another frame came within a header block, or CONTINUATION outside of one (RFC 9113 §6.10).
+        Continuation = "continuation",
+        /// A setting has a value it cannot have, or SETTINGS were acknowledged that were not sent.
+        Settings = "settings",
+        /// More SETTINGS than allowed wait for their acknowledgement.
+        SettingsUnacknowledged = "settings_unacknowledged",
+        /// More streams are open than allowed.
+        TooManyStreams = "too_many_streams",
+        /// A header block cannot be decoded (RFC 7541).
+        Hpack = "hpack",
+        /// A table of header compression is larger than its receiver allows (RFC 7541 §4.2).
+        HpackTable = "hpack_table",
+        /// A table of header compression is larger than this reader follows.
+        HpackTableTooLarge = "hpack_table_too_large",
+    }
+}
+
+reasons! {
+    /// Why one request of an HTTP/2 connection was not read, or not to its end, while the others are.
+    Skipped {
+        /// CONNECT, for a tunnel or for WebSocket (RFC 8441).
+        Connect = "connect",
+        /// The server had said that it looks at no further streams (RFC 9113 §6.8).
+        AfterGoaway = "after_goaway",
+
+        /// A head or trailer section is longer than allowed.
+        HeadTooLong = "head_too_long",
+        /// A head or trailer section has more fields than allowed.
+        TooManyHeaders = "too_many_headers",
+        /// A pseudo-header is missing, repeated, or one HTTP does not know (RFC 9113 §8.3).
+        PseudoHeader = "pseudo_header",
+        /// A header's name is empty, has upper case, or characters that are not allowed; or a pseudo-header came after
+        /// other fields.
+        HeaderName = "header_name",
+        /// A header's value has control characters, or white space around it.
+        HeaderValue = "header_value",
+        /// A header that belongs to a connection, and so not to HTTP/2 (RFC 9113 §8.2.2).
+        ConnectionHeader = "connection_header",
+        /// A trailer field that frames or routes a message.
+        TrailerField = "trailer_field",
+
+        /// A method that is not a token.
+        Method = "method",
+        /// A scheme other than http and https.
+        Scheme = "scheme",
+        /// A path that does not begin with a slash, or has characters that are not allowed.
+        Path = "path",
+        /// Neither `:authority` nor `Host`.
+        HostMissing = "host_missing",
+        /// More than one `Host`.
+        HostRepeated = "host_repeated",
+        /// An authority that is not one host with an optional port.
+        HostInvalid = "host_invalid",
+        /// `:authority` and `Host` differ.
+        HostMismatch = "host_mismatch",
+
+        /// A response without a status of three digits, or with one that has no place in HTTP/2.
+        Status = "status",
+        /// Several `Content-Length`, one that is not a plain number, or one the body does not have.
+        ContentLength = "content_length",
+        /// Data before the head, or a second head.
+        Sequence = "sequence",
+        /// More came after the end of a message.
+        AfterEnd = "after_end",
     }
 }

@@ -22,7 +22,8 @@ pub(crate) enum For {
 
 /// Programs and the Debian packages that bring them.
 const DEMO_PROGRAMS: &[(&str, &str)] = &[("ip", "iproute2")];
-const TEST_PROGRAMS: &[(&str, &str)] = &[("nginx", "nginx-light"), ("curl", "curl"), ("python3", "python3")];
+const TEST_PROGRAMS: &[(&str, &str)] =
+    &[("nginx", "nginx-light"), ("curl", "curl"), ("python3", "python3"), ("h2load", "nghttp2-client")];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[("nginx", "nginx-light"), ("wrk", "wrk")];
 
 /// Sets the machine up and tells who compiles the eBPF programs.

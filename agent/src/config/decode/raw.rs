@@ -97,3 +97,27 @@ impl<'de> Visitor<'de> for RawVisitor {
         Ok(Raw::Map(map))
     }
 }
+
+impl From<Raw> for serde_json::Value {
+    fn from(raw: Raw) -> Self {
+        match raw {
+            Raw::Null => Self::Null,
+            Raw::Bool(value) => value.into(),
+            Raw::Number(value) => number(value),
+            Raw::Text(text) => text.into(),
+            Raw::List(items) => items.into_iter().map(|item| item.value).collect(),
+            Raw::Map(entries) => Self::Object(
+                entries.into_iter().map(|(key, value)| (key.value, value.value.into())).collect(),
+            ),
+        }
+    }
+}
+
+/// Whole numbers without a point, as JSON's readers want them for ports.
+fn number(value: f64) -> serde_json::Value {
+    #[allow(clippy::cast_possible_truncation, reason = "compared with what it came from")]
+    let whole = value as i64;
+    #[allow(clippy::cast_precision_loss, reason = "compared with what it came from")]
+    let same = whole as f64 == value;
+    if same { whole.into() } else { value.into() }
+}

@@ -37,10 +37,7 @@ pub(super) const HTTP_ROUTE: Rows = &[
     ("spec.rules.{,backendRefs.}filters.cors", "preflight requests are mirrored like any other"),
     ("spec.rules.{,backendRefs.}filters.externalAuth", "requests that it would refuse are mirrored too"),
     ("spec.rules.{,backendRefs.}filters.extensionRef", EXTENSION),
-    (
-        "spec.rules.timeouts",
-        "the primary's are left as they are, a copy has that of AgentConfig's spec.shadow.timeout",
-    ),
+    ("spec.rules.timeouts.{request,backendRequest}", HONOURED),
     ("spec.rules.retry", "nothing is retried, neither the primary nor a copy"),
     ("spec.rules.sessionPersistence", SESSION),
 ];

@@ -4,10 +4,10 @@ use super::{HONOURED, Rows};
 
 const ANSWERS: &str =
     "the primary's responses are left as they are, those of shadows are read and thrown away";
-const WEIGHT: &str = "every endpoint gets as many copies as the others";
+const RETRIES: &str = "no copy is ever retried";
 const NETWORK: &str = "the address is dialled as it stands";
 const LOCALITY: &str = "every endpoint is taken to be equally near";
-const IDENTITY: &str = "copies are sent unencrypted, no identity is checked";
+const IDENTITY: &str = "no identity of the mesh is checked; `subjectAltNames` of a DestinationRule's tls are";
 
 pub(super) const VIRTUAL_SERVICE: Rows = &[
     ("spec.{hosts,gateways,exportTo}", HONOURED),
@@ -30,10 +30,7 @@ pub(super) const VIRTUAL_SERVICE: Rows = &[
     ("spec.http.corsPolicy.allowOrigins.{exact,prefix,regex}", HONOURED),
     ("spec.http.corsPolicy.{allowOrigin,allowMethods,allowHeaders,unmatchedPreflights}", HONOURED),
     ("spec.http.corsPolicy.{exposeHeaders,maxAge,allowCredentials}", ANSWERS),
-    (
-        "spec.http.timeout",
-        "the primary's is left as it is, a copy has that of AgentConfig's spec.shadow.timeout",
-    ),
+    ("spec.http.timeout", HONOURED),
     ("spec.http.retries", "nothing is retried, neither the primary nor a copy"),
 ];
 
@@ -41,40 +38,83 @@ pub(super) const DESTINATION_RULE: Rows = &[
     ("spec.{host,exportTo,subsets.name,subsets.labels}", HONOURED),
     ("spec.workloadSelector", "the rule holds for every client"),
     ("spec.{,subsets.}trafficPolicy.portLevelSettings.port.number", HONOURED),
+    ("spec.{,subsets.}trafficPolicy.{,portLevelSettings.}loadBalancer.simple", HONOURED),
     (
-        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}loadBalancer",
-        "copies go to the endpoints in turn; consistentHash never applies to mirrors, in Istio neither",
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}loadBalancer.consistentHash",
+        "it never applies to mirrors, in Istio neither: LEAST_REQUEST is used",
     ),
     (
-        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool",
-        "copies keep to the limits of AgentConfig's spec.shadow",
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}loadBalancer.{localityLbSetting,zoneAwareLbSetting}",
+        LOCALITY,
     ),
     (
-        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}outlierDetection",
-        "endpoints that fail go on getting copies",
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}loadBalancer.{warmup,warmupDurationSecs}",
+        "a new endpoint gets its whole share of copies at once",
     ),
-    ("spec.{,subsets.}trafficPolicy.{,portLevelSettings.}tls", "copies are sent unencrypted"),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool.tcp.{maxConnections,connectTimeout,maxConnectionDuration}",
+        HONOURED,
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool.tcp.tcpKeepalive.{probes,time,interval}",
+        HONOURED,
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool.tcp.idleTimeout",
+        "it concerns TCP routes, which are not mirrored; for copies there is http.idleTimeout",
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool.http.{http1MaxPendingRequests,http2MaxRequests,maxRequestsPerConnection,idleTimeout}",
+        HONOURED,
+    ),
+    ("spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool.http.maxRetries", RETRIES),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}connectionPool.http.{h2UpgradePolicy,useClientProtocol,maxConcurrentStreams,http2KeepAlive}",
+        "copies are sent by HTTP/1.1",
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}outlierDetection.{consecutive5xxErrors,consecutiveGatewayErrors,interval,baseEjectionTime}",
+        HONOURED,
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}outlierDetection.{splitExternalLocalOriginErrors,consecutiveLocalOriginFailures}",
+        HONOURED,
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}outlierDetection.{maxEjectionPercent,minHealthPercent}",
+        HONOURED,
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}outlierDetection.consecutiveErrors",
+        "Istio disregards it too",
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}tls.{mode,clientCertificate,privateKey,caCertificates,caCrl,subjectAltNames,sni,insecureSkipVerify}",
+        HONOURED,
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}tls.credentialName",
+        "no Secret is read: copies to this host fail, write the paths of files instead",
+    ),
     ("spec.{,subsets.}trafficPolicy.tunnel", "it concerns TCP and TLS routes, which are not mirrored"),
     ("spec.{,subsets.}trafficPolicy.proxyProtocol", "copies are sent without a PROXY header"),
-    ("spec.{,subsets.}trafficPolicy.retryBudget", "no copy is ever retried"),
+    ("spec.{,subsets.}trafficPolicy.retryBudget", RETRIES),
 ];
 
 pub(super) const SERVICE_ENTRY: Rows = &[
     ("spec.{hosts,location,resolution,exportTo}", HONOURED),
     ("spec.ports.{number,name,protocol,targetPort}", HONOURED),
-    ("spec.endpoints.{address,labels,ports}", HONOURED),
-    ("spec.endpoints.weight", WEIGHT),
+    ("spec.endpoints.{address,labels,ports,weight}", HONOURED),
     ("spec.endpoints.network", NETWORK),
     ("spec.endpoints.locality", LOCALITY),
     ("spec.endpoints.serviceAccount", IDENTITY),
     ("spec.workloadSelector.labels", HONOURED),
+    ("spec.subjectAltNames", HONOURED),
     ("spec.addresses", "connections are captured at the endpoints, not at virtual addresses"),
-    ("spec.subjectAltNames", "copies are sent unencrypted, no certificate is checked"),
 ];
 
 pub(super) const WORKLOAD_ENTRY: Rows = &[
-    ("spec.{address,labels,ports}", HONOURED),
-    ("spec.weight", WEIGHT),
+    ("spec.{address,labels,ports,weight}", HONOURED),
     ("spec.network", NETWORK),
     ("spec.locality", LOCALITY),
     ("spec.serviceAccount", IDENTITY),

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     str::FromStr as _,
     time::Duration,
 };
@@ -19,6 +20,7 @@ use crate::config::{
 
 const QUANTITY: &str = "write bytes like 64Mi, 500k or 4096";
 const ADDRESS: &str = "write ADDRESS:PORT, such as 127.0.0.1:9977 or [::1]:9977";
+const SOCKET: &str = "write a path such as /run/umbra/admin.sock, or '' for none";
 const NETNS: &str = "write `host`, a path such as /run/netns/NAME, or pid:NUMBER";
 /// Longer than any request lives; a mistyped unit ends here instead of in a hang.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -49,6 +51,7 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fie
 
 fn admin(faults: &mut Faults<'_>, fields: &mut Fields<'_>, admin: &mut Admin) {
     set(&mut admin.address, fields.get("address").and_then(|field| socket(faults, &field)));
+    set(&mut admin.socket, fields.get("socket").and_then(|field| field.parsed(faults, SOCKET, path)));
 }
 
 fn capture(faults: &mut Faults<'_>, fields: &mut Fields<'_>, capture: &mut Capture) {
@@ -180,6 +183,18 @@ fn duration(faults: &mut Faults<'_>, field: &Field<'_>, shortest: Duration) -> O
         return None;
     }
     Some(read)
+}
+
+/// A path from the root, short enough for the address of a unix socket (unix(7): 108 bytes with a zero at the end).
+fn path(text: &str) -> Result<Option<PathBuf>, String> {
+    match text {
+        "" => Ok(None),
+        text if !text.starts_with('/') => Err(format!("`{text}` is not a path from the root")),
+        text if text.len() > 107 => {
+            Err(format!("`{text}` is longer than the 107 bytes a socket's path may have"))
+        }
+        text => Ok(Some(text.into())),
+    }
 }
 
 fn socket(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Located<SocketAddr>> {

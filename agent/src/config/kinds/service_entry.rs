@@ -139,7 +139,8 @@ fn endpoint(
     })
 }
 
-/// WorkloadEntry: an endpoint with a name of its own, for the ServiceEntries whose workloadSelector it matches.
+/// WorkloadEntry: an endpoint with a name of its own, for the ServiceEntries whose workloadSelector it matches. Its
+/// labels are those of its spec and, before them, those of its metadata (Istio's `ConvertWorkloadEntry`).
 pub(in crate::config) fn read_workload(
     faults: &mut Faults<'_>,
     meta: Meta,
@@ -153,7 +154,9 @@ pub(in crate::config) fn read_workload(
     });
     let endpoint = workload(faults, &mut spec, address);
     spec.finish(faults, Foreign);
-    Some(WorkloadEntry { meta, endpoint: endpoint? })
+    let mut endpoint = endpoint?;
+    endpoint.labels.extend(meta.labels.clone());
+    Some(WorkloadEntry { meta, endpoint })
 }
 
 /// What endpoints and workload entries have in common.

@@ -44,14 +44,15 @@ fn every_shipped_file_reads_without_fault_or_with_the_warnings_it_is_about() {
         report.diagnostics.iter().for_each(|fault| *found.entry(fault.code.as_str()).or_insert(0) += 1);
         let expected: &[(&str, i32)] = match file.file_name().unwrap().to_str().unwrap() {
             "cors.yaml" => &[("UMB0201", 3), ("UMB0202", 1)],
-            "every-match.yaml" | "faults.yaml" => &[("UMB0201", 1)],
-            "rewrites.yaml" | "retries.yaml" | "tls-and-tcp.yaml" => &[("UMB0201", 2)],
+            "every-match.yaml" | "faults.yaml" | "retries.yaml" => &[("UMB0201", 1)],
+            "rewrites.yaml" | "tls-and-tcp.yaml" | "shadow-policy.yaml" => &[("UMB0201", 2)],
             "weights.yaml" => &[("UMB0202", 1)],
-            "workloads.yaml" => &[("UMB0201", 4)],
-            "service-entries.yaml" | "grpc-route.yaml" => &[("UMB0201", 6)],
-            "http-route.yaml" => &[("UMB0201", 10)],
-            "shadow-policy.yaml" => &[("UMB0201", 16)],
-            "traffic-policy.yaml" => &[("UMB0201", 15), ("UMB0202", 1)],
+            "percentages.yaml" => &[("UMB0202", 3)],
+            "workloads.yaml" => &[("UMB0201", 3)],
+            "service-entries.yaml" => &[("UMB0201", 4)],
+            "grpc-route.yaml" => &[("UMB0201", 6)],
+            "http-route.yaml" => &[("UMB0201", 9)],
+            "traffic-policy.yaml" => &[("UMB0201", 22), ("UMB0202", 2)],
             _ => &[],
         };
         assert_eq!(

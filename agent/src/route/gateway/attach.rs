@@ -1,6 +1,9 @@
 //! Which routes are attached to which service.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use crate::{
     config::{
@@ -12,6 +15,7 @@ use crate::{
         findings::{Findings, Hint, Site},
         hosts,
         objects::{Objects, address},
+        policies::Object,
         precedence::Rank,
         services::{Registry, Service},
     },
@@ -191,6 +195,20 @@ impl<'a> Route<'a> {
             Spec::Http(route) => route.rules[index].name.as_deref(),
             Spec::Grpc(route) => route.rules[index].name.as_deref(),
         }
+    }
+
+    /// As policies name it.
+    pub(in crate::route) fn object(&self) -> Object<'a> {
+        let Meta { namespace, name, .. } = self.meta();
+        Object { kind: self.kind(), namespace, name }
+    }
+
+    /// A copy is one request to one backend: the shorter of both holds. Zero means none.
+    pub(super) fn timeout(&self, index: usize) -> Option<Duration> {
+        let Spec::Http(route) = self.spec else { return None };
+        let timeouts = route.rules[index].timeouts.as_ref()?;
+        let written = [&timeouts.request, &timeouts.backend_request].into_iter().flatten();
+        written.map(|timeout| timeout.value).filter(|timeout| !timeout.is_zero()).min()
     }
 
     pub(super) fn filters(&self, index: usize) -> &'a [Filter] {

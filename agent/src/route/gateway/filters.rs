@@ -27,7 +27,7 @@ impl<'a> Compiler<'a, '_> {
         listener: u16,
         site: &Site<'_>,
     ) -> Meaning<'a> {
-        let mut meaning = Meaning::default();
+        let mut meaning = Meaning { timeout: route.timeout(index), ..Meaning::default() };
         let (mut modifier, mut authority) = (None, None);
         let (mut redirect, mut unresolved) = (None, false);
         for (number, filter) in route.filters(index).iter().enumerate() {

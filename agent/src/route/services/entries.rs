@@ -2,27 +2,46 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::{Endpoint, HTTP, Kind, Labels, Port, Ports, Service, Target, kube::Workloads, named_after};
+use ipnet::IpNet;
+
+use super::{
+    Address, Endpoint, HTTP, Kept, Kind, Labels, Port, Ports, Service, Target, address_of, kube::Workloads,
+    named_after, weight,
+};
 use crate::{
     config::{
         Code, Located,
-        istio::{MeshLocation, Resolution, ServiceEntry, ServicePort},
+        istio::{MeshLocation, Resolution, ServiceEntry, ServicePort, WorkloadEndpoint},
     },
     route::{
+        Answers,
         findings::{Findings, Site},
-        objects::Objects,
+        objects::{self, Objects},
     },
 };
 
 pub(super) fn service<'a>(
     entry: &'a ServiceEntry,
-    host: &Located<String>,
+    host: &'a Located<String>,
     endpoints: Arc<[Endpoint]>,
+    kept: &mut Kept<'_>,
+    findings: &mut Findings<'_>,
 ) -> Service<'a> {
+    // Without endpoints the host itself is the name to resolve (a wildcard is none).
+    let endpoints = match answers(entry) {
+        Some(answers) if entry.endpoints.is_empty() && !host.contains('*') => {
+            let name = || Address::Name(host.as_str().into(), answers);
+            let named = |labels: &mut Labels, _: &mut Findings<'_>| vec![Endpoint::alone(name(), labels)];
+            kept.endpoints(objects::address(host), findings, true, Vec::new(), named)
+        }
+        _ => endpoints,
+    };
     let port = |port: &'a ServicePort| Port {
         number: port.number.value,
         name: &port.name,
         speaks_http: speaks_http(port),
+        is_https: port.protocol == "HTTPS",
+        at: &port.number.at,
         target: Target::Number(port.target_port),
     };
     Service {
@@ -31,10 +50,22 @@ pub(super) fn service<'a>(
         meta: &entry.meta,
         ports: entry.ports.iter().map(port).collect(),
         endpoints,
+        addresses: addresses(entry),
+        headless: false,
         alias: None,
         external: entry.location == MeshLocation::External,
+        subject_alt_names: &entry.subject_alt_names,
         export_to: &entry.export_to,
     }
+}
+
+/// Networks name nothing: Istio makes no virtual host of them.
+fn addresses(entry: &ServiceEntry) -> Vec<IpAddr> {
+    let single = |text: &Located<String>| {
+        let network = text.parse::<IpNet>().ok().filter(|it| it.prefix_len() == it.max_prefix_len());
+        text.parse::<IpAddr>().ok().or(network.map(|it| it.addr())).map(|it| it.to_canonical())
+    };
+    entry.addresses.iter().filter_map(single).collect()
 }
 
 /// By protocol, or for a port that only says TCP by its name.
@@ -58,30 +89,31 @@ pub(super) fn endpoints<'w, 'a: 'w>(
     if let Some(selector) = &entry.workload_selector {
         return selected(entry, &selector.value, objects, workloads(), shared);
     }
-    if entry.endpoints.is_empty() && entry.resolution.value != Resolution::Static {
-        let what = "names are not resolved yet, and no endpoint is written: this service has none";
+    if let Some(wildcard) = entry.hosts.iter().find(|host| host.contains('*'))
+        && entry.endpoints.is_empty()
+        && answers(entry).is_some()
+    {
+        let what = format!("`{}` is no name to resolve, and no endpoint is written: it has none", **wildcard);
         findings.add(Code::NotHonoured, &entry.resolution.at, &site.field("resolution"), what, None);
     }
-    let mut endpoints = Vec::with_capacity(entry.endpoints.len());
-    for (index, written) in entry.endpoints.iter().enumerate() {
-        let Ok(address) = written.address.value.parse::<IpAddr>() else {
-            let site = site.item("endpoints", index);
-            let site = site.field("address");
-            let what = format!(
-                "`{}` is no IP address and is not used: names are not resolved yet",
-                *written.address
-            );
-            findings.add(Code::NotHonoured, &written.address.at, &site, what, None);
-            continue;
-        };
-        endpoints.push(Endpoint {
-            address: address.to_canonical(),
-            labels: shared.share(&written.labels),
-            ready: true,
-            ports: Ports::written(&written.ports),
-        });
+    let answers = answers(entry).unwrap_or(Answers::All);
+    let endpoint = |written: &WorkloadEndpoint| Endpoint {
+        address: address_of(&written.address, answers),
+        weight: weight(written.weight),
+        labels: shared.share(&written.labels),
+        ready: true,
+        ports: Ports::written(&written.ports),
+    };
+    entry.endpoints.iter().map(endpoint).collect()
+}
+
+/// Which addresses of a name are used; None where names are not resolved at all.
+fn answers(entry: &ServiceEntry) -> Option<Answers> {
+    match entry.resolution.value {
+        Resolution::Dns | Resolution::DynamicDns if entry.workload_selector.is_none() => Some(Answers::All),
+        Resolution::DnsRoundRobin if entry.workload_selector.is_none() => Some(Answers::First),
+        _ => None,
     }
-    endpoints
 }
 
 /// `workloadSelector`: the pods and WorkloadEntries of its namespace with these labels.
@@ -96,7 +128,8 @@ fn selected(
     for pod in workloads.selected(&entry.meta.namespace, selector) {
         let ports = Ports::Pod(Arc::new(pod.ports.clone()));
         endpoints.extend(pod.ips.iter().map(|address| Endpoint {
-            address: address.to_canonical(),
+            address: Address::Ip(address.to_canonical()),
+            weight: 1,
             labels: shared.share(&pod.meta.labels),
             ready: pod.ready && !pod.terminating,
             ports: ports.clone(),
@@ -104,11 +137,10 @@ fn selected(
     }
     for workload in objects.workload_entries.iter().filter(|w| w.meta.namespace == entry.meta.namespace) {
         let labels = &workload.endpoint.labels;
-        if let Ok(address) = workload.endpoint.address.parse::<IpAddr>()
-            && selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-        {
+        if selector.iter().all(|(key, value)| labels.get(key) == Some(value)) {
             endpoints.push(Endpoint {
-                address: address.to_canonical(),
+                address: address_of(&workload.endpoint.address, Answers::All),
+                weight: weight(workload.endpoint.weight),
                 labels: shared.share(labels),
                 ready: true,
                 ports: Ports::written(&workload.endpoint.ports),

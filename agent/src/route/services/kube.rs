@@ -7,12 +7,15 @@ use std::{
     sync::Arc,
 };
 
-use super::{Endpoint, HTTP, Kept, Kind, Labels, Port, Ports, Service, Target, named_after};
+use super::{
+    Address, Endpoint, HTTP, Kept, Kind, Labels, Port, Ports, Service, Target, address_of, named_after,
+};
 use crate::{
     config::kubernetes::{
         self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport,
     },
     route::{
+        Answers,
         findings::Findings,
         hosts,
         known::Changed,
@@ -73,7 +76,8 @@ impl<'a> Workloads<'a> {
                 slice.endpoints.iter().flat_map(|e| e.addresses.iter().map(move |address| (e, address)))
             {
                 endpoints.push(Endpoint {
-                    address: address.to_canonical(),
+                    address: Address::Ip(address.to_canonical()),
+                    weight: 1,
                     labels: shared.share(self.labels(endpoint, *address)),
                     ready: endpoint.ready || service.publish_not_ready_addresses,
                     ports: ports.clone(),
@@ -101,7 +105,8 @@ impl<'a> Workloads<'a> {
             let ready = pod.ready && !pod.terminating || service.publish_not_ready_addresses;
             let ports = Ports::Pod(Arc::new(pod.ports.clone()));
             endpoints.extend(pod.ips.iter().map(|address| Endpoint {
-                address: address.to_canonical(),
+                address: Address::Ip(address.to_canonical()),
+                weight: 1,
                 labels: shared.share(&pod.meta.labels),
                 ready,
                 ports: ports.clone(),
@@ -131,7 +136,10 @@ pub(super) fn services<'w, 'a: 'w>(
         let inputs = slices.into_iter().flatten().map(|slice| address(*slice)).collect();
         let make = |shared: &mut Labels, _: &mut Findings<'_>| match slices {
             Some(slices) => workloads().of_slices(service, slices, shared),
-            None => workloads().of_pods(service, shared),
+            None => match &service.external_name {
+                Some(name) => vec![Endpoint::alone(address_of(name, Answers::All), shared)],
+                None => workloads().of_pods(service, shared),
+            },
         };
         services.push(Service {
             host: hosts::resolve(&service.meta.name, &service.meta.namespace).into(),
@@ -139,8 +147,11 @@ pub(super) fn services<'w, 'a: 'w>(
             meta: &service.meta,
             ports: service.ports.iter().filter(|p| p.transport == Transport::Tcp).map(port).collect(),
             endpoints: kept.endpoints(address(service), findings, !changed.workloads, inputs, make),
+            addresses: service.cluster_ips.iter().map(IpAddr::to_canonical).collect(),
+            headless: service.headless,
             alias: service.external_name.as_ref(),
             external: service.external_name.is_some(),
+            subject_alt_names: &[],
             export_to: &service.export_to,
         });
     }
@@ -152,7 +163,15 @@ fn port(port: &KubePort) -> Port<'_> {
         TargetPort::Number(number) => Target::Number(*number),
         TargetPort::Name(name) => Target::Name(name),
     };
-    Port { number: port.number.value, name: &port.name, speaks_http: speaks_http(port), target }
+    Port {
+        number: port.number.value,
+        name: &port.name,
+        speaks_http: speaks_http(port),
+        is_https: port.app_protocol.as_deref().unwrap_or(&port.name).eq_ignore_ascii_case("https")
+            || port.app_protocol.is_none() && named_after(&port.name, &["https"]),
+        at: &port.number.at,
+        target,
+    }
 }
 
 /// Istio's protocol selection: `appProtocol`, else the port's name.

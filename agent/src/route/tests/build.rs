@@ -353,6 +353,11 @@ impl World {
         })
     }
 
+    /// What the kernel is told to capture, in order.
+    pub(super) fn captured(&self) -> Vec<String> {
+        self.snapshot.captured_ports().iter().map(ToString::to_string).collect()
+    }
+
     pub(super) fn codes(&self) -> Vec<Code> {
         self.report.diagnostics.iter().map(|d| d.code).collect()
     }
@@ -362,4 +367,11 @@ impl World {
         let [fault] = self.report.diagnostics.as_slice() else { panic!("{:#?}", self.report) };
         fault
     }
+}
+
+/// `CODE message` of every finding about mirrors' destinations.
+pub(super) fn codes_of(report: &Report) -> Vec<String> {
+    let of_destinations = [Code::Unusable, Code::NoTls, Code::TlsFile, Code::PlainToTls];
+    let found = report.diagnostics.iter().filter(|fault| of_destinations.contains(&fault.code));
+    found.map(|fault| format!("{} {}", fault.code, fault.message)).collect()
 }

@@ -1,9 +1,10 @@
 //! Warnings about what mirrors do to others.
 
-use super::build::*;
+use super::{build::*, policies::shadow_policy};
 use crate::config::{
     Code, Resources,
     istio::{HeaderOperations, Headers, HttpRoute, MeshLocation, VirtualService},
+    shadow_policy::{Redact, ShadowPolicy, TargetKind, TargetRef},
 };
 
 #[test]
@@ -39,11 +40,14 @@ fn a_shadow_subset_that_the_service_selects_is_told_since_kube_proxy_knows_no_su
 
 /// A rule that mirrors to a host outside of the mesh.
 fn outside(change: impl FnOnce(&mut HttpRoute)) -> Vec<Code> {
-    let rule = rule("it", vec![]).with(|r| r.mirror = Some(destination("api.example.com"))).with(change);
-    let mut resources = app(vec![rule]);
+    compile(&to_external(rule("it", vec![]).with(change))).codes()
+}
+
+fn to_external(rule: HttpRoute) -> Resources {
+    let mut resources = app(vec![rule.with(|r| r.mirror = Some(destination("api.example.com")))]);
     let external = service("external", "api.example.com", &[("192.0.2.9", "v1")]);
     resources.service_entries.push(external.with(|s| s.location = MeshLocation::External));
-    compile(&resources).codes()
+    resources
 }
 
 #[test]
@@ -55,6 +59,38 @@ fn credentials_and_writes_that_leave_the_mesh_are_told() {
     let request = HeaderOperations { at: here(), set: Vec::new(), add: Vec::new(), remove };
     let without = Headers { at: here(), request: Some(request), response: None };
     assert_eq!(outside(|r| r.headers = Some(without)), [Code::ExternalWrites]);
+}
+
+#[test]
+fn a_policy_that_redacts_or_names_methods_keeps_them_in() {
+    let target = TargetRef {
+        at: here(),
+        kind: written(TargetKind::Namespace),
+        name: text("default"),
+        section_name: None,
+    };
+    let with = |change: &dyn Fn(&mut ShadowPolicy)| {
+        let policy = shadow_policy("p", vec![target.clone()]).with(|policy| change(policy));
+        let mut resources = to_external(rule("it", vec![]));
+        resources.shadow_policies = vec![policy];
+        compile(&resources).codes()
+    };
+    let headers = || vec![text("authorization"), text("cookie")];
+    let redact = |policy: &mut ShadowPolicy| {
+        let (headers, query_params) = (headers(), Vec::new());
+        policy.redact = Some(Redact { at: here(), headers, query_params, replacement: None });
+    };
+    let remove = |policy: &mut ShadowPolicy| {
+        let (set, add, remove) = (Vec::new(), Vec::new(), headers());
+        policy.headers = Some(HeaderOperations { at: here(), set, add, remove });
+    };
+    assert_eq!(with(&redact), [Code::ExternalWrites]);
+    assert_eq!(with(&remove), [Code::ExternalWrites]);
+    assert_eq!(with(&|policy| policy.methods = vec![text("GET"), text("HEAD")]), [Code::SecretsExposed]);
+    assert_eq!(
+        with(&|policy| policy.methods = vec![text("POST")]),
+        [Code::SecretsExposed, Code::ExternalWrites]
+    );
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn of_one_host_the_oldest_wins_then_the_first_by_name_then_by_namespace_and_noth
     assert_eq!(at(&compile(&shop(vec![made("shop/a", None), made("prod/a", None)])), "/prod-a"), "prod/a");
 }
 
-/// Trap 14; the service's namespace stands for the client's, which is not known where a request arrives.
+/// Trap 14. No workload is known here, so the service's namespace stands for the client's; see `clients` for theirs.
 #[test]
 fn private_beats_exported_by_name_beats_public() {
     let with = |name: &str, export: &[&str]| {

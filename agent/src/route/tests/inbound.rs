@@ -1,14 +1,9 @@
 //! What is captured, and whose rules judge what arrives there.
 
-use std::net::IpAddr;
-
 use super::build::*;
-use crate::{
-    config::{
-        Resources,
-        istio::{HttpRoute, ServiceEntry},
-    },
-    route::CapturedPort,
+use crate::config::{
+    Resources,
+    istio::{HttpRoute, ServiceEntry},
 };
 
 /// A rule named after its service that mirrors to a shadow.
@@ -31,18 +26,11 @@ fn services(services: Vec<ServiceEntry>) -> Resources {
     Resources { virtual_services, service_entries, ..Resources::default() }
 }
 
-fn captured(world: &World) -> Vec<String> {
-    let show = |port: CapturedPort| {
-        format!("{}:{}", port.address.map_or("*".into(), |address: IpAddr| address.to_string()), port.port)
-    };
-    world.snapshot.captured_ports().into_iter().map(show).collect()
-}
-
 #[test]
 fn every_endpoint_of_a_mirrored_service_is_captured_and_no_other() {
     let world =
         in_force(&services(vec![service("a", "a.example.com", &[("10.0.0.1", "v1"), ("fd00::1", "v1")])]));
-    assert_eq!(captured(&world), ["10.0.0.1:8080", "fd00::1:8080"]);
+    assert_eq!(world.captured(), ["10.0.0.1:8080", "[fd00::1]:8080"]);
     assert!(world.decide("[fd00::1]:8080", &get("/")).is_some());
     assert!(world.decide("[::ffff:10.0.0.1]:8080", &get("/")).is_some());
     for missed in ["10.0.0.1:80", "10.0.0.2:8080", "10.9.9.9:8080"] {
@@ -69,7 +57,7 @@ fn only_ports_that_speak_http_are_captured() {
     resources.virtual_services[0].http[0].route[0].destination.port = Some(written(1));
     let world = in_force(&resources);
     assert_eq!(
-        captured(&world),
+        world.captured(),
         ["10.0.0.1:1001", "10.0.0.1:1002", "10.0.0.1:1003", "10.0.0.1:1004", "10.0.0.1:1005"]
     );
 }
@@ -80,7 +68,7 @@ fn an_endpoints_own_port_is_captured_instead_of_the_target_port() {
         service("a", "a.example.com", &[("10.0.0.1", "v1")])
             .with(|s| assert_eq!(s.endpoints[0].ports.insert("http".into(), 9000), None)),
     ]));
-    assert_eq!(captured(&world), ["10.0.0.1:9000"]);
+    assert_eq!(world.captured(), ["10.0.0.1:9000"]);
 }
 
 #[test]
@@ -148,7 +136,7 @@ fn an_unspecified_address_stands_for_every_local_one_and_an_exact_one_comes_firs
     ]);
     resources.virtual_services.pop();
     let world = in_force(&resources);
-    assert_eq!(captured(&world), ["*:8080", "*:8081", "10.0.0.1:8080"]);
+    assert_eq!(world.captured(), ["*:8080", "*:8081", "10.0.0.1:8080"]);
     let decide = |address: &str| world.decide(address, &get("/"));
     assert_eq!(decide("192.168.0.1:8080").as_deref(), Some("any4"));
     assert_eq!(decide("[fd00::1]:8081").as_deref(), Some("any6"));
@@ -177,5 +165,5 @@ fn of_two_service_ports_that_lead_to_one_place_the_authority_names_one_else_the_
 fn a_service_whose_rules_mirror_nothing_is_not_captured() {
     let mut resources = services(vec![service("a", "a.example.com", &[("10.0.0.1", "v1")])]);
     resources.virtual_services[0].http[0].mirror = None;
-    assert_eq!(captured(&compile(&resources)), [""; 0]);
+    assert_eq!(compile(&resources).captured(), [""; 0]);
 }

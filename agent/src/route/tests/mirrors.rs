@@ -1,10 +1,13 @@
 //! What a rule mirrors: shares, destinations, and what keeps it from mirroring.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::build::*;
 use crate::{
-    config::{Code, Resources, istio::HttpRoute},
+    config::{
+        Code, Resources,
+        istio::{HttpRoute, Retries},
+    },
     route::{Decision, Mirror},
 };
 
@@ -113,9 +116,13 @@ fn mirror_of(world: &World) -> Arc<Mirror> {
     })
 }
 
+fn endpoints(world: &World) -> Vec<String> {
+    mirror_of(world).cluster.endpoints.iter().map(ToString::to_string).collect()
+}
+
 #[test]
 fn a_subset_selects_the_endpoints_that_have_all_of_its_labels() {
-    assert_eq!(mirror_of(&one(|_| {})).cluster.endpoints, ["10.0.0.2:8080".parse().unwrap()]);
+    assert_eq!(endpoints(&one(|_| {})), ["10.0.0.2:8080"]);
     let whole = one(|r| r.mirror = Some(destination("my-app")));
     assert_eq!(mirror_of(&whole).cluster.endpoints.len(), 2);
     assert_eq!(mirror_of(&whole).cluster.name, "outbound|80||my-app.default.svc.cluster.local");
@@ -125,7 +132,7 @@ fn a_subset_selects_the_endpoints_that_have_all_of_its_labels() {
 fn an_endpoint_serves_a_port_where_it_says_so_by_the_ports_name() {
     let resources = app(vec![rule("it", vec![])])
         .with(|r| assert_eq!(r.service_entries[0].endpoints[1].ports.insert("http".into(), 9000), None));
-    assert_eq!(mirror_of(&in_force(&resources)).cluster.endpoints, ["10.0.0.2:9000".parse().unwrap()]);
+    assert_eq!(endpoints(&in_force(&resources)), ["10.0.0.2:9000"]);
 }
 
 /// Trap 16.
@@ -139,10 +146,10 @@ fn a_mirrors_port_is_the_one_written_else_the_only_one_else_the_primarys() {
             .with(|s| s.ports = ports.iter().map(|&p| port(p, "http", "HTTP", p)).collect());
         compile(&app(vec![rule]).with(|r: &mut Resources| r.service_entries.push(shadow)))
     };
-    let cluster = |world: World| mirror_of(&world).cluster.endpoints[0].port();
-    assert_eq!(cluster(with(&[80, 9090], Some(9090))), 9090);
-    assert_eq!(cluster(with(&[9090], None)), 9090);
-    assert_eq!(cluster(with(&[9090, 80], None)), 80);
+    let port = |world: World| endpoints(&world)[0].rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    assert_eq!(port(with(&[80, 9090], Some(9090))), 9090);
+    assert_eq!(port(with(&[9090], None)), 9090);
+    assert_eq!(port(with(&[9090, 80], None)), 80);
     assert_eq!(with(&[9090, 9091], None).codes(), [Code::UnknownPort]);
     assert_eq!(with(&[80], Some(81)).codes(), [Code::UnknownPort]);
 }
@@ -188,4 +195,80 @@ fn an_unnamed_rule_is_known_by_its_index() {
     let unnamed = |path| rule("", vec![on_path(exact(path))]).with(|r| r.name = None);
     let world = in_force(&app(vec![unnamed("/a"), unnamed("/b")]));
     assert_eq!(world.rule_for(&get("/b")), "1");
+}
+
+/// Trap 5.
+#[test]
+fn a_share_is_of_the_rules_requests_wherever_its_weights_sent_them() {
+    let rare = rule("rare", vec![on_path(prefix("/a"))]).with(|r| {
+        r.route = vec![route("my-app/v1", Some(90)), route("my-app/v3", Some(10))];
+        r.mirror_percentage = percent(10.0);
+    });
+    let never = rule("never", vec![]).with(|r| r.mirror = None);
+    let mut resources = app(vec![rare, never]);
+    let endpoints = [("10.0.0.1", "v1"), ("10.0.0.2", "v2"), ("10.0.0.3", "v3")];
+    resources.service_entries[0] = service("my-app", APP, &endpoints);
+    resources.destination_rules = vec![versions("my-app", APP, &["v1", "v2", "v3"])];
+    let world = in_force(&resources);
+    let mirrors = |address: &str, path: &str| {
+        let rules = world.snapshot.inbound(address.parse().unwrap()).unwrap();
+        get(path).read(|head| match rules.decide(head, CLIENT) {
+            Decision::Rule(rule) => rule.mirrors.clone(),
+            other => panic!("{other:?}"),
+        })
+    };
+    let [one, three] = ["10.0.0.1:8080", "10.0.0.3:8080"].map(|address| mirrors(address, "/a").remove(0));
+    assert_eq!((one.share.0, three.share.0), (100_000, 100_000));
+    assert!(Arc::ptr_eq(&one.account, &three.account), "one book for the rule");
+    assert!(
+        mirrors("10.0.0.1:8080", "/other").is_empty(),
+        "requests of another rule are no part of the whole"
+    );
+}
+
+/// Trap 14: copies go straight to the endpoints of the mirror's destination.
+#[test]
+fn a_virtual_service_of_the_mirrors_host_is_never_applied_to_copies() {
+    let of_shadow = |http| virtual_service("shadow", "shadow.example.com", http);
+    let to_elsewhere = rule("elsewhere", vec![]).with(|r| {
+        r.route = vec![route("my-app/v1", None)];
+        r.mirror = None;
+    });
+    let with = |virtual_services: Vec<_>| {
+        let to_shadow = rule("it", vec![]).with(|r| r.mirror = Some(destination("shadow.example.com")));
+        compile(&app(vec![to_shadow]).with(|r| {
+            r.service_entries.push(service("shadow", "shadow.example.com", &[("10.0.0.9", "v1")]));
+            r.virtual_services.extend(virtual_services);
+        }))
+    };
+    let [plain, ruled] = [with(vec![]), with(vec![of_shadow(vec![to_elsewhere])])].map(|world| {
+        let rules = world.snapshot.inbound("10.0.0.1:8080".parse().unwrap()).unwrap();
+        get("/").read(|head| match rules.decide(head, CLIENT) {
+            Decision::Rule(rule) => (rule.mirrors[0].cluster.endpoints.clone(), rule.mirrors.len()),
+            other => panic!("{other:?}"),
+        })
+    });
+    assert_eq!(plain, (vec!["10.0.0.9:8080".parse::<SocketAddr>().unwrap().into()], 1));
+    assert_eq!(plain, ruled);
+}
+
+/// Trap 25.
+#[test]
+fn retries_and_the_timeout_of_the_rule_change_nothing_of_its_mirror() {
+    let with = |retries: bool| {
+        let world = compile(&app(vec![rule("it", vec![]).with(|r| {
+            r.retries = retries.then(|| Retries {
+                at: here(),
+                attempts: Some(written(5)),
+                per_try_timeout: Some(written(Duration::from_millis(1))),
+                retry_on: Some(text("5xx")),
+                retry_remote_localities: None,
+                retry_ignore_previous_hosts: None,
+                backoff: None,
+            });
+            r.timeout = retries.then(|| written(Duration::from_millis(1)));
+        })]));
+        (world.mirrors(), world.codes())
+    };
+    assert_eq!(with(true), with(false));
 }

@@ -355,6 +355,18 @@ fn of_a_virtual_service_and_the_routes_of_a_service_the_older_speaks() {
     assert_eq!(both("2026-01-01T00:00:00Z"), ("virtual".into(), vec![Code::Shadowed]));
 }
 
+/// As with a VirtualService: see `guests`.
+#[test]
+fn requests_a_route_sends_to_another_services_pods_are_copied_there() {
+    let rule = http("it", vec![]).with(|r| r.backends = vec![backend("app-v1")]);
+    let world = in_force(&world(vec![route("r", vec![rule])]).with(|r| {
+        r.services.push(kube_service("app-v1", "app-v1"));
+        r.pods.push(pod("app-v1-1", "app-v1", "10.0.0.3"));
+    }));
+    let there = |host: &str| world.decide("10.0.0.3:8080", &get("/").host(host)).unwrap();
+    assert_eq!((there("app"), there("app-v1")), ("it".into(), "-".into()));
+}
+
 #[test]
 fn filters_that_are_not_honoured_are_named() {
     let other = filter(FilterKind::Other("ExtensionRef".into()));

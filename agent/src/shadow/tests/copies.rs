@@ -11,6 +11,7 @@ use super::{
     BodyLength, Outcome, Scene, Slice, config, push,
     shadows::{Healthy, read_head, scripted},
 };
+use crate::route::{Balance, Cluster, Settings};
 
 const OK: Outcome = Outcome::Completed { status: 200 };
 
@@ -183,8 +184,11 @@ async fn a_shadow_that_speaks_http_1_0_gets_a_new_connection_each_time() {
 
 #[tokio::test]
 async fn endpoints_take_turns() {
-    let shadows = [Healthy::start().await, Healthy::start().await];
-    let scene = Scene::with(config(), shadows.iter().map(|it| it.address).collect());
+    let mut shadows = [Healthy::start().await, Healthy::start().await];
+    shadows.sort_by_key(|shadow| shadow.address);
+    let settings = Settings { balance: Balance::RoundRobin, ..Settings::default() };
+    let endpoints = shadows.iter().map(|shadow| shadow.address);
+    let scene = Scene::to(config(), Cluster { settings, ..Cluster::plain("outbound|80||my-app", endpoints) });
     for shadow in shadows.iter().chain(&shadows) {
         scene.get("/");
         assert_eq!(scene.ended().await.endpoint, Some(shadow.address));

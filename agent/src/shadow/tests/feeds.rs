@@ -24,7 +24,7 @@ use crate::{
 
 fn pipe(bytes: usize, bytes_per_request: usize) -> (Arc<Budget>, Feed, Source) {
     let budget = Arc::new(Budget::new(Queue { requests: 1, bytes, bytes_per_request }));
-    let pipe = Arc::new(Pipe::new(Arc::clone(&budget), false));
+    let pipe = Arc::new(Pipe::new(Arc::clone(&budget), false, None));
     (budget, Feed::new(&pipe), Source::new(pipe))
 }
 

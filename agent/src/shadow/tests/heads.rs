@@ -1,25 +1,31 @@
 //! The head of a copy, without any socket.
 
-use std::sync::Arc;
-
 use http::{HeaderName, HeaderValue, Request};
 use proptest::prelude::*;
 
 use super::{BodyLength, Header, RequestHead, Version};
 use crate::{
-    route::{Changes, HeaderChanges, Matched, PathChange, Template},
-    shadow::head::{PackedHead, Unsendable},
+    route::{Changes, HeaderChanges, HostChange, Marker, Matched, PathChange, Policy, Redact, Template},
+    shadow::{
+        head::{PackedHead, Unsendable},
+        rewrite::Rewriting,
+    },
 };
 
 fn copy(target: &str, fields: &[(&str, &str)], body: BodyLength) -> Result<Request<()>, Unsendable> {
     let headers: Vec<_> =
         fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
     let head = RequestHead { method: "POST", target, version: Version::Http11, headers: &headers, body };
-    pack(&head, None).to_request(&HeaderName::from_static("x-mark"), ())
+    to_request(&head, None, None)
 }
 
-fn pack(head: &RequestHead<'_>, changes: Option<Arc<Changes>>) -> PackedHead {
-    PackedHead::pack(head, "10.0.0.9:4711".parse().unwrap(), changes)
+fn to_request(
+    head: &RequestHead<'_>,
+    changes: Option<&Changes>,
+    policy: Option<&Policy>,
+) -> Result<Request<()>, Unsendable> {
+    let rewriting = Rewriting { changes, policy, marker: &HeaderName::from_static("x-mark") };
+    PackedHead::pack(head, "10.0.0.9:4711".parse().unwrap()).to_request(rewriting, ())
 }
 
 /// Target and fields as they go out, the marker left away.
@@ -85,6 +91,22 @@ fn framing_follows_the_body_and_stays_in_its_place() {
 }
 
 #[test]
+fn a_request_of_http2_becomes_one_of_http1() {
+    let fields = [("host", "shop"), ("cookie", "a=1; b=2"), ("te", "trailers"), ("x-one", "1")];
+    let headers = fields.map(|(name, value)| Header { name, value: value.as_bytes() });
+    let (version, body) = (Version::Http2, BodyLength::Streamed);
+    let head = RequestHead { method: "POST", target: "/x?y", version, headers: &headers, body };
+    let copy = to_request(&head, None, None).unwrap();
+    assert_eq!(copy.uri(), "/x?y");
+    let fields: Vec<_> =
+        copy.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+    assert_eq!(
+        fields,
+        ["host: shop", "cookie: a=1; b=2", "x-one: 1", "transfer-encoding: chunked", "x-mark: 1"]
+    );
+}
+
+#[test]
 fn what_no_client_may_send_is_refused() {
     let none = BodyLength::None;
     let refused = |target, fields: &[(&str, &str)]| copy(target, fields, none).is_err();
@@ -115,12 +137,69 @@ fn a_copy_shows_what_its_rule_changes() {
     let headers = headers.map(|(name, value)| Header { name, value: value.as_bytes() });
     let (version, body) = (Version::Http11, BodyLength::None);
     let head = RequestHead { method: "GET", target: "/v1/x?y", version, headers: &headers, body };
-    let copy =
-        pack(&head, Some(Arc::new(changes))).to_request(&HeaderName::from_static("x-mark"), ()).unwrap();
+    let copy = to_request(&head, Some(&changes), None).unwrap();
     assert_eq!(copy.uri(), "/v2/x?y");
     let fields: Vec<_> =
         copy.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
     assert_eq!(fields, ["host: other", "x-a: 1", "x-a: 2", "x-from: shop", "x-mark: 1"]);
+}
+
+/// The order in which policies change a copy: redaction, then headers, then the host, then the marker.
+#[test]
+fn a_copy_shows_what_its_policies_change_after_its_rule() {
+    let name = HeaderName::from_static;
+    let list = |header, value| vec![(name(header), Template::new(value).unwrap())];
+    let rule = HeaderChanges { set: list("authorization", "of the rule"), ..HeaderChanges::default() };
+    let changes = Changes { headers: vec![rule], ..Changes::default() };
+    let of_policy = HeaderChanges {
+        remove: vec![name("x-billing")],
+        set: [list("x-path", "%REQ(:path)%"), list("x-user", "%REQ(authorization)%")].concat(),
+        add: list("x-trail", "umbra"),
+    };
+    let mut policy = Policy {
+        headers: Some(of_policy),
+        redact: Some(Redact {
+            headers: vec![name("authorization"), name("x-absent")],
+            query: vec!["token".into()],
+            replacement: Some(HeaderValue::from_static("gone")),
+        }),
+        host: Some(HostChange::Suffix("-shadow".into())),
+        marker: Some(Marker { header: Some(name("x-env")), value: Some(HeaderValue::from_static("test")) }),
+        ..Policy::default()
+    };
+    let headers = [("Host", "shop:80"), ("Authorization", "secret"), ("X-Billing", "1"), ("X-Trail", "a")];
+    let headers = headers.map(|(name, value)| Header { name, value: value.as_bytes() });
+    let (version, body) = (Version::Http11, BodyLength::None);
+    let head = RequestHead { method: "GET", target: "/a?token=1&b=2", version, headers: &headers, body };
+    let show = |copy: &Request<()>| -> Vec<String> {
+        let fields =
+            copy.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+        let mut fields: Vec<_> = fields.collect();
+        fields.sort();
+        fields
+    };
+    let copy = to_request(&head, Some(&changes), Some(&policy)).unwrap();
+    assert_eq!(copy.uri(), "/a?token=gone&b=2");
+    let expected = [
+        "authorization: gone",
+        "host: shop-shadow:80",
+        "x-env: test",
+        "x-path: /a?token=gone&b=2",
+        "x-trail: a",
+        "x-trail: umbra",
+        "x-user: gone",
+    ];
+    assert_eq!(show(&copy), expected);
+
+    // A credential of its own in place of the one taken out.
+    policy.headers = Some(HeaderChanges { set: list("authorization", "test"), ..HeaderChanges::default() });
+    policy.redact.as_mut().unwrap().replacement = None;
+    policy.host = Some(HostChange::Authority(HeaderValue::from_static("shadow.example")));
+    policy.marker = None;
+    let copy = to_request(&head, None, Some(&policy)).unwrap();
+    assert_eq!(copy.uri(), "/a?b=2");
+    let expected = ["authorization: test", "host: shadow.example", "x-billing: 1", "x-mark: 1", "x-trail: a"];
+    assert_eq!(show(&copy), expected);
 }
 
 proptest! {
@@ -147,7 +226,7 @@ proptest! {
         let headers: Vec<_> = fields.iter().map(|(name, value)| Header { name, value }).collect();
         for body in [BodyLength::None, BodyLength::Known(1), BodyLength::Streamed] {
             let head = RequestHead { method: "GET", target: &target, version: Version::Http11, headers: &headers, body };
-            let _ = pack(&head, None).to_request(&HeaderName::from_static("x-mark"), ());
+            let _ = to_request(&head, None, None);
         }
     }
 }

@@ -111,6 +111,7 @@ struct Silent;
 impl super::Observer for Silent {
     fn connection(&self, _: &'static str) {}
     fn unread(&self, _: &'static str) {}
+    fn unread_request(&self, _: &'static str) {}
     fn exchange(&self, _: &super::Exchange) {}
     fn shadow(&self, _: &super::ShadowOutcome) {}
 }

@@ -15,13 +15,15 @@ const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 async fn what_cannot_be_copied_is_dropped_with_its_reason() {
     let scene = Scene::new(black_hole().await);
     let none = BodyLength::None;
-    let cases: [(&str, &str, Fields, DropReason); 6] = [
+    let cases: [(&str, &str, Fields, DropReason); 8] = [
         ("GET", "/", &[("X-Umbra-Shadow", "1")], DropReason::Marked),
         ("GET", "/chat", &[("Connection", "upgrade"), ("Upgrade", "websocket")], DropReason::Upgrade),
         ("CONNECT", "shop:443", &[], DropReason::Upgrade),
         ("GET", "/a#b", &[], DropReason::Unsendable),
         ("G T", "/", &[], DropReason::Unsendable),
         ("GET", "/", &[("X-Bell", "\u{7}")], DropReason::Unsendable),
+        ("POST", "/", &[("content-type", "application/grpc")], DropReason::Unsendable),
+        ("POST", "/", &[("content-type", "application/grpc+proto")], DropReason::Unsendable),
     ];
     for (method, target, fields, reason) in cases {
         drop(scene.offer(method, target, fields, none));

@@ -1,11 +1,14 @@
 //! The plane against real sockets. Every test ends in [`Scene::finish`], which holds the plane to promise 5.
 
 mod copies;
+mod destinations;
 mod feeds;
 mod heads;
 mod hostile;
 mod lifecycle;
 mod limits;
+mod pauses;
+mod policies;
 mod shadows;
 
 use std::{
@@ -68,6 +71,7 @@ impl Seen {
 impl Observer for Seen {
     fn connection(&self, _: &'static str) {}
     fn unread(&self, _: &'static str) {}
+    fn unread_request(&self, _: &'static str) {}
     fn exchange(&self, _: &Exchange) {}
 
     fn shadow(&self, outcome: &ShadowOutcome) {
@@ -92,6 +96,10 @@ impl Scene {
     }
 
     fn with(config: Shadow, endpoints: Vec<SocketAddr>) -> Self {
+        Self::to(config, Cluster::plain("outbound|80|v2|my-app", endpoints))
+    }
+
+    fn to(config: Shadow, cluster: Cluster) -> Self {
         let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() };
         let account = Arc::new(Account::new(MirrorKey { rule, mirror: "my-app:80/v2".into() }));
         let (outcomes_tx, outcomes) = mpsc::unbounded_channel();
@@ -103,8 +111,15 @@ impl Scene {
             dropped: [const { AtomicU64::new(0) }; _],
             balanced: AtomicBool::new(true),
         });
-        let cluster = Arc::new(Cluster { name: "outbound|80|v2|my-app".into(), endpoints });
-        let mirror = Arc::new(Mirror { account, share: Share(1_000_000), cluster, changes: None });
+        let cluster = Arc::new(cluster);
+        let mirror = Arc::new(Mirror {
+            account,
+            share: Share(1_000_000),
+            cluster,
+            changes: None,
+            timeout: None,
+            enforced: None,
+        });
         let plane = Plane::start(&config, Arc::<Seen>::clone(&seen)).unwrap();
         Self { plane, mirror, seen, outcomes: Mutex::new(outcomes), offers: AtomicU64::new(0), config }
     }
@@ -112,7 +127,14 @@ impl Scene {
     /// A second mirror of the same rule, with a share of its own; its account is the caller's to check.
     fn mirror_of(&self, share: Share) -> Arc<Mirror> {
         let account = Arc::new(Account::new((*self.mirror.account.key).clone()));
-        Arc::new(Mirror { account, share, cluster: Arc::clone(&self.mirror.cluster), changes: None })
+        Arc::new(Mirror {
+            account,
+            share,
+            cluster: Arc::clone(&self.mirror.cluster),
+            changes: None,
+            timeout: None,
+            enforced: None,
+        })
     }
 
     fn offer(&self, method: &str, target: &str, fields: Fields<'_>, body: BodyLength) -> Option<Feed> {

@@ -2,7 +2,10 @@
 //! the same strict reading.
 
 use super::Unread;
-use crate::message::{Header, Version};
+use crate::{
+    message::{Header, Version},
+    wire::values,
+};
 
 /// What a head says of its message's framing and of the connection.
 #[derive(Debug, Default)]
@@ -36,7 +39,7 @@ impl Fields {
                     keep_alive |= has_token(header.value, "keep-alive");
                 }
                 14 if is("content-length") => {
-                    let length = length(header.value).filter(|_| !has_tab(block, header));
+                    let length = values::length(header.value).filter(|_| !has_tab(block, header));
                     if fields.length.replace(length.ok_or(Unread::ContentLength)?).is_some() {
                         return Err(Unread::ContentLength);
                     }
@@ -67,12 +70,6 @@ impl Fields {
     pub(super) fn announce_body(&self) -> bool {
         self.chunked || self.length.is_some_and(|length| length > 0)
     }
-}
-
-/// `1*DIGIT` within 64 bits: Rust's own parser takes a sign.
-fn length(value: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(value).ok()?;
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 fn has_token(list: &[u8], token: &str) -> bool {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     message::{BodyLength, Slice},
-    wire::sniff::is_token,
+    wire::values::is_token,
 };
 
 #[derive(Debug, Default)]

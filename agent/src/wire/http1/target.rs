@@ -2,7 +2,10 @@
 //! be chosen for another host than the one the app serves.
 
 use super::Unread;
-use crate::message::{RequestHead, Version};
+use crate::{
+    message::{RequestHead, Version},
+    wire::values::is_host_and_port,
+};
 
 /// Checks the form of the target, the `Host`, and that the two agree.
 pub(super) fn check(head: &RequestHead<'_>) -> Result<(), Unread> {
@@ -50,21 +53,4 @@ fn absolute_authority(target: &str) -> Result<&str, Unread> {
     } else {
         Err(Unread::Target)
     }
-}
-
-/// `uri-host [ ":" port ]` (RFC 9110 §4.2), not empty. Without the comma, which a proxy may have joined two hosts by.
-fn is_host_and_port(authority: &str) -> bool {
-    let (is_host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((ip, port)) => (ip.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)), port),
-        None => {
-            let (name, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-            let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte);
-            (!name.is_empty() && name.bytes().all(is_name_byte), port)
-        }
-    };
-    let is_port = match port.strip_prefix(':') {
-        Some(digits) => digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()),
-        None => port.is_empty(),
-    };
-    is_host && is_port
 }

@@ -2,14 +2,14 @@
 
 mod conversation;
 mod reader;
-mod splits;
+pub(super) mod splits;
 
 use std::fmt;
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{ExchangeId, Reader, Sink, Unread};
+use super::{Cut, ExchangeId, Reader, Sink, Skipped, Unread};
 use crate::message::{Header, RequestHead, ResponseHead, Slice};
 
 /// One call of a [`Sink`]; the pieces of a body that follow each other are one.
@@ -20,6 +20,8 @@ pub(super) enum Event {
     RequestEnd(ExchangeId, String, u64),
     ResponseHead(ExchangeId, String),
     ResponseEnd(ExchangeId, u64),
+    Cut(ExchangeId, Cut),
+    Skipped(Skipped),
     Unread(Unread),
 }
 
@@ -59,6 +61,14 @@ impl Sink for Recorder {
 
     fn response_end(&mut self, id: ExchangeId, wire_bytes: u64) {
         self.events.push(Event::ResponseEnd(id, wire_bytes));
+    }
+
+    fn exchange_cut(&mut self, id: ExchangeId, cut: Cut) {
+        self.events.push(Event::Cut(id, cut));
+    }
+
+    fn skipped(&mut self, reason: Skipped) {
+        self.events.push(Event::Skipped(reason));
     }
 
     fn unread(&mut self, reason: Unread) {

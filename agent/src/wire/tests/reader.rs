@@ -18,7 +18,7 @@ fn after(steps: &[Step]) -> Reader {
 fn other_protocols_are_told_once_and_then_ignored() {
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let table = [
-        (vec![client(preface), client(GET)], Unread::Http2, Protocol::Http2),
+        (vec![client(preface), client(GET)], Unread::NotHttp2, Protocol::Http2),
         (vec![client(b"\x16\x03\x01"), server(OK)], Unread::Tls, Protocol::Tls),
         (vec![client(b"\0\0\0\x08"), client(GET)], Unread::Opaque, Protocol::Opaque),
         (vec![server(b"220 mail ESMTP\r\n"), client("EHLO a\r\n")], Unread::Opaque, Protocol::Opaque),
@@ -71,6 +71,12 @@ fn the_body_is_shared_with_the_chunk_it_came_in() {
         fn request_end(&mut self, _: ExchangeId, _: Option<HeaderMap>, _: u64) {}
         fn response_head(&mut self, _: ExchangeId, _: &ResponseHead<'_>) {}
         fn response_end(&mut self, _: ExchangeId, _: u64) {}
+        fn exchange_cut(&mut self, id: ExchangeId, cut: Cut) {
+            panic!("{id} {cut:?}");
+        }
+        fn skipped(&mut self, reason: Skipped) {
+            panic!("{reason:?}");
+        }
         fn unread(&mut self, reason: Unread) {
             panic!("{reason:?}");
         }

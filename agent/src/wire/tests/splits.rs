@@ -9,7 +9,7 @@ use super::{
 };
 
 /// The same steps in smaller pieces.
-fn cut(steps: &[Step], rng: &mut Rng) -> Vec<Step> {
+pub(in crate::wire) fn cut(steps: &[Step], rng: &mut Rng) -> Vec<Step> {
     let longest = [1, 3, 20, 200][rng.usize(..4)];
     let mut pieces = Vec::new();
     for step in steps {
@@ -32,7 +32,7 @@ fn cut(steps: &[Step], rng: &mut Rng) -> Vec<Step> {
 }
 
 /// Changes, removes or doubles a byte in a few places, with a liking for the bytes that matter.
-fn spoil(steps: &mut [Step], rng: &mut Rng) {
+pub(in crate::wire) fn spoil(steps: &mut [Step], rng: &mut Rng) {
     for _ in 0..rng.usize(1..4) {
         let step = rng.usize(..steps.len());
         let (Step::Client(bytes) | Step::Server(bytes)) = &mut steps[step] else { continue };

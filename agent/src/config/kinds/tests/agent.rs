@@ -12,7 +12,7 @@ fn agent(spec: &str) -> AgentConfig {
 #[test]
 fn every_key_arrives() {
     let read = agent(
-        "workers: 2\ndrainTimeout: 1m\nadmin: {address: '[::1]:1'}\ncapture:\n  inbound: [{netns: \
+        "workers: 2\ndrainTimeout: 1m\nadmin: {address: '[::1]:1', socket: /a}\ncapture:\n  inbound: [{netns: \
          host}, {netns: /run/netns/a}, \
          {netns: 'pid:7'}]\n  direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n  exempt: [10.1.2.3, 10.1.2.3/8, fd00::1]\n  \
          clientAddress: keep\nshadow:\n  workers: 3\n  nice: 19\n  timeout: 1.5s\n  connectTimeout: 10ms\n  \
@@ -21,6 +21,8 @@ fn every_key_arrives() {
     );
     assert_eq!((read.workers, read.drain_timeout), (2, Duration::from_secs(60)));
     assert_eq!(read.admin.address.to_string(), "[::1]:1");
+    assert_eq!(read.admin.socket, Some("/a".into()));
+    assert_eq!(agent("admin: {socket: ''}").admin.socket, None);
     let netns: Vec<_> = read.capture.inbound.iter().map(|inbound| inbound.netns.value.clone()).collect();
     assert_eq!(netns, [NetnsRef::Host, NetnsRef::Path("/run/netns/a".into()), NetnsRef::Pid(7)]);
     assert_eq!(read.capture.direct[0].upstream.port(), 2);
@@ -105,6 +107,11 @@ fn values_that_cannot_be_understood_say_what_is_wanted() {
                 &format!("UMB0103 5:20 spec.admin.address: `9977` is not an address with a port {address}"),
             ),
             (
+                "admin: {socket: admin.sock}",
+                "UMB0103 5:19 spec.admin.socket: `admin.sock` is not a path from the root (write a path such as \
+                 /run/umbra/admin.sock, or '' for none)",
+            ),
+            (
                 "capture: {inbound: [{netns: app}]}",
                 &format!(
                     "UMB0103 5:31 spec.capture.inbound[0].netns: `app` names no network namespace {netns}"
@@ -147,7 +154,10 @@ fn unknown_and_repeated_things_are_refused() {
                 "drain_timeout: 1s",
                 "UMB0105 5:3 spec.drain_timeout: no such field (did you mean `drainTimeout`?)",
             ),
-            ("admin: {zzz: 1}", "UMB0105 5:11 spec.admin.zzz: no such field (fields known here: address)"),
+            (
+                "admin: {zzz: 1}",
+                "UMB0105 5:11 spec.admin.zzz: no such field (fields known here: address, socket)",
+            ),
             ("capture: {inbound: [{}]}", "UMB0104 5:23 spec.capture.inbound[0].netns: is required"),
             (
                 "capture: {direct: [{listen: 127.0.0.1:1}]}",

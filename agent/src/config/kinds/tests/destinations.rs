@@ -27,8 +27,9 @@ fn a_destination_rule_names_a_host_and_its_subsets() {
                 "UMB0107 6:32 spec.subsets: the subset is written twice (first at t.yaml:6:20)",
             ),
             (
-                "host: a\ntrafficPolicy: {tls: {mode: SIMPLE}}",
-                "UMB0201 6:19 spec.trafficPolicy.tls: read but not honoured yet: copies are sent unencrypted",
+                "host: a\ntrafficPolicy: {tls: {mode: SIMPLE, credentialName: b}}",
+                "UMB0201 6:39 spec.trafficPolicy.tls.credentialName: read but not honoured yet: no Secret is read: \
+                 copies to this host fail, write the paths of files instead",
             ),
         ],
     );
@@ -111,6 +112,18 @@ fn endpoints_fit_the_resolution() {
              addresses",
         ),
     ]);
+}
+
+/// Istio's `ConvertWorkloadEntry`: selectors and subsets see both, and those of the metadata first.
+#[test]
+fn the_labels_of_a_workload_entry_are_those_of_its_spec_and_of_its_metadata() {
+    let text = object("WorkloadEntry", "address: 10.0.0.1\nlabels: {app: vm, version: v1}");
+    let labelled =
+        text.replacen("metadata: {name: a", "metadata: {labels: {version: v2, zone: a}, name: a", 1);
+    assert_ne!(text, labelled);
+    let entry = clean(&labelled).workload_entries.remove(0);
+    let labels: Vec<_> = entry.endpoint.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(labels, ["app=vm", "version=v2", "zone=a"]);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn a_traffic_policy_arrives_with_its_places() {
     assert_eq!(pool.http.max_requests_per_connection.as_ref().unwrap().value, 10_000);
     assert_eq!(policy.port_level_settings[0].port.value, 8443);
     let tls = policy.blocks.tls.as_ref().unwrap();
-    assert_eq!((tls.mode.value, tls.at.line), (TlsMode::Simple, 43));
+    assert_eq!((tls.mode.value, tls.at.line), (TlsMode::Simple, 45));
     assert!(rule.subsets[1].traffic_policy.is_some());
 }
 

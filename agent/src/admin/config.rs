@@ -1,0 +1,141 @@
+//! `GET /api/v1/config`: what is in force, as it was read, with every default of AgentConfig filled in; and why the
+//! last reload was refused, if it was.
+
+use std::{sync::Arc, time::Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    View,
+    page::{self, Page, Wanted},
+    problem::Problem,
+};
+use crate::config::{Report, Sources, umbra::AgentConfig};
+
+/// Faults of a report that are kept and shown; all are counted.
+const SHOWN: usize = 100;
+
+/// What the app publishes of the configuration. Swapped whole; nobody waits for a reader.
+#[derive(Debug)]
+pub struct Configuration {
+    /// What the parts were built from: the first one that was accepted.
+    agent: AgentConfig,
+    in_force: ArcSwap<InForce>,
+    refused: ArcSwapOption<Findings>,
+}
+
+#[derive(Debug)]
+struct InForce {
+    sources: Sources,
+    findings: Findings,
+}
+
+/// What was found in a configuration, and when.
+#[derive(Debug)]
+struct Findings {
+    at: Instant,
+    errors: usize,
+    warnings: usize,
+    diagnostics: Value,
+}
+
+impl Configuration {
+    /// The one an agent starts with.
+    pub fn new(agent: AgentConfig, sources: Sources, report: &Report) -> Self {
+        let in_force = InForce { sources, findings: Findings::new(report) };
+        Self { agent, in_force: ArcSwap::from_pointee(in_force), refused: ArcSwapOption::empty() }
+    }
+
+    /// A reload took effect: nothing is refused any more.
+    pub fn accepted(&self, sources: Sources, report: &Report) {
+        self.in_force.store(Arc::new(InForce { sources, findings: Findings::new(report) }));
+        self.refused.store(None);
+    }
+
+    /// A reload was refused; what was in force stays.
+    pub fn refused(&self, report: &Report) {
+        self.refused.store(Some(Arc::new(Findings::new(report))));
+    }
+}
+
+impl Findings {
+    fn new(report: &Report) -> Self {
+        // Errors first: they are what refused it.
+        let (errors, warnings): (Vec<_>, Vec<_>) = report.diagnostics.iter().partition(|d| d.is_error());
+        let (error_count, warning_count) = (errors.len(), warnings.len());
+        let shown = errors.into_iter().chain(warnings).take(SHOWN).cloned().collect();
+        let diagnostics = Report { diagnostics: shown }.to_json();
+        Self { at: Instant::now(), errors: error_count, warnings: warning_count, diagnostics }
+    }
+
+    fn to_answer(&self) -> FindingsAnswer {
+        FindingsAnswer {
+            age_seconds: super::seconds(self.at.elapsed()),
+            errors: self.errors,
+            warnings: self.warnings,
+            diagnostics: self.diagnostics.clone(),
+        }
+    }
+}
+
+/// With stable names; the items are the documents as read.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    /// The AgentConfig in force, defaults filled in. A change of it takes effect at the next start.
+    agent: Value,
+    /// Of the configuration in force.
+    in_force: FindingsAnswer,
+    /// The last reload, when it was refused.
+    refused: Option<FindingsAnswer>,
+    #[serde(flatten)]
+    documents: Page<Document>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FindingsAnswer {
+    age_seconds: f64,
+    errors: usize,
+    warnings: usize,
+    /// As `umbra check -o json` shows them; the first 100, errors before warnings.
+    diagnostics: Value,
+}
+
+#[derive(Debug, Serialize)]
+struct Document {
+    /// The file it was read from.
+    file: String,
+    resource: Value,
+}
+
+pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Result<Response, Problem> {
+    let wanted = Wanted::<(String, usize)>::read(&query)?;
+    page::make(move || {
+        let Configuration { agent, in_force, refused } = &*view.configuration;
+        let in_force = in_force.load_full();
+        let after = wanted.after.as_ref().map(|(file, index)| (file.as_str(), *index));
+        let later =
+            in_force.sources.documents().filter(|d| after.is_none_or(|after| (d.file, d.index) > after));
+        let rows = later.flat_map(|document| {
+            let key = (document.file.to_owned(), document.index);
+            document.to_json().into_iter().map(move |resource| {
+                let file = key.0.clone();
+                (key.clone(), Document { file, resource })
+            })
+        });
+        page::json(&Answer {
+            agent: agent.to_json(),
+            in_force: in_force.findings.to_answer(),
+            refused: refused.load_full().map(|findings| findings.to_answer()),
+            documents: wanted.page(rows),
+        })
+    })
+    .await
+}

@@ -1,0 +1,150 @@
+//! `GET /api/v1/mirrors`: one item per mirror, with its books, what is dropped and why, and what went wrong last.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use serde::Serialize;
+
+use super::{
+    View,
+    page::{self, Wanted},
+    problem::Problem,
+};
+use crate::{
+    record::{Account, Balance, DropReason, FailReason, MirrorKey, Outcome, Trouble},
+    route::{Mirror, Mirroring},
+};
+
+/// Endpoints shown of one mirror.
+const ENDPOINTS: usize = 16;
+
+/// One mirror, with stable names.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    /// Names it in `pause` and `resume`.
+    id: String,
+    /// `namespace/name`
+    virtual_service: String,
+    rule: String,
+    /// `host:port` or `host:port/subset`
+    mirror: String,
+    /// False for one that a reload took away, and that is paused or has copies under way.
+    in_force: bool,
+    /// No copies are sent, because this mirror or everything is paused.
+    paused: bool,
+    /// Of the rule's requests; None when it is not in force.
+    percentage: Option<f64>,
+    offered: u64,
+    completed: u64,
+    /// By reason, those that happened.
+    failed: BTreeMap<&'static str, u64>,
+    dropped: BTreeMap<&'static str, u64>,
+    sampled_out: u64,
+    in_flight: u64,
+    /// Over the last 5 to 10 seconds; None in the agent's first.
+    per_second: Option<PerSecond>,
+    endpoint_count: usize,
+    /// The first of them.
+    endpoints: Vec<String>,
+    last_error: Option<LastError>,
+}
+
+#[derive(Debug, Serialize)]
+struct PerSecond {
+    offered: f64,
+    completed: f64,
+}
+
+/// The newest failure, or drop that nobody asked for.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LastError {
+    /// `failed` or `dropped`
+    outcome: &'static str,
+    reason: &'static str,
+    endpoint: Option<String>,
+    message: Option<String>,
+    age_seconds: f64,
+}
+
+/// How a person names one mirror: `namespace/name rule host:port/subset`.
+pub(super) fn id(key: &MirrorKey) -> String {
+    format!("{} {} {}", key.rule.virtual_service, key.rule.rule, key.mirror)
+}
+
+pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Result<Response, Problem> {
+    let wanted = Wanted::<[String; 3]>::read(&query)?;
+    page::make(move || {
+        let rules = (view.rules)();
+        let in_force: HashMap<_, _> =
+            rules.mirrors().into_iter().map(|mirror| (Arc::as_ptr(&mirror.account), mirror)).collect();
+        let after = wanted.after.as_ref().map(|key| key.each_ref().map(String::as_str));
+        let accounts = view.accounts.all();
+        let later = accounts.iter().filter(|account| after.is_none_or(|after| parts(&account.key) > after));
+        let row = |account: &Arc<Account>| {
+            let mirror = in_force.get(&Arc::as_ptr(account)).copied();
+            (parts(&account.key).map(str::to_owned), Row::new(&view, account, mirror))
+        };
+        page::json(&wanted.page(later.map(row)))
+    })
+    .await
+}
+
+/// As accounts are ordered.
+fn parts(key: &MirrorKey) -> [&str; 3] {
+    [&key.rule.virtual_service, &key.rule.rule, &key.mirror]
+}
+
+impl Row {
+    fn new(view: &View, account: &Account, mirror: Option<&Arc<Mirror>>) -> Self {
+        let key = &account.key;
+        let balance = account.read();
+        let Balance { offered, sampled_out, completed, failed, dropped } = balance;
+        let rate = view.rates.of(key, &balance);
+        let endpoints = mirror.map_or(&[][..], |mirror| &mirror.cluster.endpoints);
+        let happened = |(reason, count): (&'static str, u64)| (count > 0).then_some((reason, count));
+        Self {
+            id: id(key),
+            virtual_service: key.rule.virtual_service.clone(),
+            rule: key.rule.rule.clone(),
+            mirror: key.mirror.clone(),
+            in_force: mirror.is_some(),
+            paused: view.plane.is_paused() || account.is_paused(),
+            percentage: mirror.map(|mirror| Mirroring::new(mirror).percentage),
+            offered,
+            completed,
+            failed: FailReason::ALL.iter().map(|r| r.as_str()).zip(failed).filter_map(happened).collect(),
+            dropped: DropReason::ALL.iter().map(|r| r.as_str()).zip(dropped).filter_map(happened).collect(),
+            sampled_out,
+            in_flight: balance.in_flight(),
+            per_second: rate.map(|(offered, completed)| PerSecond { offered, completed }),
+            endpoint_count: endpoints.len(),
+            endpoints: endpoints.iter().take(ENDPOINTS).map(ToString::to_string).collect(),
+            last_error: account.trouble().as_ref().and_then(LastError::new),
+        }
+    }
+}
+
+impl LastError {
+    fn new(trouble: &Trouble) -> Option<Self> {
+        let (outcome, reason) = match trouble.outcome {
+            Outcome::Completed { .. } => return None,
+            Outcome::Failed(reason) => ("failed", reason.as_str()),
+            Outcome::Dropped(reason) => ("dropped", reason.as_str()),
+        };
+        Some(Self {
+            outcome,
+            reason,
+            endpoint: trouble.endpoint.map(|endpoint| endpoint.to_string()),
+            message: trouble.message.as_deref().map(str::to_owned),
+            age_seconds: super::seconds(trouble.age),
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! `umbra config dump`: what a running agent has in force, as it read it.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::{
+    agent::Agent,
+    out,
+    table::{self, Table},
+    view::{View, age, items, print_value, text, yaml},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the configuration in force: AgentConfig with every default, the rules as read, the last refusal.
+    Dump(Dump),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "As YAML it is what `umbra check -` reads; what was refused stands there in comments."
+)]
+struct Dump {
+    #[command(flatten)]
+    agent: Agent,
+    #[arg(short, long, value_enum, default_value_t = View::Yaml)]
+    output: View,
+}
+
+impl Arguments {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let Command::Dump(dump) = self.command;
+        let list = dump.agent.list("/api/v1/config")?;
+        match dump.output {
+            View::Json => print_value(&list, View::Json)?,
+            View::Yaml => out::print(&documents(&list)?)?,
+            View::Table => out::print(&(status(&list) + &table(&list).render(table::width())))?,
+            View::Wide => out::print(&(status(&list) + &table(&list).render(None)))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Every document, the AgentConfig in force first and once.
+fn documents(list: &Value) -> anyhow::Result<String> {
+    let mut text: String = status(list).lines().map(|line| format!("# {line}\n")).collect();
+    text.push_str(&yaml(&list["agent"])?);
+    for item in items(list).iter().filter(|item| item["resource"]["kind"] != "AgentConfig") {
+        write!(text, "---\n# {}\n{}", line(&item["file"]), yaml(&item["resource"])?)?;
+    }
+    Ok(text)
+}
+
+/// What is in force since when, and what was refused.
+fn status(list: &Value) -> String {
+    let in_force = &list["inForce"];
+    let mut text =
+        format!("in force for {}, {} warnings\n", age(&in_force["ageSeconds"]), in_force["warnings"]);
+    let refused = &list["refused"];
+    if !refused.is_null() {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(
+            text,
+            "a change was refused {} ago, {} errors:",
+            age(&refused["ageSeconds"]),
+            refused["errors"]
+        );
+        let errors =
+            refused["diagnostics"].as_array().into_iter().flatten().filter(|d| d["severity"] == "error");
+        for error in errors {
+            let place = format!("{}:{}:{}", line(&error["file"]), error["line"], error["column"]);
+            let _ = writeln!(text, "  {place}: {}: {}", line(&error["code"]), line(&error["message"]));
+        }
+    }
+    text
+}
+
+/// Text from files stays on its line.
+fn line(value: &Value) -> String {
+    text(value).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn table(list: &Value) -> Table {
+    let mut table = Table::new(&["KIND", "NAMESPACE", "NAME", "FILE"]);
+    for item in items(list) {
+        let metadata = &item["resource"]["metadata"];
+        let namespace = metadata["namespace"].as_str().unwrap_or("default").to_owned();
+        table.row([text(&item["resource"]["kind"]), namespace, text(&metadata["name"]), text(&item["file"])]);
+    }
+    table
+}

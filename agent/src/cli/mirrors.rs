@@ -1,0 +1,201 @@
+//! `umbra mirrors`: one line for each mirror of a running agent, with what became of its copies.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{
+    agent::Agent,
+    out,
+    table::{self, Table},
+    view::{View, age, items, print_value, text},
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+OFFERED = COMPLETED + FAILED + DROPPED + SAMPLED OUT + IN FLIGHT, always. What each reason means is in the README.
+RATE is offered per second, over the last five to ten seconds.")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    agent: Agent,
+    #[arg(short, long, value_enum, default_value_t = View::Table)]
+    output: View,
+}
+
+impl Arguments {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let list = self.agent.list("/api/v1/mirrors")?;
+        match self.output {
+            View::Json | View::Yaml => print_value(&list, self.output)?,
+            View::Table => out::print(&table(items(&list)).render(table::width()))?,
+            View::Wide => out::print(&wide(items(&list)).render(None))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn table(rows: &[Value]) -> Table {
+    let mut table = Table::new(&[
+        "OBJECT",
+        "RULE",
+        "MIRROR",
+        " SHARE",
+        "STATE",
+        " RATE",
+        " OFFERED",
+        " COMPLETED",
+        "FAILED",
+        "DROPPED",
+        "LAST ERROR",
+    ]);
+    for row in rows {
+        table.row([
+            text(&row["virtualService"]),
+            text(&row["rule"]),
+            text(&row["mirror"]),
+            share(row),
+            state(row),
+            text(&row["perSecond"]["offered"]),
+            text(&row["offered"]),
+            text(&row["completed"]),
+            reasons(&row["failed"]),
+            reasons(&row["dropped"]),
+            last_error(&row["lastError"], false),
+        ]);
+    }
+    table
+}
+
+fn wide(rows: &[Value]) -> Table {
+    let mut table = Table::new(&[
+        "OBJECT",
+        "RULE",
+        "MIRROR",
+        " SHARE",
+        "STATE",
+        " RATE",
+        " OFFERED",
+        " COMPLETED",
+        "FAILED",
+        "DROPPED",
+        " SAMPLED OUT",
+        " IN FLIGHT",
+        "ENDPOINTS",
+        "LAST ERROR",
+    ]);
+    for row in rows {
+        table.row([
+            text(&row["virtualService"]),
+            text(&row["rule"]),
+            text(&row["mirror"]),
+            share(row),
+            state(row),
+            text(&row["perSecond"]["offered"]),
+            text(&row["offered"]),
+            text(&row["completed"]),
+            reasons(&row["failed"]),
+            reasons(&row["dropped"]),
+            text(&row["sampledOut"]),
+            text(&row["inFlight"]),
+            endpoints(row),
+            last_error(&row["lastError"], true),
+        ]);
+    }
+    table
+}
+
+fn share(row: &Value) -> String {
+    row["percentage"].as_f64().map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"))
+}
+
+fn state(row: &Value) -> String {
+    match (row["inForce"] == true, row["paused"] == true) {
+        (true, false) => "on",
+        (true, true) => "paused",
+        (false, false) => "gone",
+        (false, true) => "gone, paused",
+    }
+    .to_owned()
+}
+
+/// `7: connect 5, timeout 2`
+fn reasons(counts: &Value) -> String {
+    let mut counts: Vec<_> = counts
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(reason, count)| (count.as_u64().unwrap_or(0), reason))
+        .collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    let sum: u64 = counts.iter().map(|(count, _)| count).sum();
+    let each: Vec<_> = counts.iter().map(|(count, reason)| format!("{reason} {count}")).collect();
+    if each.is_empty() { "0".to_owned() } else { format!("{sum}: {}", each.join(", ")) }
+}
+
+fn endpoints(row: &Value) -> String {
+    let shown: Vec<_> = row["endpoints"].as_array().into_iter().flatten().map(text).collect();
+    let more = row["endpointCount"].as_u64().unwrap_or(0).saturating_sub(shown.len() as u64);
+    match (shown.is_empty(), more) {
+        (true, _) => "none".to_owned(),
+        (false, 0) => shown.join(", "),
+        (false, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// `connect 3s ago`, and in words
+fn last_error(error: &Value, words: bool) -> String {
+    if error.is_null() {
+        return "-".to_owned();
+    }
+    let brief = format!("{} {} ago", text(&error["reason"]), age(&error["ageSeconds"]));
+    match (error["message"].as_str(), error["endpoint"].as_str()) {
+        (Some(message), _) if words => format!("{brief}: {message}"),
+        (_, Some(endpoint)) if words => format!("{brief}: {endpoint}"),
+        _ => brief,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_mirror_is_one_line() {
+        let row = json!({
+            "virtualService": "shop/cart", "rule": "all", "mirror": "cart:80/v2", "inForce": true, "paused": true,
+            "percentage": 12.5, "perSecond": {"offered": 3.5, "completed": 1.0}, "offered": 40, "completed": 20,
+            "failed": {"connect": 5, "timeout": 2}, "dropped": {"paused": 13}, "sampledOut": 0, "inFlight": 0,
+            "endpointCount": 18, "endpoints": ["10.0.0.1:80", "10.0.0.2:80"],
+            "lastError": {"reason": "connect", "endpoint": "10.0.0.1:80", "message": "refused", "ageSeconds": 200.4},
+        });
+        let narrow = table(std::slice::from_ref(&row)).render(None);
+        assert_eq!(
+            narrow
+                .lines()
+                .nth(1)
+                .unwrap()
+                .split("   ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .collect::<Vec<_>>(),
+            [
+                "shop/cart",
+                "all",
+                "cart:80/v2",
+                "12.5 %",
+                "paused",
+                "3.5",
+                "40",
+                "20",
+                "7: connect 5, timeout 2",
+                "13: paused 13",
+                "connect 3m ago"
+            ]
+        );
+        let wide = wide(&[row]).render(None);
+        assert!(wide.contains("10.0.0.1:80, 10.0.0.2:80 and 16 more   connect 3m ago: refused"), "{wide}");
+    }
+}

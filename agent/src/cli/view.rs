@@ -1,0 +1,59 @@
+//! How commands that ask a running agent answer.
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use serde_json::Value;
+
+use super::out;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum View {
+    /// For a person, cut to the terminal's width.
+    Table,
+    /// The same with more columns.
+    Wide,
+    Json,
+    Yaml,
+}
+
+/// Prints an answer as a program wants it.
+pub(super) fn print_value(value: &Value, view: View) -> anyhow::Result<()> {
+    match view {
+        View::Yaml => out::print(&yaml(value)?),
+        _ => out::print(&format!("{value:#}\n")),
+    }
+}
+
+/// Ends in a new line.
+pub(super) fn yaml(value: &Value) -> anyhow::Result<String> {
+    let text = serde_saphyr::to_string(value).context("write the answer as YAML")?;
+    Ok(if text.ends_with('\n') { text } else { text + "\n" })
+}
+
+/// A text of an answer; `-` where there is none.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// `3s`, `12m`, `4h`, `9d`
+pub(super) fn age(seconds: &Value) -> String {
+    let seconds = seconds.as_f64().unwrap_or(0.0);
+    let units = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "m")];
+    let unit = units.into_iter().find(|(length, _)| seconds >= 2.0 * length).unwrap_or((1.0, "s"));
+    format!("{:.0}{}", (seconds / unit.0).floor(), unit.1)
+}
+
+/// `host:port/subset`
+pub(super) fn destination(value: &Value) -> String {
+    let subset = value["subset"].as_str().map(|subset| format!("/{subset}")).unwrap_or_default();
+    format!("{}:{}{subset}", text(&value["host"]), value["port"])
+}
+
+/// The items of a list.
+pub(super) fn items(list: &Value) -> &[Value] {
+    list["items"].as_array().map_or(&[], Vec::as_slice)
+}

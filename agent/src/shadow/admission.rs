@@ -1,0 +1,99 @@
+//! Whether there is a place for a copy: the limits of the plane and those of its mirror's policies. Asked on the data
+//! thread, so nothing here waits; a mirror without a policy pays one comparison for it.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use super::{Plane, budget::Slot, entry::Entry, hash};
+use crate::{
+    message::{BodyLength, RequestHead},
+    record::{DropReason, Turn},
+    route::{CopyFaults, Mirror, OnExceed, Policy},
+};
+
+/// The place of a copy.
+pub(super) struct Admitted {
+    pub(super) slot: Slot,
+    pub(super) turn: Option<Turn>,
+    /// How long the copy is held back.
+    pub(super) delay: Option<Duration>,
+}
+
+impl Plane {
+    /// Takes a place for a copy that the share admits.
+    pub(super) fn admit(&self, entry: &Entry, draw: u64) -> Result<Admitted, DropReason> {
+        let mirror = &entry.mirror;
+        if self.shared.stopping.load(Ordering::Relaxed) {
+            return Err(DropReason::Draining);
+        }
+        if self.is_paused() || mirror.account.is_paused() {
+            return Err(DropReason::Paused);
+        }
+        if mirror.cluster.endpoints.is_empty() {
+            return Err(DropReason::NoEndpoint);
+        }
+        let policy = mirror.enforced.as_ref().map(|enforced| &*enforced.policy);
+        let (mut turn, mut delay) = (None, None);
+        if let Some(policy) = policy {
+            delay = policy.faults.map_or(Ok(None), |faults| strike(faults, draw))?;
+            if let Some(limit) = policy.concurrency {
+                turn = Some(mirror.account.turn(limit).ok_or(DropReason::Concurrency)?);
+            }
+        }
+        let slot = self.shared.budget.admit().ok_or(DropReason::QueueFull)?;
+        if let Some(pace) = policy.and_then(|policy| policy.rate)
+            && !mirror.account.standing.rate.take(pace, self.shared.now())
+        {
+            return Err(DropReason::RateLimited);
+        }
+        Ok(Admitted { slot, turn, delay })
+    }
+}
+
+/// Why no copy of this request is ever made, whatever the share.
+pub(super) fn never(marked: bool, mirror: &Mirror, head: &RequestHead<'_>) -> Option<DropReason> {
+    if marked {
+        Some(DropReason::Marked)
+    } else if head.method == "CONNECT" || head.header("upgrade").is_some() {
+        Some(DropReason::Upgrade)
+    } else if is_grpc(head) {
+        // Shadows are spoken to in HTTP/1.1, which no gRPC server reads.
+        Some(DropReason::Unsendable)
+    } else {
+        refused(&mirror.enforced.as_ref()?.policy, head)
+    }
+}
+
+/// `application/grpc`, `application/grpc+proto` and their like; gRPC-Web is at home on HTTP/1.1.
+fn is_grpc(head: &RequestHead<'_>) -> bool {
+    let rest = head.header("content-type").and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    matches!(rest, Some([] | [b'+' | b';', ..]))
+}
+
+fn refused(policy: &Policy, head: &RequestHead<'_>) -> Option<DropReason> {
+    if policy.ttl.as_ref().is_some_and(|ttl| ttl.is_over(std::time::Instant::now())) {
+        return Some(DropReason::Expired);
+    }
+    if !policy.allows(head.method) {
+        return Some(DropReason::Method);
+    }
+    let limit = policy.body.filter(|limit| limit.on_exceed == OnExceed::Drop)?;
+    matches!(head.body, BodyLength::Known(length) if length > limit.max).then_some(DropReason::BodyTooLarge)
+}
+
+/// A delay, or the end of the copy. Each has a draw of its own, so that neither depends on the share or the other.
+fn strike(faults: CopyFaults, draw: u64) -> Result<Option<Duration>, DropReason> {
+    let delayed = hash::mix(draw);
+    if faults.abort.is_some_and(|share| share.admits(hash::mix(delayed))) {
+        return Err(DropReason::Fault);
+    }
+    Ok(faults.delay.filter(|(share, _)| share.admits(delayed)).map(|(_, delay)| delay))
+}
+
+/// A copy that will be cut off says so from the start, or is chunked.
+pub(super) fn body_of_copy(body: BodyLength, policy: Option<&Policy>) -> BodyLength {
+    let limit = policy.and_then(|policy| policy.body).filter(|limit| limit.on_exceed == OnExceed::Truncate);
+    match (body, limit) {
+        (BodyLength::Known(length), Some(limit)) => BodyLength::Known(length.min(limit.max)),
+        (body, _) => body,
+    }
+}

@@ -1,0 +1,189 @@
+//! The passive HTTP/2 reader (RFC 9113) of a connection that began with the client's preface: frames of both
+//! directions, header compression, and the streams in which requests and responses meet.
+//!
+//! Where two readers could differ on the frames or on header compression, everything after is in doubt: reading ends,
+//! with the reason. What is wrong with one message only is a matter of its stream: its request is not mirrored, and the
+//! others are read on.
+//!
+//! A connection holds, at the very most, 1 MiB: two tables of header compression (200 KiB each), two header blocks under
+//! way (256 KiB each) and 1024 open streams (72 KiB). Where both sides keep to the defaults and no head is cut by the end
+//! of a read, it is 13 KiB a table and 72 bytes a stream. What makes no progress (PING, PRIORITY, empty DATA, streams
+//! reset at once) costs its bytes and no memory.
+
+mod block;
+mod field;
+mod frame;
+mod frames;
+mod hpack;
+mod request;
+mod response;
+mod settings;
+mod stream;
+mod streams;
+mod trailers;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use self::{
+    block::Block,
+    frame::{Frame, Kind},
+    frames::{Frames, Part},
+    hpack::{Decoder, Fields, HEAD_MAX},
+    settings::{Change, Limits},
+    streams::Streams,
+};
+use super::{Sink, Unread};
+use crate::message::Slice;
+
+/// The most streams open at once. Servers allow 100 to 256, as a rule.
+const STREAMS_MAX: usize = 1024;
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Client,
+    Server,
+}
+
+/// Reads one HTTP/2 connection from the end of the client's preface on. After an error it must not be given anything
+/// more.
+#[derive(Debug, Default)]
+pub(super) struct Http2 {
+    client: Direction,
+    server: Direction,
+    streams: Streams,
+}
+
+/// What one side sends.
+#[derive(Debug, Default)]
+struct Direction {
+    frames: Frames,
+    limits: Limits,
+    hpack: Decoder,
+    block: Option<Block>,
+}
+
+impl Http2 {
+    pub(super) fn request(&mut self, chunk: &Bytes, sink: &mut dyn Sink) -> Result<(), Unread> {
+        self.read(Side::Client, chunk, sink)
+    }
+
+    pub(super) fn response(&mut self, chunk: &Bytes, sink: &mut dyn Sink) -> Result<(), Unread> {
+        self.read(Side::Server, chunk, sink)
+    }
+
+    /// The client's stream ended: the requests that are not whole will never be.
+    pub(super) fn request_eof(&mut self, sink: &mut dyn Sink) {
+        self.streams.client_ended(sink);
+    }
+
+    /// The server's stream ended: no exchange goes on.
+    pub(super) fn response_eof(&mut self, sink: &mut dyn Sink) {
+        self.streams.server_ended(sink);
+    }
+
+    /// Whether both directions stand between frames and no stream is open.
+    pub(super) fn idle(&self) -> bool {
+        let between = |direction: &Direction| direction.frames.between_frames();
+        between(&self.client) && between(&self.server) && self.streams.none_open()
+    }
+
+    fn direction(&mut self, side: Side) -> &mut Direction {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    fn read(&mut self, side: Side, chunk: &Bytes, sink: &mut dyn Sink) -> Result<(), Unread> {
+        let mut at = 0;
+        while at < chunk.len() {
+            let own = self.direction(side);
+            let frame_max = own.limits.frame_max();
+            let (used, part) = own.frames.read(&chunk[at..], frame_max)?;
+            match part {
+                None => {}
+                Some(Part::Data { frame, data, last }) => {
+                    self.streams.data(side, &frame, Slice::new(chunk, at, at + data), last, sink)?;
+                }
+                Some(Part::Whole(frame, payload)) => self.frame(side, &frame, &payload, sink)?,
+            }
+            at += used;
+        }
+        Ok(())
+    }
+
+    /// A frame other than DATA.
+    fn frame(
+        &mut self,
+        side: Side,
+        frame: &Frame,
+        payload: &[u8],
+        sink: &mut dyn Sink,
+    ) -> Result<(), Unread> {
+        match frame.kind {
+            Kind::Headers | Kind::PushPromise | Kind::Continuation => {
+                self.headers(side, frame, payload, sink)
+            }
+            Kind::Settings if frame.is_ack() => {
+                let own = self.direction(side);
+                if let Some(table) = own.limits.agreed()? {
+                    own.hpack.limit(table);
+                }
+                Ok(())
+            }
+            Kind::Settings => {
+                let change = Change::parse(payload)?;
+                let other = if side == Side::Client { Side::Server } else { Side::Client };
+                self.direction(other).limits.asked(change)
+            }
+            Kind::RstStream => self.streams.reset(side, frame.stream, sink),
+            Kind::Goaway if side == Side::Server => {
+                if let Some(last) = payload.first_chunk() {
+                    self.streams.refuse_above(u32::from_be_bytes(*last) & 0x7fff_ffff, sink);
+                }
+                Ok(())
+            }
+            // The client's GOAWAY is about streams the server began.
+            Kind::Goaway | Kind::Data | Kind::Priority | Kind::Ping | Kind::WindowUpdate | Kind::Other => {
+                Ok(())
+            }
+        }
+    }
+
+    fn headers(
+        &mut self,
+        side: Side,
+        frame: &Frame,
+        payload: &[u8],
+        sink: &mut dyn Sink,
+    ) -> Result<(), Unread> {
+        if frame.kind == Kind::PushPromise && side == Side::Client {
+            return Err(Unread::FrameStream);
+        }
+        let own = self.direction(side);
+        let (mut block, fragment) = match own.block.take() {
+            Some(block) => (block, payload),
+            None => Block::begin(frame, payload)?,
+        };
+        block.wire_bytes += frame.wire_bytes();
+        if !frame.ends_headers() {
+            block.keep(fragment)?;
+            own.block = Some(block);
+            return Ok(());
+        }
+        let text: Cow<'_, [u8]> = block.whole(fragment)?;
+        let mut fields = Fields::for_block(text.len());
+        own.hpack.decode(&text, own.limits.table_max(), &mut fields)?;
+        match (side, block.promised) {
+            (Side::Client, _) => self.streams.request_headers(&block, &fields, sink),
+            (Side::Server, Some(promised)) => self.streams.promise(block.stream, promised),
+            (Side::Server, None) => self.streams.response_headers(&block, &fields, sink),
+        }
+    }
+}

@@ -4,11 +4,12 @@ mod bench;
 mod check;
 mod demo;
 mod floors;
+mod fuzz;
 mod setup;
 mod shell;
 mod test;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -55,6 +56,17 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Fuzz what reads untrusted bytes (tests/fuzz), as many targets at a time as there are CPUs
+    ///
+    /// Under libFuzzer, on stable Rust, in target/fuzz, where the corpus of each target grows from run to run. An input
+    /// that panics, takes ten seconds or a gibibyte is kept as a finding, and the command fails.
+    Fuzz {
+        /// How long each target is fuzzed: 90s, 10m, 1h
+        #[arg(long, default_value = "10m", value_parser = fuzz::duration)]
+        time: Duration,
+        /// Only these targets
+        targets: Vec<String>,
+    },
     /// Formatting, lints, documentation, floors, dependencies
     Check,
 }
@@ -65,6 +77,7 @@ fn main() -> Result<ExitCode> {
         Command::Demo { keep } => demo::run(keep),
         Command::Test { filter } => test::run(filter.as_deref()),
         Command::Bench { json } => bench::run(json.as_deref()),
+        Command::Fuzz { time, targets } => fuzz::run(time, &targets),
         Command::Check => check::run(),
     }
 }

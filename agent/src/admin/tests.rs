@@ -44,7 +44,7 @@ impl Scene {
         let (mut resources, mut report, mut sources) =
             (Resources::default(), Report::default(), Sources::default());
         read("a.yaml", &text, &mut resources, &mut report);
-        sources.insert("a.yaml", &text);
+        sources.insert("a.yaml", text.as_str());
         let accounts = Arc::new(Accounts::default());
         let snapshot = Arc::new(Snapshot::compile(&resources, &accounts, &mut report));
         assert!(!report.has_errors(), "{report:?}");

@@ -31,8 +31,8 @@ impl Code {
             Self::Syntax => text(
                 "the text is not YAML that can be read",
                 "A document that cannot be parsed says nothing; the others of the file are read all the same. Duplicate\n\
-                 keys, aliases that repeat without end, lists within lists beyond every sense and files beyond 8 MiB are\n\
-                 refused too: they hide mistakes, or cost more than they say.",
+                 keys, aliases that repeat without end, lists within lists beyond every sense and files of more than\n\
+                 8 million values are refused too: they hide mistakes, or cost more than they say.",
                 "spec:\n  hosts: [a\n  http: []",
                 "correct the place shown; a large source is split into several files.",
             ),
@@ -111,7 +111,8 @@ impl Code {
             ),
             Self::Unreadable => text(
                 "a file or directory cannot be read",
-                "What it holds might change what everything else means, so nothing is put in force without it.",
+                "What it holds might change what everything else means, so nothing is put in force without it. One file may\n\
+                 have 64 MiB, in UTF-8; a pipe must have somebody who writes to it.",
                 "umbra check /etc/umbra/rules     # permission denied",
                 "check the path and who may read it.",
             ),

@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Code, Location, Meta, Report,
-    decode::{self, Node},
+    decode::{self, Documents, Node},
     field::{Faults, Field},
     fields::Fields,
     gateway,
@@ -45,9 +45,15 @@ pub(crate) type Taken = HashMap<(&'static str, String, String), Location>;
 /// Reads the documents of one source into `resources`; faults go to `report`. Objects with faults are kept as far as
 /// they could be read, so that what refers to them is not reported too.
 pub fn read(file: &str, text: &str, resources: &mut Resources, report: &mut Report) {
-    for document in decode::documents(&Arc::from(file), text, report) {
+    let mut documents = Documents::of(&Arc::from(file), text, report);
+    while let Some(document) = documents.next(report) {
         let mut faults = Faults { report, object: None, honoured: Honoured::of("") };
-        object(&mut faults, &document, resources);
+        let listed = document.text("apiVersion").zip(document.text("kind"));
+        if listed.is_some_and(|(api_version, kind)| is_list(api_version, kind)) {
+            document.into_items().for_each(|item| object(&mut faults, &item, resources));
+        } else {
+            object(&mut faults, &document.into_node(), resources);
+        }
     }
 }
 
@@ -89,6 +95,11 @@ lists! {
     grpc_routes: "GRPCRoute",
     reference_grants: "ReferenceGrant",
     shadow_policies: "ShadowPolicy",
+}
+
+/// `kubectl get` prints `List`, the API itself `PodList`.
+fn is_list(api_version: &str, kind: &str) -> bool {
+    kind == "List" && api_version == "v1" || known::is_list(kind)
 }
 
 /// A document of a known kind, being read.
@@ -136,8 +147,7 @@ fn object(faults: &mut Faults<'_>, node: &Node, resources: &mut Resources) {
     ) else {
         return;
     };
-    // `kubectl get` prints `List`, the API itself `PodList`.
-    if kind_name == "List" && api_version == "v1" || known::is_list(&kind_name) && fields.has("items") {
+    if is_list(&api_version, &kind_name) && (kind_name == "List" || fields.has("items")) {
         for item in fields.get("items").map(|items| items.list(faults)).unwrap_or_default() {
             object(faults, item.node, resources);
         }

@@ -18,7 +18,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    pub fn insert(&mut self, file: &str, text: &str) {
+    /// Shares the text when it is shared already.
+    pub fn insert(&mut self, file: &str, text: impl Into<Arc<str>>) {
         self.texts.insert(file.into(), text.into());
     }
 
@@ -37,6 +38,11 @@ impl Sources {
         self.texts.hash(&mut hasher);
         hasher.finish()
     }
+}
+
+/// Lines as YAML counts them: a CR alone ends one too (YAML 1.2 §5.4).
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('\r'))
 }
 
 impl Severity {
@@ -70,7 +76,7 @@ impl Report {
         for diagnostic in &self.diagnostics {
             let file = diagnostic.at.file.as_ref();
             let lines =
-                lines.entry(file).or_insert_with(|| sources.get(file).unwrap_or("").lines().collect());
+                lines.entry(file).or_insert_with(|| self::lines(sources.get(file).unwrap_or("")).collect());
             let index = usize::try_from(diagnostic.at.line).unwrap_or(0).wrapping_sub(1);
             // Writing to a `String` cannot fail.
             let _ = diagnostic.write(lines.get(index).copied(), &mut out);

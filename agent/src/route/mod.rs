@@ -38,7 +38,7 @@ mod policies;
 mod policy;
 mod ports;
 mod precedence;
-mod re2;
+pub mod re2;
 mod rules;
 mod served;
 mod services;

@@ -15,31 +15,37 @@ const MAX_CACHE: usize = 256 << 10;
 
 /// An expression that compares a whole value.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub struct Pattern {
     regex: Regex,
     /// As a person knows it; what it was rewritten to is hard to read.
     written: Box<str>,
 }
 
-/// Compiles a full match: `^(?:pattern)$`. The error says what is wrong, for a person.
-pub(super) fn compile(pattern: &str) -> Result<Pattern, String> {
+/// Compiles a full match: `^(?:pattern)$`.
+///
+/// # Errors
+/// What is wrong, for a person: RE2 would refuse it, or it is too large.
+pub fn compile(pattern: &str) -> Result<Pattern, String> {
     let whole = format!("^(?:{})$", translate(pattern, "(?:")?);
     let regex = RegexBuilder::new(&whole).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_CACHE).build();
     Ok(Pattern { regex: regex.map_err(fault)?, written: pattern.into() })
 }
 
 impl Pattern {
-    pub(super) fn is_match(&self, value: &[u8]) -> bool {
+    pub fn is_match(&self, value: &[u8]) -> bool {
         self.regex.is_match(value)
     }
 
-    pub(super) fn as_written(&self) -> &str {
+    pub fn as_written(&self) -> &str {
         &self.written
     }
 }
 
 /// Compiles for finding occurrences in text, as a rewrite does.
-pub(super) fn search(pattern: &str) -> Result<regex::Regex, String> {
+///
+/// # Errors
+/// As of [`compile`].
+pub fn search(pattern: &str) -> Result<regex::Regex, String> {
     let part = translate(pattern, "(")?;
     regex::RegexBuilder::new(&part).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_CACHE).build().map_err(fault)
 }

@@ -41,7 +41,7 @@ struct ServedPort {
 
 impl ServedPort {
     fn leads_elsewhere(&self, host: &str) -> bool {
-        self.ruling.of_others(host).next().is_some()
+        self.ruling.of_others(host).any(|members| !members.is_empty())
     }
 }
 

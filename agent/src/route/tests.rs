@@ -14,7 +14,6 @@ mod incremental;
 mod matching;
 mod mirrors;
 mod policies;
-mod property;
 mod reports;
 mod routes;
 mod settings;

@@ -4,6 +4,7 @@
 mod reader;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use reader::Reader;
 
@@ -11,10 +12,13 @@ use std::{
     collections::{BTreeMap, HashSet},
     ffi::OsStr,
     fs::{self, File},
-    io::{self, Read},
+    io,
+    os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
+
+use text::{Pipe, Unreadable, text};
 
 use crate::config::{self, Code, Diagnostic, Location, Report, Resources, Sources};
 
@@ -33,14 +37,14 @@ fn add(file: &Found, resources: &mut Resources, report: &mut Report, sources: &m
     match &file.text {
         Ok(text) => {
             config::read(&file.name, text, resources, report);
-            sources.insert(&file.name, text);
+            sources.insert(&file.name, Arc::clone(text));
         }
         Err(why) => {
             // An unreadable file counts for the fingerprint, so that its return is seen.
             sources.insert(&file.name, "");
-            let at = Location { file: file.name.as_str().into(), line: 1, column: 1 };
-            let (code, message) = (Code::Unreadable, why.clone());
-            report.push(Diagnostic { code, at, object: None, message, hint: None });
+            let at = Location { file: file.name.as_str().into(), line: why.line, column: 1 };
+            let (code, message, hint) = (Code::Unreadable, why.message.clone(), why.hint.map(str::to_owned));
+            report.push(Diagnostic { code, at, object: None, message, hint });
         }
     }
 }
@@ -49,14 +53,14 @@ fn add(file: &Found, resources: &mut Resources, report: &mut Report, sources: &m
 pub(super) fn contents(paths: &[PathBuf]) -> Sources {
     let mut sources = Sources::default();
     for file in files(paths) {
-        sources.insert(&file.name, file.text.as_deref().unwrap_or(""));
+        sources.insert(&file.name, file.text.unwrap_or_else(|_| "".into()));
     }
     sources
 }
 
 struct Found {
     name: String,
-    text: Result<Arc<str>, String>,
+    text: Result<Arc<str>, Unreadable>,
 }
 
 fn files(paths: &[PathBuf]) -> Vec<Found> {
@@ -71,7 +75,7 @@ fn files(paths: &[PathBuf]) -> Vec<Found> {
             }
             Err(error) => {
                 let name = path.display().to_string();
-                found.push(Found { text: Err(format!("cannot list {name}: {error}")), name });
+                found.push(Found { text: Err(format!("cannot list {name}: {error}").into()), name });
             }
         }
     }
@@ -107,41 +111,31 @@ fn one(path: &Path) -> Found {
         return Found { name: "<stdin>".into(), text: once(path, || Ok(io::stdin())) };
     }
     let name = path.display().to_string();
-    let open = || File::open(path).map_err(|error| error.to_string());
+    let open = || File::open(path).map_err(Unreadable::from);
     let text = match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => open().and_then(text),
+        Ok(metadata) if metadata.file_type().is_fifo() => once(path, || Ok(Pipe::open(path)?)),
         Ok(_) => once(path, open),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error.into()),
     };
-    Found { text: text.map_err(|why| format!("cannot read {name}: {why}")), name }
+    let text =
+        text.map_err(|why| Unreadable { message: format!("cannot read {name}: {}", why.message), ..why });
+    Found { text, name }
 }
 
-fn once<R: Read>(path: &Path, open: impl FnOnce() -> Result<R, String>) -> Result<Arc<str>, String> {
+fn once<R: io::Read>(
+    path: &Path,
+    open: impl FnOnce() -> Result<R, Unreadable>,
+) -> Result<Arc<str>, Unreadable> {
     // Held while reading, so that two loads at once do not share one pipe's text between them.
     let mut kept = READ_ONCE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(text) = kept.get(path) {
         return Ok(text.clone());
     }
-    // Not before: opening a pipe that nobody writes any more waits for ever.
+    // Not before: nobody may be writing to the pipe any more.
     let read = text(open()?)?;
     kept.insert(path.to_owned(), read.clone());
     Ok(read)
-}
-
-/// All of a source, but no more than can be a configuration: an endless one ends in an error of its reader.
-fn text(source: impl Read) -> Result<Arc<str>, String> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(config::MAX_BYTES).unwrap_or(u64::MAX) + 1;
-    source.take(limit).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() > config::MAX_BYTES {
-        // Cut where a character may have been split; it is refused for its size anyway.
-        return Ok(String::from_utf8_lossy(&bytes).into());
-    }
-    let valid = |error: std::str::Utf8Error| {
-        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        format!("line {line} is not UTF-8")
-    };
-    std::str::from_utf8(&bytes).map(Arc::from).map_err(valid)
 }
 
 /// The directories in which a change of `paths` shows: the files' own would miss editors that write a new file, and

@@ -18,6 +18,8 @@ pub(crate) enum For {
     Tests,
     /// The same as the demo, and the programs that the agent is measured with.
     Bench,
+    /// The same as the demo, and what libFuzzer is compiled with.
+    Fuzz,
 }
 
 /// Programs and the Debian packages that bring them.
@@ -25,6 +27,7 @@ const DEMO_PROGRAMS: &[(&str, &str)] = &[("ip", "iproute2")];
 const TEST_PROGRAMS: &[(&str, &str)] =
     &[("nginx", "nginx-light"), ("curl", "curl"), ("python3", "python3"), ("h2load", "nghttp2-client")];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[("nginx", "nginx-light"), ("wrk", "wrk")];
+const FUZZ_PROGRAMS: &[(&str, &str)] = &[("c++", "g++")];
 
 /// Sets the machine up and tells who compiles the eBPF programs.
 pub(crate) fn run(purpose: For) -> Result<Toolchain> {
@@ -32,6 +35,7 @@ pub(crate) fn run(purpose: For) -> Result<Toolchain> {
         For::Demo => &[],
         For::Tests => TEST_PROGRAMS,
         For::Bench => BENCH_PROGRAMS,
+        For::Fuzz => FUZZ_PROGRAMS,
     };
     let wanted = DEMO_PROGRAMS.iter().chain(more);
     let missing: Vec<_> = wanted.filter(|(program, _)| !shell::exists(program)).collect();

@@ -1,18 +1,38 @@
-//! What the YAML reader hands over, before places are filled in. Accepts any YAML value.
+//! What the YAML reader hands over, before places are filled in. Accepts any YAML value. Small, for a large source has
+//! millions of them.
 
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
+
+/// A value and its place, which counts from the start of its document.
+pub(super) struct RawNode {
+    pub(super) at: Place,
+    /// Where its text begins, and how long it is, in bytes.
+    pub(super) written: (u32, u32),
+    pub(super) value: Raw,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) line: u32,
+    pub(super) column: u32,
+}
+
+pub(super) struct RawKey {
+    pub(super) at: Place,
+    pub(super) name: Box<str>,
+}
 
 /// A value as the YAML reader hands it over.
 pub(super) enum Raw {
     Null,
     Bool(bool),
     Number(f64),
-    Text(String),
-    List(Vec<Spanned<Self>>),
-    Map(Vec<(Spanned<String>, Spanned<Self>)>),
+    Text(Box<str>),
+    List(Box<[RawNode]>),
+    Map(Box<[(RawKey, RawNode)]>),
 }
 
 impl Raw {
@@ -23,6 +43,36 @@ impl Raw {
             Self::Map(entries) => entries.iter().map(|(_, value)| 1 + value.value.size()).sum(),
             _ => 0,
         }
+    }
+}
+
+impl RawNode {
+    pub(super) fn null() -> Self {
+        Self { at: Place { line: 1, column: 1 }, written: (0, 0), value: Raw::Null }
+    }
+}
+
+impl Place {
+    pub(super) fn of(at: &Location) -> Self {
+        let number = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        Self { line: number(at.line()), column: number(at.column()) }
+    }
+}
+
+impl<'de> Deserialize<'de> for RawNode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Raw>::deserialize(deserializer)?;
+        let span = spanned.defined.span();
+        let number = |value: Option<u64>| value.and_then(|value| u32::try_from(value).ok());
+        let written = number(span.byte_offset()).zip(number(span.byte_len())).unwrap_or((0, 0));
+        Ok(Self { at: Place::of(&spanned.referenced), written, value: spanned.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<String>::deserialize(deserializer)?;
+        Ok(Self { at: Place::of(&spanned.referenced), name: spanned.value.into() })
     }
 }
 
@@ -74,11 +124,11 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_owned()))
+        Ok(Raw::Text(value.into()))
     }
 
     fn visit_string<E: de::Error>(self, value: String) -> Result<Raw, E> {
-        Ok(Raw::Text(value))
+        Ok(Raw::Text(value.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
@@ -86,7 +136,7 @@ impl<'de> Visitor<'de> for RawVisitor {
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        Ok(Raw::List(list))
+        Ok(Raw::List(list.into()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
@@ -94,7 +144,7 @@ impl<'de> Visitor<'de> for RawVisitor {
         while let Some(entry) = entries.next_entry()? {
             map.push(entry);
         }
-        Ok(Raw::Map(map))
+        Ok(Raw::Map(map.into()))
     }
 }
 
@@ -104,10 +154,10 @@ impl From<Raw> for serde_json::Value {
             Raw::Null => Self::Null,
             Raw::Bool(value) => value.into(),
             Raw::Number(value) => number(value),
-            Raw::Text(text) => text.into(),
+            Raw::Text(text) => text.into_string().into(),
             Raw::List(items) => items.into_iter().map(|item| item.value).collect(),
             Raw::Map(entries) => Self::Object(
-                entries.into_iter().map(|(key, value)| (key.value, value.value.into())).collect(),
+                entries.into_iter().map(|(key, value)| (key.name.into(), value.value.into())).collect(),
             ),
         }
     }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::*;
+use super::{testing::documents, *};
 use crate::config::testing::{cost, faults};
 
 fn values(text: &str) -> Vec<String> {
@@ -46,6 +46,14 @@ fn places_count_from_the_start_of_the_source_in_every_document() {
     assert_eq!(values("\u{feff}%YAML 1.2\n---\na: 1\n"), ["{a@3:1=1=1@3:4}@3:1"]);
     assert_eq!(values(""), [""; 0]);
     assert_eq!(values("---\n---\n# nothing\n"), [""; 0]);
+}
+
+#[test]
+fn a_carriage_return_alone_ends_a_line_as_in_yaml() {
+    assert_eq!(
+        values("a: 1\r\nb:\r  - c\n---\nd: 1\r"),
+        [r#"{a@1:1=1=1@1:4 b@2:1=["c"@3:5]@3:3}@1:1"#, "{d@5:1=1=1@5:4}@5:1"]
+    );
 }
 
 #[test]
@@ -119,13 +127,8 @@ fn hostile_text_ends_in_one_clear_error_at_once() {
         ),
         ("lists in lists", "[".repeat(100_000), "lists and maps more than 32 deep"),
         ("blocks in blocks", "- ".repeat(100_000), "lists and maps more than 32 deep"),
-        (
-            "long",
-            "- a\n".repeat(300_000),
-            "more than 250000 values in one source; the rest of this source is left unread",
-        ),
-        ("longer", " ".repeat(100 << 20), "the source is larger than 8 MiB"),
-        ("markers", "---\n".repeat(500_000), "more than 4096 documents in one source"),
+        ("longer", " ".repeat(100 << 20), "the source is larger than 64 MiB"),
+        ("markers", "---\n".repeat(500_000), "more than 100000 documents in one source"),
     ] {
         let mut report = Report::default();
         let took = cost(|| drop(documents(&"t".into(), &text, &mut report)));
@@ -137,6 +140,21 @@ fn hostile_text_ends_in_one_clear_error_at_once() {
             "{what} took {took:?}"
         );
     }
+}
+
+#[test]
+fn values_are_counted_over_all_documents() {
+    let text = "a: [b, c]\n---\n".repeat(10);
+    let (mut report, mut read) = (Report::default(), 0);
+    let mut documents = Documents::of(&"t".into(), &text, &mut report);
+    documents.nodes = 27;
+    while documents.next(&mut report).is_some() {
+        read += 1;
+    }
+    let found: Vec<_> = report.diagnostics.iter().map(|d| (d.at.line, d.message.as_str())).collect();
+    let message = "more than 8000000 values in one source; the rest of this source is left unread";
+    // Five each: the map, its key, the list and what is in it.
+    assert_eq!((read, found.as_slice()), (5, [(11, message)].as_slice()));
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn written() -> BTreeMap<String, BTreeSet<String>> {
     }
     let mut kinds = BTreeMap::<String, BTreeSet<String>>::new();
     for (name, text) in examples() {
-        for document in decode::documents(&Arc::from(name), &text, &mut Report::default()) {
+        for document in decode::testing::documents(&Arc::from(name), &text, &mut Report::default()) {
             let Value::Map(entries) = &document.value else { continue };
             let kind = entries.iter().find_map(|(key, node)| match &node.value {
                 Value::Text(text) if key.name == "kind" => Some(text.clone()),
@@ -152,7 +152,7 @@ fn every_unhonoured_field_of_the_examples_is_named_and_no_other() {
                 .or_default()
                 .insert(plain(fault.message.split(": ").next().unwrap()));
         }
-        for document in decode::documents(&Arc::from(file.as_str()), &text, &mut Report::default()) {
+        for document in decode::testing::documents(&Arc::from(file.as_str()), &text, &mut Report::default()) {
             unhonoured(&document, &named, &render(&text, &report));
         }
     }

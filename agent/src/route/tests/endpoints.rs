@@ -201,7 +201,7 @@ fn a_headless_service_is_captured_like_another_and_a_port_without_a_number_is_it
 }
 
 #[test]
-fn an_external_name_stands_for_the_entry_of_that_host() {
+fn an_external_name_stands_for_the_entry_of_that_host_else_for_its_addresses() {
     let external = |r: &mut Resources| {
         r.services[1].kind = ServiceType::ExternalName;
         r.services[1].external_name = Some(text("API.example.com"));
@@ -209,8 +209,8 @@ fn an_external_name_stands_for_the_entry_of_that_host() {
     };
     let resources = mirrored().with(external);
     let world = compile(&resources);
-    assert_eq!(world.codes(), [Code::UnknownHost]);
-    assert!(world.fault().message.contains("stands for `API.example.com`"), "{}", world.fault().message);
+    assert_eq!(world.codes(), [Code::SecretsExposed, Code::ExternalWrites]);
+    assert_eq!(copied(&world, "10.0.0.1:8080"), ["api.example.com:80"]);
     let entry = service("api", "api.example.com", &[("192.0.2.9", "v1")]);
     let world = in_force(&resources.with(|r| r.service_entries.push(entry)));
     assert_eq!(copied(&world, "10.0.0.1:8080"), ["192.0.2.9:8080"]);

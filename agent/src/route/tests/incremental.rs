@@ -24,12 +24,15 @@ const FILES: &[&[&str]] = &[
         "VirtualService a: {hosts: [a], http: [{route: [{destination: {host: a}}], mirror: {host: bb}}]}",
         "VirtualService a: {exportTo: ['.'], hosts: [a, aa, c.example.com], http: [{route: [{destination: {host: ab}}], mirror: {host: c.example.com}}]}",
         "VirtualService a: {hosts: [a], gateways: [edge], http: [{delegate: {name: part}}]}",
+        "VirtualService a: {exportTo: [other], hosts: [a, b], http: [{route: [{destination: {host: a}}], mirror: {host: b}}]}",
+        "VirtualService a: {exportTo: ['.', other], hosts: [empty], http: [{route: [{destination: {host: a, subset: v1}}], mirror: {host: b}}]}",
     ],
     &[
         "VirtualService b: {hosts: [b], http: [{route: [{destination: {host: b}}], mirror: {host: a}}]}",
         "VirtualService b: {hosts: [b, a], http: [{name: r, route: [{destination: {host: b}}], mirror: {host: a, subset: v2}, mirrorPercentage: {value: 0.00001}}]}",
         "VirtualService b: {hosts: [b], http: [{delegate: {name: part}}]}",
         "VirtualService b: {hosts: [a], http: [{match: [{uri: {regex: '/x.*'}}], route: [{destination: {host: a, subset: v3}}], mirror: {host: b, port: {number: 81}}}]}",
+        "VirtualService b: {hosts: [empty, c.example.com], http: [{name: r, route: [{destination: {host: a}}, {destination: {host: b}, weight: 3}], mirror: {host: c.example.com}}]}",
         "VirtualService b: {hosts: [b], http: [{name: new, route: [{destination: {host: b}}], mirror: {host: a, subset: v1}}]}",
     ],
     &[
@@ -40,10 +43,13 @@ const FILES: &[&[&str]] = &[
     &[
         "DestinationRule a: {host: a, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]}",
         "DestinationRule a: {host: a, subsets: [{name: v2, labels: {version: v1}}, {name: v3, labels: {}}]}",
+        "DestinationRule a: {host: a, trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}, tls: {mode: ISTIO_MUTUAL}}, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}, trafficPolicy: {connectionPool: {tcp: {maxConnections: 7}}}}]}",
+        "DestinationRule a: {host: b, trafficPolicy: {loadBalancer: {simple: RANDOM}, portLevelSettings: [{port: {number: 80}, outlierDetection: {interval: 3s}}]}}",
         "DestinationRule a: {host: '*.local', exportTo: ['.'], subsets: [{name: v2, labels: {version: v2}}]}",
     ],
     &[
         "DestinationRule istio-system/root: {host: '*', subsets: [{name: v1, labels: {}}, {name: v2, labels: {version: v2}}]}",
+        "DestinationRule istio-system/root: {host: '*', trafficPolicy: {tls: {mode: SIMPLE}}, subsets: [{name: v2, labels: {version: v2}}]}",
         "DestinationRule istio-system/root: {host: a.default.svc.cluster.local, subsets: [{name: v2, labels: {app: b}}]}",
     ],
     &[
@@ -62,6 +68,8 @@ const FILES: &[&[&str]] = &[
     ],
     &[
         "ServiceEntry c: {hosts: [c.example.com], resolution: STATIC, location: MESH_EXTERNAL, ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [{address: 192.0.2.9}]}",
+        "ServiceEntry c: {hosts: [c.example.com], resolution: DNS, location: MESH_EXTERNAL, ports: [{number: 80, name: http, protocol: HTTP}]}",
+        "ServiceEntry c: {hosts: [c.example.com, empty.default.svc.cluster.local], resolution: DNS, location: MESH_INTERNAL, subjectAltNames: [x], ports: [{number: 80, name: https, protocol: HTTPS}], endpoints: [{address: some.name, weight: 3}, {address: 10.0.0.9, weight: 5}]}",
         "ServiceEntry c: {hosts: [c.example.com, b.default.svc.cluster.local], resolution: STATIC, location: MESH_INTERNAL, ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}], endpoints: [{address: 10.0.0.2}]}",
     ],
     &[
@@ -86,9 +94,20 @@ const FILES: &[&[&str]] = &[
     ],
     &["Namespace default: {}", "Namespace default: {x: y}"],
     &[
-        "ShadowPolicy p: {targetRefs: [{kind: VirtualService, name: a}], hostSuffix: -copy}",
-        "ShadowPolicy p: {targetRefs: [{kind: Namespace, name: default}], methods: [GET]}",
-        "ShadowPolicy p: {targetRefs: [{kind: VirtualService, name: a, sectionName: r}], sampling: {percentage: {value: 5}}}",
+        "ShadowPolicy p: {targetRefs: [{kind: VirtualService, name: a}, {kind: VirtualService, name: b}], hostSuffix: -copy, marker: {header: x-copy}, ttl: 1h}",
+        "ShadowPolicy p: {targetRefs: [{kind: Namespace, name: default}], methods: [GET], marker: {header: x-other}}",
+        "ShadowPolicy p: {targetRefs: [{kind: VirtualService, name: a, sectionName: r}, {kind: VirtualService, name: part}], timeout: 5s}",
+        "ShadowPolicy p: {targetRefs: [{kind: HTTPRoute, name: a}, {kind: VirtualService, name: nobody}], redact: {headers: [cookie]}}",
+    ],
+    &[
+        "ShadowPolicy q: {targetRefs: [{kind: VirtualService, name: a}], hostSuffix: -q, redact: {headers: [authorization]}}",
+        "ShadowPolicy other/q: {targetRefs: [{kind: HTTPRoute, name: a}], timeout: 1s}",
+        "ShadowPolicy q: {targetRefs: [{kind: Namespace, name: default}], rateLimit: {requestsPerSecond: 9}}",
+    ],
+    &["Service empty: {ports: [{port: 80, name: http}]}"],
+    &[
+        "VirtualService other/a: {exportTo: [default], hosts: [a.default.svc.cluster.local], http: [{name: r, route: [{destination: {host: b.default.svc.cluster.local}}], mirror: {host: a.default.svc.cluster.local}}]}",
+        "VirtualService other/a: {exportTo: ['.'], hosts: ['*.default.svc.cluster.local'], http: [{route: [{destination: {host: a.default.svc.cluster.local, subset: v2}}], mirror: {host: b.default.svc.cluster.local}}]}",
     ],
 ];
 
@@ -200,10 +219,13 @@ fn words(snapshot: &Snapshot) -> Vec<String> {
             let decided = ["10.0.0.1", "10.0.0.5", "192.0.2.1", "192.0.2.77"].map(|client| {
                 get("/x").read(|head| format!("{:?}", rules.decide(head, client.parse().unwrap())))
             });
-            format!("{at} mirrored: {} {:#?}\n{decided:#?}", rules.mirrors(), rules.owners())
+            let services: Vec<_> = rules.services().collect();
+            format!("{at} mirrored: {} {services:#?}\n{decided:#?}", rules.mirrors())
         })
         .collect();
     words.sort();
+    words.extend(snapshot.clusters().iter().map(|cluster| format!("{cluster:#?}")));
+    words.push(format!("{:?}", snapshot.markers()));
     words
 }
 
@@ -257,7 +279,7 @@ fn same_mirrors(a: &[Arc<Mirror>], b: &[Arc<Mirror>]) -> bool {
 fn a_rule_that_a_change_does_not_touch_stays_the_same_value() {
     let mut agent = two_services();
     let before = (agent.rule("10.0.0.1:8080"), agent.rule("10.0.0.3:8080"));
-    agent.write(1, Some(4));
+    agent.write(1, Some(5));
     agent.reload();
     let after = (agent.rule("10.0.0.1:8080"), agent.rule("10.0.0.3:8080"));
     assert!(Arc::ptr_eq(&before.0, &after.0) && same_mirrors(&before.0.mirrors, &after.0.mirrors));

@@ -40,7 +40,7 @@ impl Reader {
                 add(file, &mut Resources::default(), &mut report, &mut sources);
                 continue;
             };
-            sources.insert(&file.name, text);
+            sources.insert(&file.name, Arc::clone(text));
             let parsed = self.parsed(&file.name, text);
             report.diagnostics.extend_from_slice(&parsed.faults.diagnostics);
             parts.push(Arc::clone(&parsed.resources));

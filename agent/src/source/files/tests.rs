@@ -82,7 +82,7 @@ fn what_cannot_be_read_is_reported_and_hides_nothing() {
             (Code::Unreadable, format!("cannot read {absent}: No such file or directory (os error 2)")),
             (Code::Unreadable, format!("cannot read {binary}: line 2 is not UTF-8")),
             (Code::Syntax, "unclosed bracket '['".into()),
-            (Code::Syntax, "the source is larger than 8 MiB".into()),
+            (Code::Unreadable, "cannot read /dev/zero: it is larger than 64 MiB".into()),
         ]
     );
     let shown = report.render(&sources);
@@ -101,6 +101,16 @@ fn a_pipe_keeps_its_text_for_the_next_load() {
     assert_eq!(names(std::slice::from_ref(&pipe)), ["a"]);
     writer.join().unwrap();
     assert_eq!(names(&[pipe]), ["a"]);
+}
+
+#[test]
+fn a_pipe_to_which_nobody_writes_is_not_waited_for() {
+    let directory = tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (_, report, _) = load(std::slice::from_ref(&pipe));
+    let messages: Vec<_> = report.diagnostics.iter().map(|d| d.message.clone()).collect();
+    assert_eq!(messages, [format!("cannot read {}: nobody writes to this pipe", pipe.display())]);
 }
 
 fn watching(paths: &[PathBuf]) -> Watch {

@@ -145,7 +145,12 @@ pub(super) fn services<'w, 'a: 'w>(
             host: hosts::resolve(&service.meta.name, &service.meta.namespace).into(),
             kind: Kind::Kubernetes,
             meta: &service.meta,
-            ports: service.ports.iter().filter(|p| p.transport == Transport::Tcp).map(port).collect(),
+            ports: service
+                .ports
+                .iter()
+                .filter(|p| p.transport == Transport::Tcp)
+                .map(|p| port(p, service))
+                .collect(),
             endpoints: kept.endpoints(address(service), findings, !changed.workloads, inputs, make),
             addresses: service.cluster_ips.iter().map(IpAddr::to_canonical).collect(),
             headless: service.headless,
@@ -158,8 +163,10 @@ pub(super) fn services<'w, 'a: 'w>(
     services
 }
 
-fn port(port: &KubePort) -> Port<'_> {
+fn port<'a>(port: &'a KubePort, service: &kubernetes::Service) -> Port<'a> {
     let target = match &port.target {
+        // A name is all that an ExternalName changes: who dials it dials the service's port.
+        _ if service.external_name.is_some() => Target::Number(port.number.value),
         TargetPort::Number(number) => Target::Number(*number),
         TargetPort::Name(name) => Target::Name(name),
     };

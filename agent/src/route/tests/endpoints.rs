@@ -210,7 +210,7 @@ fn an_external_name_stands_for_the_entry_of_that_host_else_for_its_addresses() {
     let resources = mirrored().with(external);
     let world = compile(&resources);
     assert_eq!(world.codes(), [Code::SecretsExposed, Code::ExternalWrites]);
-    assert_eq!(copied(&world, "10.0.0.1:8080"), ["api.example.com:80"]);
+    assert_eq!(copied(&world, "10.0.0.1:8080"), ["API.example.com:80"]);
     let entry = service("api", "api.example.com", &[("192.0.2.9", "v1")]);
     let world = in_force(&resources.with(|r| r.service_entries.push(entry)));
     assert_eq!(copied(&world, "10.0.0.1:8080"), ["192.0.2.9:8080"]);

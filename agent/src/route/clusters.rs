@@ -1,9 +1,11 @@
 //! From a destination to the endpoints that serve it: host, subset, port. One cluster for one destination.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+use foldhash::HashMap;
 
 use super::{
     At, CapturedPort, Cluster,
@@ -64,7 +66,7 @@ pub(super) struct Unresolved {
 
 impl<'a> Clusters<'a> {
     pub(super) fn new(known: Known<'a>, kept: &'a Spots) -> Self {
-        Self { known, kept, made: HashMap::new() }
+        Self { known, kept, made: HashMap::default() }
     }
 
     /// What was resolved, to be kept.

@@ -1,12 +1,15 @@
 //! One configuration after the other: what was compiled is kept, and a change costs little more than what it touches.
 //! What comes out is what compiling from nothing would give.
 
-use std::{collections::HashSet, mem, sync::Arc};
+use std::{mem, sync::Arc};
+
+use foldhash::HashSet;
 
 use super::{
     Snapshot,
     clusters::Spots,
     compile::{self, Keep},
+    known::Lists,
     served::Assembled,
     services::{AllEndpoints, Labels},
     table::Table,
@@ -32,6 +35,7 @@ pub struct Compilation {
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     /// Holds every object by whose address something is known below, so that no other one can have it.
+    #[expect(dead_code, reason = "held, not read")]
     pub(super) parts: Vec<Arc<Resources>>,
     pub(super) made: Made,
     pub(super) spots: Spots,
@@ -44,6 +48,8 @@ pub(super) struct Made {
     pub(super) units: Units,
     pub(super) spots: Spots,
     pub(super) assembled: Assembled,
+    /// Of the objects it was made of.
+    pub(super) lists: Lists,
 }
 
 impl Compilation {
@@ -73,7 +79,7 @@ impl Compilation {
         let Made { units, assembled, .. } = &mut self.kept.made;
         let in_force: HashSet<_> = assembled.tables().map(Arc::as_ptr).collect();
         // Rules that capture nothing must not keep their accounts open.
-        let idle = |table: &Arc<Table>| table.mirrors() && !in_force.contains(&Arc::as_ptr(table));
+        let idle = |table: &Arc<Table>| !in_force.contains(&Arc::as_ptr(table)) && table.mirrors();
         units.retain(|_, unit| !unit.table.as_ref().is_some_and(idle));
         self.kept.spots.retain(|_, spot| spot.is_used());
     }

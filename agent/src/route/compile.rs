@@ -10,7 +10,7 @@ use super::{
     exposure::Exposure,
     findings::Findings,
     gateway::Attachments,
-    known::{Changed, Known},
+    known::{Changed, Known, Lists},
     objects::Objects,
     policies::Policies,
     precedence::Precedence,
@@ -42,7 +42,8 @@ pub(super) fn compile<'a>(
     keep: Keep,
 ) -> Made {
     let objects = Objects::of(parts.iter().copied());
-    let changed = Changed::between(&Objects::of(kept.parts.iter().map(|part| &**part)), &objects);
+    let lists = Lists::of(&objects);
+    let changed = Changed::between(&kept.made.lists, &lists);
     let before = &kept.made.assembled;
 
     let mut findings = Findings::new(report);
@@ -83,7 +84,7 @@ pub(super) fn compile<'a>(
     }
     compiler.findings.report_nearest(&registry);
     let (endpoints, spots) = (endpoints.into_endpoints(), compiler.clusters.into_made());
-    Made { endpoints, units, spots, assembled }
+    Made { endpoints, units, spots, assembled, lists }
 }
 
 fn at_first_rule(objects: &Objects<'_>) -> Location {

@@ -3,7 +3,9 @@
 
 mod merge;
 
-use std::{collections::HashMap, iter, ops::Deref};
+use std::{iter, ops::Deref};
+
+use foldhash::HashMap;
 
 use super::{
     exports,

@@ -1,11 +1,9 @@
 //! Warnings about what a mirror does to others: shadows that live traffic reaches too, copies that leave the mesh with
 //! credentials or with writes, mirrors that lead back to where they came from.
 
-use std::{
-    collections::{HashMap, HashSet},
-    mem,
-    sync::Arc,
-};
+use std::{mem, sync::Arc};
+
+use foldhash::{HashMap, HashSet};
 
 use http::header::{AUTHORIZATION, COOKIE};
 
@@ -184,7 +182,7 @@ impl Exposure {
         // Most endpoints are no shadow of anything, and no way leads on from there.
         let followed = |edge: &Arc<Edge>| edge.to.len().min(FOLLOWED);
         let shadows: HashSet<_> = self.edges.iter().flat_map(|edge| &edge.to[..followed(edge)]).collect();
-        let mut leaving = HashMap::<CapturedPort, Vec<usize>>::new();
+        let mut leaving = HashMap::<CapturedPort, Vec<usize>>::default();
         for (index, edge) in self.edges.iter().enumerate() {
             let on_a_way = edge.from.iter().filter(|endpoint| shadows.contains(endpoint));
             on_a_way.for_each(|endpoint| leaving.entry(*endpoint).or_default().push(index));

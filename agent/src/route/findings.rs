@@ -1,7 +1,9 @@
 //! Where compiling puts its faults: each once, though the same rule is compiled for several ports and the reader may
 //! have seen the same fault before.
 
-use std::{collections::HashSet, fmt, mem};
+use std::{fmt, mem};
+
+use foldhash::HashSet;
 
 use super::services::Registry;
 use crate::config::{Code, Diagnostic, Location, Meta, Report};
@@ -92,7 +94,7 @@ impl fmt::Display for Site<'_> {
 impl<'r> Findings<'r> {
     pub(super) fn new(report: &'r mut Report) -> Self {
         let read = report.diagnostics.iter().map(|d| (d.code, d.at.clone())).collect();
-        Self { report, read, found: HashSet::new(), noted: None, unknown: Vec::new() }
+        Self { report, read, found: HashSet::default(), noted: None, unknown: Vec::new() }
     }
 
     /// `what` follows the path: `spec.http[1].mirror.host: ` + `no Service has this host`.

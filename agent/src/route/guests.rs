@@ -2,10 +2,9 @@
 //! Service `reviews-v1` does. Where such a request arrives, its `Host` still names the service its client called, and
 //! under Istio the rules of that one have judged it. Every other request there is the owners'.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use foldhash::{HashMap, HashSet};
 
 use super::{
     CapturedPort, Snapshot,
@@ -25,7 +24,7 @@ impl Guest {
     pub(super) fn new(owner: Owner) -> Option<Self> {
         let elsewhere = owner.rulings.iter().flat_map(|(_, ruling)| ruling.of_others(&owner.service));
         // Most rules of a service name the same few destinations, whose endpoints are shared.
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         let members = elsewhere.filter(|members| seen.insert(members.as_ptr()));
         let visits: BTreeSet<_> = members.flat_map(|members| &**members).copied().collect();
         (!visits.is_empty()).then(|| Self { visits: visits.into_iter().collect(), owner: Arc::new(owner) })

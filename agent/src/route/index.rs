@@ -1,7 +1,9 @@
 //! Rules by address and port, in shards: a change copies the shards it touches, and shares the others with the snapshot
 //! before.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
+
+use foldhash::HashMap;
 
 use super::PortRules;
 

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use super::{
-    objects::{Objects, address, same},
+    objects::{Objects, address, addresses},
     services::{Registry, Service},
     subsets::Subsets,
 };
@@ -20,6 +20,27 @@ pub(super) struct Known<'a> {
     sources: bool,
     changed: Changed,
     asked: RefCell<Vec<Asked>>,
+}
+
+/// What answers come from, by the addresses of the objects.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    workloads: [Vec<usize>; 2],
+    services: [Vec<usize>; 3],
+    rules: Vec<usize>,
+    grants: Vec<usize>,
+}
+
+impl Lists {
+    pub(super) fn of(objects: &Objects<'_>) -> Self {
+        let Objects { service_entries, services, endpoint_slices, .. } = objects;
+        Self {
+            workloads: [addresses(&objects.pods), addresses(&objects.workload_entries)],
+            services: [addresses(services), addresses(service_entries), addresses(endpoint_slices)],
+            rules: addresses(&objects.destination_rules),
+            grants: addresses(&objects.reference_grants),
+        }
+    }
 }
 
 /// Which kinds of answers may differ from those to the configuration before.
@@ -53,17 +74,13 @@ pub(super) struct Asked {
 }
 
 impl Changed {
-    pub(super) fn between(before: &Objects<'_>, now: &Objects<'_>) -> Self {
-        let workloads =
-            !same(&before.pods, &now.pods) || !same(&before.workload_entries, &now.workload_entries);
+    pub(super) fn between(before: &Lists, now: &Lists) -> Self {
+        let workloads = before.workloads != now.workloads;
         Self {
             workloads,
-            services: workloads
-                || !same(&before.services, &now.services)
-                || !same(&before.service_entries, &now.service_entries)
-                || !same(&before.endpoint_slices, &now.endpoint_slices),
-            rules: !same(&before.destination_rules, &now.destination_rules),
-            grants: !same(&before.reference_grants, &now.reference_grants),
+            services: workloads || before.services != now.services,
+            rules: before.rules != now.rules,
+            grants: before.grants != now.grants,
         }
     }
 

@@ -56,13 +56,13 @@ mod units;
 mod ways;
 
 use std::{
-    collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
+use foldhash::HashMap;
 use http::HeaderName;
 
 pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};

@@ -38,9 +38,9 @@ impl<'a> Objects<'a> {
     }
 }
 
-/// Whether two lists hold the same objects, not merely equal ones.
-pub(super) fn same<T>(before: &[&T], now: &[&T]) -> bool {
-    before.len() == now.len() && before.iter().zip(now).all(|(a, b)| std::ptr::eq(*a, *b))
+/// The addresses of a list's objects: two lists with the same ones hold the same objects, not merely equal ones.
+pub(super) fn addresses<T>(list: &[&T]) -> Vec<usize> {
+    list.iter().map(|object| address(*object)).collect()
 }
 
 /// What tells an object from every other one that is kept.

@@ -1,10 +1,9 @@
 //! What each service adds to the endpoints it owns, and from that the ports of a snapshot. Where nothing was added and
 //! nothing taken away, a port's rules are the ones of the snapshot before.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
 
 use super::{
     CapturedPort, Cluster, Owner, PortRules, Snapshot,
@@ -29,6 +28,8 @@ pub(super) struct Served {
     ports: Vec<ServedPort>,
     /// What it is at the endpoints of others.
     guest: Option<Guest>,
+    /// Those its rules send copies to, by place in memory.
+    clusters: Vec<Arc<Cluster>>,
 }
 
 #[derive(Debug)]
@@ -93,6 +94,7 @@ impl Served {
                     names,
                     endpoints: Arc::clone(&service.endpoints),
                     identity: service.identity(),
+                    clusters: clusters(&ports),
                     ports,
                     guest,
                 })
@@ -102,19 +104,21 @@ impl Served {
 
     /// The same but for what it sends elsewhere: nobody is there.
     fn unseated(&self) -> Self {
-        let Self { host, namespace, names, endpoints, identity, ports, guest: _ } = self;
+        let Self { host, namespace, names, endpoints, identity, ports, guest: _, clusters: _ } = self;
         let ports = ports.iter().filter(|port| !port.at.is_empty()).map(|port| ServedPort {
             number: port.number,
             ruling: Arc::clone(&port.ruling),
             at: port.at.clone(),
         });
+        let ports: Vec<_> = ports.collect();
         Self {
             host: Arc::clone(host),
             namespace: Arc::clone(namespace),
             names: Arc::clone(names),
             endpoints: Arc::clone(endpoints),
             identity: *identity,
-            ports: ports.collect(),
+            clusters: clusters(&ports),
+            ports,
             guest: None,
         }
     }
@@ -154,7 +158,7 @@ impl Assembled {
         keep: Keep,
     ) -> Self {
         let touched = touched(before, &services, &sources);
-        let mut ports = HashMap::<CapturedPort, PortRules>::new();
+        let mut ports = HashMap::<CapturedPort, PortRules>::default();
         for service in &services {
             for ServedPort { number, ruling, at } in &service.ports {
                 for &(at, index) in at {
@@ -197,20 +201,42 @@ impl Assembled {
             }
         }
         let mut assembled = Self { snapshot, services, sources };
-        assembled.snapshot.clusters = assembled.clusters();
+        assembled.snapshot.clusters = match assembled.sends_as(before) {
+            true => Arc::clone(&before.snapshot.clusters),
+            false => assembled.clusters(),
+        };
         assembled
+    }
+
+    /// Whether copies go to the same clusters as before.
+    fn sends_as(&self, before: &Self) -> bool {
+        let same = |(one, other): (&Arc<Served>, &Arc<Served>)| {
+            Arc::ptr_eq(one, other)
+                || one.clusters.iter().map(Arc::as_ptr).eq(other.clusters.iter().map(Arc::as_ptr))
+        };
+        self.services.len() == before.services.len() && self.services.iter().zip(&before.services).all(same)
     }
 
     /// Those that copies are sent to, in the order of their names.
     fn clusters(&self) -> Arc<[Arc<Cluster>]> {
-        let entries = self.tables().flat_map(|table| &table.blocks);
-        let rules = entries.flat_map(|entry| &entry.ways.destinations).map(|(_, rule)| rule);
-        let clusters = rules.flat_map(|rule| &rule.mirrors).map(|mirror| &mirror.cluster);
-        let by_place: HashMap<_, _> = clusters.map(|cluster| (Arc::as_ptr(cluster), cluster)).collect();
-        let mut clusters: Vec<_> = by_place.into_values().cloned().collect();
+        let mut clusters = distinct(self.services.iter().flat_map(|service| &service.clusters));
         clusters.sort_by(|a, b| (&a.name, &a.settings.rules).cmp(&(&b.name, &b.settings.rules)));
         clusters.into()
     }
+}
+
+fn clusters(ports: &[ServedPort]) -> Vec<Arc<Cluster>> {
+    let entries = ports.iter().flat_map(|port| port.ruling.all()).flat_map(|table| &table.blocks);
+    let rules = entries.flat_map(|entry| &entry.ways.destinations).map(|(_, rule)| rule);
+    distinct(rules.flat_map(|rule| &rule.mirrors).map(|mirror| &mirror.cluster))
+}
+
+/// By place in memory, in that order.
+fn distinct<'c>(clusters: impl Iterator<Item = &'c Arc<Cluster>>) -> Vec<Arc<Cluster>> {
+    let mut clusters: Vec<_> = clusters.collect();
+    clusters.sort_unstable_by_key(|cluster| Arc::as_ptr(cluster));
+    clusters.dedup_by_key(|cluster| Arc::as_ptr(cluster));
+    clusters.into_iter().cloned().collect()
 }
 
 /// The endpoints whose rules may differ from those before; None for all.
@@ -221,7 +247,7 @@ fn touched(
 ) -> Option<HashSet<CapturedPort>> {
     let by_host = before.by_host();
     let mut stays = vec![false; before.services.len()];
-    let (mut touched, mut last) = (HashSet::new(), None);
+    let (mut touched, mut last) = (HashSet::default(), None);
     for service in services {
         let known = by_host.get(&*service.host).filter(|(_, known)| Arc::ptr_eq(known, service));
         match known {

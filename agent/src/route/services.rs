@@ -6,11 +6,13 @@ mod kube;
 
 use std::{
     cell::{Cell, OnceCell},
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     ops::Bound,
     sync::Arc,
 };
+
+use foldhash::HashMap;
 
 use super::{
     Answers, At, exports,
@@ -122,7 +124,7 @@ impl<'a> Registry<'a> {
     ) -> Self {
         let mut registry = Self {
             services: Vec::with_capacity(objects.services.len() + objects.service_entries.len()),
-            by_host: HashMap::new(),
+            by_host: HashMap::default(),
             hosts: OnceCell::new(),
             comparisons: Cell::new(0),
         };

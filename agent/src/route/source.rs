@@ -1,12 +1,9 @@
 //! Who sent a request, as far as configuration tells: Istio's `sourceLabels` and `sourceNamespace` speak of the client's
 //! workload, and what a node knows of a client is its address.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+
+use foldhash::HashMap;
 
 use super::objects::Objects;
 use crate::config::kubernetes::PodPhase;
@@ -32,7 +29,7 @@ pub(super) struct SourceCondition {
 impl Sources {
     /// Pods and WorkloadEntries. A pod of the host's network shares its address with others and tells nothing.
     pub(super) fn new(objects: &Objects<'_>) -> Self {
-        let mut sources = HashMap::new();
+        let mut sources = HashMap::default();
         for entry in &objects.workload_entries {
             if let Ok(address) = entry.endpoint.address.parse::<IpAddr>() {
                 let (namespace, labels) = (entry.meta.namespace.clone(), entry.endpoint.labels.clone());

@@ -1,6 +1,6 @@
 //! Which DestinationRules speak for a service, and which of their subsets and policies.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::{
     exports,

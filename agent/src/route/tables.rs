@@ -44,7 +44,7 @@ impl<'a, 'r> Tables<'a, 'r> {
             compiler,
             accounts,
             kept,
-            made: Units::new(),
+            made: Units::default(),
             ports: BTreeMap::new(),
             won: BTreeSet::new(),
             lost: BTreeMap::new(),

@@ -1,7 +1,9 @@
 //! What is compiled on its own: the table of one virtual service, or of a service's routes, for one service port. It is
 //! kept with everything it was made of, and used again for as long as none of that has changed.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::{
     exposure::Exposed,

@@ -1,9 +1,8 @@
 //! Which routes are attached to which service.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
+
+use foldhash::HashMap;
 
 use crate::{
     config::{

@@ -1,10 +1,9 @@
 //! The endpoints of services, kept from one configuration to the next: made again only when what they come from may have
 //! changed, and the same value as before when it has not.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
+
+use foldhash::{HashMap, HashSet, fast::RandomState};
 
 use super::Endpoint;
 use crate::route::findings::{Finding, Findings};
@@ -30,7 +29,7 @@ pub(in crate::route) struct Kept<'k> {
 
 impl<'k> Kept<'k> {
     pub(in crate::route) fn new(before: &'k AllEndpoints, labels: &'k mut Labels) -> Self {
-        Self { before, now: HashMap::with_capacity(before.len()), labels }
+        Self { before, now: HashMap::with_capacity_and_hasher(before.len(), RandomState::default()), labels }
     }
 
     pub(in crate::route) fn into_endpoints(self) -> AllEndpoints {

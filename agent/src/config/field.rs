@@ -192,7 +192,9 @@ impl<'n> Field<'n> {
     }
 
     pub(super) fn texts(&self, faults: &mut Faults<'_>) -> Vec<Located<String>> {
-        self.list(faults).iter().filter_map(|item| item.text(faults)).collect()
+        let mut texts: Vec<_> = self.list(faults).iter().filter_map(|item| item.text(faults)).collect();
+        texts.shrink_to_fit();
+        texts
     }
 
     /// The entries of a map whose keys are data, such as header names.

@@ -89,7 +89,7 @@ pub struct PodRef {
     pub name: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlicePort {
     /// That of the service's port.
     pub name: String,

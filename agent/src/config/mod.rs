@@ -25,7 +25,7 @@ mod written;
 
 pub use decode::MAX_BYTES;
 pub use diagnostics::{Code, Diagnostic, Report, Severity};
-pub use read::{Resources, read};
+pub use read::{Resources, read, read_part};
 pub use render::Sources;
 pub use schema::schema;
 pub use written::Document;

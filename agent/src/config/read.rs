@@ -57,6 +57,46 @@ pub fn read(file: &str, text: &str, resources: &mut Resources, report: &mut Repo
     }
 }
 
+/// Reads one source as a part of a configuration, to be kept: no larger than it must be. Whether another part has an
+/// object of the same name is for the caller to see, by [`Resources::metas`].
+pub fn read_part(file: &str, text: &str) -> (Resources, Report) {
+    let (mut resources, mut report) = (Resources::default(), Report::default());
+    read(file, text, &mut resources, &mut report);
+    resources.names = Taken::default();
+    resources.shrink();
+    (resources, report)
+}
+
+macro_rules! lists {
+    ($($list:ident: $kind:literal,)+) => {
+        impl Resources {
+            /// The kind and the metadata of every object but the agent's.
+            pub fn metas(&self) -> impl Iterator<Item = (&'static str, &Meta)> {
+                std::iter::empty()$(.chain(self.$list.iter().map(|object| ($kind, &object.meta))))+
+            }
+
+            fn shrink(&mut self) {
+                $(self.$list.shrink_to_fit();)+
+            }
+        }
+    };
+}
+
+lists! {
+    virtual_services: "VirtualService",
+    destination_rules: "DestinationRule",
+    service_entries: "ServiceEntry",
+    workload_entries: "WorkloadEntry",
+    services: "Service",
+    endpoint_slices: "EndpointSlice",
+    pods: "Pod",
+    namespaces: "Namespace",
+    http_routes: "HTTPRoute",
+    grpc_routes: "GRPCRoute",
+    reference_grants: "ReferenceGrant",
+    shadow_policies: "ShadowPolicy",
+}
+
 /// `kubectl get` prints `List`, the API itself `PodList`.
 fn is_list(api_version: &str, kind: &str) -> bool {
     kind == "List" && api_version == "v1" || known::is_list(kind)

@@ -95,7 +95,10 @@ impl<'n> Fields<'n> {
         read: impl Fn(&mut Faults<'_>, &Field<'n>) -> Option<T>,
     ) -> Vec<T> {
         let items = self.get(name).map(|field| field.list(faults)).unwrap_or_default();
-        items.iter().filter_map(|item| read(faults, item)).collect()
+        let mut read: Vec<_> = items.iter().filter_map(|item| read(faults, item)).collect();
+        // Rules are kept by the ten thousand, and each is large.
+        read.shrink_to_fit();
+        read
     }
 
     /// A map of fixed keys within this one: read, and its strange keys reported.

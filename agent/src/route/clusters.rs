@@ -1,26 +1,47 @@
 //! From a destination to the endpoints that serve it: host, subset, port. One cluster for one destination.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
+use foldhash::HashMap;
+
 use super::{
     At, CapturedPort, Cluster,
-    findings::Findings,
+    findings::{Finding, Findings, Hint},
     hosts,
-    services::{Endpoint, Port, Registry, Service},
-    subsets::{self, Subsets},
+    known::{Asked, Known},
+    services::{Endpoint, Port, Service},
+    subsets,
     traffic::Policies,
     ways::Members,
 };
 use crate::config::{Code, Location, Report, istio::Destination};
 
 pub(super) struct Clusters<'a> {
-    registry: &'a Registry<'a>,
-    subsets: Subsets<'a>,
-    made: HashMap<Place<'a>, Arc<Cluster>>,
-    members: HashMap<Place<'a>, Members>,
+    pub(super) known: Known<'a>,
+    kept: &'a Spots,
+    made: HashMap<Place<'a>, Arc<Spot>>,
+}
+
+/// What a place resolves to, by [`Place::key`].
+pub(super) type Spots = HashMap<String, Arc<Spot>>;
+
+#[derive(Debug)]
+pub(super) struct Spot {
+    cluster: Arc<Cluster>,
+    members: Members,
+    asked: Vec<Asked>,
+    /// About the cluster's settings.
+    findings: Vec<Finding>,
+}
+
+impl Spot {
+    /// Whether anything in force was made with it.
+    pub(super) fn is_used(&self) -> bool {
+        Arc::strong_count(&self.cluster) > 1 || Arc::strong_count(&self.members) > 1
+    }
 }
 
 /// A destination that exists.
@@ -40,12 +61,17 @@ pub(super) struct Unresolved {
     /// The field of the destination.
     pub(super) field: &'static str,
     pub(super) what: String,
-    pub(super) hint: Option<String>,
+    pub(super) hint: Option<Hint>,
 }
 
 impl<'a> Clusters<'a> {
-    pub(super) fn new(registry: &'a Registry<'a>, subsets: Subsets<'a>) -> Self {
-        Self { registry, subsets, made: HashMap::new(), members: HashMap::new() }
+    pub(super) fn new(known: Known<'a>, kept: &'a Spots) -> Self {
+        Self { known, kept, made: HashMap::default() }
+    }
+
+    /// What was resolved, to be kept.
+    pub(super) fn into_made(self) -> Spots {
+        self.made.into_iter().map(|(place, spot)| (place.key(), spot)).collect()
     }
 
     /// Finds what a destination written in an object of `namespace` means, in a rule for the service port `listener`.
@@ -56,7 +82,7 @@ impl<'a> Clusters<'a> {
         listener: u16,
     ) -> Result<Place<'a>, Unresolved> {
         let service = self.service(destination, namespace)?;
-        let rules = self.subsets.rules(&service.host, service.namespace(), namespace);
+        let rules = self.known.rules(service, namespace);
         let mut policies = Policies { host: subsets::policy(&rules), subset: None };
         let subset = destination.subset.as_ref().map(|name| {
             let (subset, policy) = subsets::named(&rules, &name.value).ok_or_else(|| {
@@ -68,13 +94,13 @@ impl<'a> Clusters<'a> {
                     at: name.at.clone(),
                     field: "subset",
                     what: format!("no DestinationRule of `{}` has a subset `{}`", service.host, name.value),
-                    hint: Some(match rules.first() {
+                    hint: Some(Hint::Text(match rules.first() {
                         None => {
                             format!("no DestinationRule for this host is visible to namespace {namespace}")
                         }
                         Some(rule) if known.is_empty() => format!("{} has no subsets", rule.meta.qualified()),
                         Some(rule) => format!("{} knows {known}", rule.meta.qualified()),
-                    }),
+                    })),
                 }
             })?;
             policies.subset = policy;
@@ -84,57 +110,47 @@ impl<'a> Clusters<'a> {
         Ok(Place { host: &service.host, port: port(destination, service, listener)?, subset, policies })
     }
 
-    /// The cluster of a place, the same one every time. What is wrong with its settings is told the first time.
+    /// The cluster of a place, the same one every time. What is wrong with its settings is told to everyone who sends
+    /// copies there.
     pub(super) fn introduce(&mut self, place: Place<'a>, findings: &mut Findings<'_>) -> Arc<Cluster> {
-        let registry = self.registry;
-        let cluster = self.made.entry(place).or_insert_with(|| {
-            let Place { host, port, subset, policies } = place;
-            let name = format!("outbound|{port}|{}|{host}", subset.map_or("", |(name, _)| name));
-            let (service, port) = serving(registry, place);
-            let mut seen = BTreeSet::new();
-            let endpoints = endpoints(registry, place).filter(|endpoint| endpoint.ready);
-            let endpoints = endpoints
-                .filter_map(|endpoint| endpoint.target(port))
-                .filter(|endpoint| match endpoint.at {
-                    // "Every local address" is where requests are captured, not a place to send them to.
-                    At::Address(socket) => !socket.ip().is_unspecified() && seen.insert(socket),
-                    At::Name { .. } => true,
-                })
-                .collect();
-            let settings = policies.settings(service, port, findings);
-            Arc::new(Cluster { name, endpoints, settings })
-        });
-        Arc::clone(cluster)
+        let spot = self.spot(place);
+        spot.findings.iter().for_each(|finding| findings.pass_on(finding));
+        Arc::clone(&spot.cluster)
     }
 
     /// The same for one that was introduced before.
     pub(super) fn cluster(&mut self, place: Place<'a>) -> Arc<Cluster> {
-        self.introduce(place, &mut Findings::new(&mut Report::default()))
-    }
-
-    /// Every cluster made, in the order of their names.
-    pub(super) fn all(&self) -> Vec<Arc<Cluster>> {
-        let mut clusters: Vec<_> = self.made.values().cloned().collect();
-        clusters.sort_by(|a, b| a.name.cmp(&b.name));
-        clusters
+        Arc::clone(&self.spot(place).cluster)
     }
 
     /// Every endpoint of a place, as it is captured: those that are not ready may have requests under way.
     pub(super) fn members(&mut self, place: Place<'a>) -> Members {
-        let registry = self.registry;
-        let members = self.members.entry(place).or_insert_with(|| {
-            let (_, port) = serving(registry, place);
-            let sockets = endpoints(registry, place).filter_map(|endpoint| endpoint.socket(port));
-            let mut members: Vec<_> = sockets.map(CapturedPort::of).collect();
-            members.sort_unstable();
-            members.dedup();
-            members.into()
-        });
-        Arc::clone(members)
+        Arc::clone(&self.spot(place).members)
     }
 
-    pub(super) fn registry(&self) -> &'a Registry<'a> {
-        self.registry
+    /// The service of a place.
+    pub(super) fn service_of(&self, place: Place<'_>) -> Option<&'a Service<'a>> {
+        self.known.service(place.host)
+    }
+
+    /// One that is kept is good for as long as what it was made of is.
+    fn spot(&mut self, place: Place<'a>) -> &Spot {
+        let Self { known, kept, made } = self;
+        let spot = made.entry(place).or_insert_with(|| {
+            let good = |spot: &&Arc<Spot>| known.agrees(&spot.asked);
+            if let Some(spot) = kept.get(&place.key()).filter(good) {
+                return Arc::clone(spot);
+            }
+            let begun = known.begin();
+            let mut report = Report::default();
+            let mut findings = Findings::new(&mut report);
+            findings.begin();
+            let cluster = Arc::new(cluster(known, place, &mut findings));
+            let members = members(known, place);
+            Arc::new(Spot { cluster, members, asked: known.noted(begun), findings: findings.noted() })
+        });
+        known.note_again(&spot.asked);
+        spot
     }
 
     fn service(&self, destination: &Destination, namespace: &str) -> Result<&'a Service<'a>, Unresolved> {
@@ -146,37 +162,70 @@ impl<'a> Clusters<'a> {
             what,
             hint,
         };
-        let service = self.registry.get(&host).ok_or_else(|| {
-            let hint = self.registry.nearest(&host).map(|near| format!("the nearest known host is `{near}`"));
-            unknown(format!("no Service or ServiceEntry has the host `{host}`"), hint)
+        let service = self.known.service(&host).ok_or_else(|| {
+            let what = format!("no Service or ServiceEntry has the host `{host}`");
+            unknown(what, Some(Hint::Nearest(host.clone())))
         })?;
         if !service.is_visible_to(namespace) {
             let what = format!("`{host}` is not exported to namespace {namespace}");
-            return Err(unknown(what, Some(format!("see `exportTo` of {}", service.declared_by()))));
+            let hint = format!("see `exportTo` of {}", service.declared_by());
+            return Err(unknown(what, Some(Hint::Text(hint))));
         }
         let Some(alias) = service.alias else { return Ok(service) };
         // Istio replaces an ExternalName service by the host it stands for; without a ServiceEntry for that it is a
         // name to resolve.
-        Ok(self.registry.get(&alias.to_ascii_lowercase()).unwrap_or(service))
+        Ok(self.known.service(&alias.to_ascii_lowercase()).unwrap_or(service))
     }
 }
 
+fn cluster(known: &Known<'_>, place: Place<'_>, findings: &mut Findings<'_>) -> Cluster {
+    let Place { host, port, subset, policies } = place;
+    let name = format!("outbound|{port}|{}|{host}", subset.map_or("", |(name, _)| name));
+    let (service, port) = serving(known, place);
+    let mut seen = BTreeSet::new();
+    let endpoints = endpoints(service, place).filter(|endpoint| endpoint.ready);
+    let endpoints = endpoints
+        .filter_map(|endpoint| endpoint.target(port))
+        .filter(|endpoint| match endpoint.at {
+            // "Every local address" is where requests are captured, not a place to send them to.
+            At::Address(socket) => !socket.ip().is_unspecified() && seen.insert(socket),
+            At::Name { .. } => true,
+        })
+        .collect();
+    Cluster { name, endpoints, settings: policies.settings(service, port, findings) }
+}
+
+fn members(known: &Known<'_>, place: Place<'_>) -> Members {
+    let (service, port) = serving(known, place);
+    let sockets = endpoints(service, place).filter_map(|endpoint| endpoint.socket(port));
+    let mut members: Vec<_> = sockets.map(CapturedPort::of).collect();
+    members.sort_unstable();
+    members.dedup();
+    members.into()
+}
+
 /// The service of a place and its port.
-fn serving<'a, 'r>(registry: &'r Registry<'a>, place: Place<'_>) -> (&'r Service<'a>, &'r Port<'a>) {
-    let service = registry.get(place.host).expect("a place names a service of this registry");
+fn serving<'a>(known: &Known<'a>, place: Place<'_>) -> (&'a Service<'a>, &'a Port<'a>) {
+    let service = known.service(place.host).expect("a place names a service that is known");
     (service, service.port(place.port).expect("a place names a port of its service"))
 }
 
 /// The endpoints of a place.
-fn endpoints<'a>(registry: &'a Registry<'a>, place: Place<'a>) -> impl Iterator<Item = &'a Endpoint<'a>> {
-    let chosen = move |endpoint: &&Endpoint<'_>| {
+fn endpoints<'p>(service: &'p Service<'_>, place: Place<'p>) -> impl Iterator<Item = &'p Endpoint> {
+    let chosen = move |endpoint: &&Endpoint| {
         let has = |(key, value)| endpoint.labels.get(key) == Some(value);
         place.subset.is_none_or(|(_, labels)| labels.iter().all(has))
     };
-    serving(registry, place).0.endpoints.iter().filter(chosen)
+    service.endpoints.iter().filter(chosen)
 }
 
 impl Place<'_> {
+    /// Tells it from every other place, those of other configurations included.
+    fn key(&self) -> String {
+        let Self { host, port, subset, policies } = self;
+        format!("{host}:{port}{subset:?}{}", policies.key())
+    }
+
     /// `host:port` or `host:port/subset`
     pub(super) fn text(&self) -> String {
         let Self { host, port, subset, .. } = self;
@@ -206,5 +255,5 @@ fn port(destination: &Destination, service: &Service<'_>, listener: u16) -> Resu
         true => format!("{} has no ports", service.declared_by()),
         false => format!("it has {list}"),
     };
-    Err(Unresolved { code: Code::UnknownPort, at: at.clone(), field, what, hint: Some(hint) })
+    Err(Unresolved { code: Code::UnknownPort, at: at.clone(), field, what, hint: Some(Hint::Text(hint)) })
 }

@@ -51,6 +51,8 @@ impl<'f, 'r> Reader<'f, 'r> {
             _ if self.faulty => Err(Absent::Faulty),
             _ => {
                 block.source = source?;
+                block.fields.shrink_to_fit();
+                block.query.shrink_to_fit();
                 Ok(block)
             }
         }

@@ -3,12 +3,16 @@
 
 mod merge;
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{iter, ops::Deref};
+
+use foldhash::HashMap;
 
 use super::{
     exports,
     findings::{Findings, Site},
     hosts,
+    objects::address,
+    policies::Object,
 };
 use crate::config::{
     Code, Located,
@@ -24,11 +28,46 @@ pub(super) struct Merged<'a> {
 
 #[derive(Debug)]
 pub(super) struct MergedRule<'a> {
-    pub(super) route: Cow<'a, HttpRoute>,
+    pub(super) route: Route<'a>,
     /// Where it was written: in the virtual service itself or in its delegate.
     pub(super) origin: &'a VirtualService,
     /// Its place among `origin`'s rules.
     pub(super) index: usize,
+}
+
+/// A rule as it was written, or as it was made of two.
+#[derive(Debug)]
+pub(super) enum Route<'a> {
+    Written(&'a HttpRoute),
+    Merged(Box<HttpRoute>),
+}
+
+impl Deref for Route<'_> {
+    type Target = HttpRoute;
+
+    fn deref(&self) -> &HttpRoute {
+        match self {
+            Self::Written(route) => route,
+            Self::Merged(route) => route,
+        }
+    }
+}
+
+impl Merged<'_> {
+    /// Addresses of the delegates its rules come from: with its own they tell it from every other one.
+    pub(super) fn delegates(&self) -> Vec<usize> {
+        let origins = self.rules.iter().map(|rule| rule.origin);
+        origins.filter(|origin| !std::ptr::eq(*origin, self.written)).map(address).collect()
+    }
+}
+
+impl<'a> Merged<'a> {
+    /// Its own and its delegates', as policies name them.
+    pub(super) fn objects(&self) -> impl Iterator<Item = Object<'a>> {
+        let delegates = self.rules.iter().map(|rule| rule.origin);
+        let delegates = delegates.filter(|origin| !std::ptr::eq(*origin, self.written));
+        iter::once(self.written).chain(delegates).map(Object::virtual_service)
+    }
 }
 
 impl MergedRule<'_> {
@@ -40,10 +79,11 @@ impl MergedRule<'_> {
 
 /// Virtual services in the order written, delegates left out.
 pub(super) fn merge<'a>(
-    virtual_services: &'a [VirtualService],
+    virtual_services: &[&'a VirtualService],
     findings: &mut Findings<'_>,
 ) -> Vec<Merged<'a>> {
-    let (roots, delegates): (Vec<_>, Vec<_>) = virtual_services.iter().partition(|vs| !vs.hosts.is_empty());
+    let (roots, delegates): (Vec<_>, Vec<_>) =
+        virtual_services.iter().copied().partition(|vs: &&VirtualService| !vs.hosts.is_empty());
     let delegates = delegates.into_iter().map(|vs| ((vs.meta.namespace.as_str(), vs.meta.name.as_str()), vs));
     let mut delegates = Delegates { by_name: delegates.collect(), used: Vec::new(), findings };
     let merged = roots.into_iter().map(|root| delegates.merged(root)).collect();
@@ -62,7 +102,7 @@ impl<'a> Delegates<'a, '_, '_> {
         let mut rules = Vec::with_capacity(root.http.len());
         for (index, route) in root.http.iter().enumerate() {
             match &route.delegate {
-                None => rules.push(MergedRule { route: Cow::Borrowed(route), origin: root, index }),
+                None => rules.push(MergedRule { route: Route::Written(route), origin: root, index }),
                 Some(delegate) => self.merge(root, index, delegate, &mut rules),
             }
         }
@@ -113,7 +153,7 @@ impl<'a> Delegates<'a, '_, '_> {
             resolve_hosts(&mut below, namespace);
             match merge::rule(&above, below) {
                 Ok(merged) => {
-                    rules.push(MergedRule { route: Cow::Owned(merged), origin: found, index });
+                    rules.push(MergedRule { route: Route::Merged(Box::new(merged)), origin: found, index });
                 }
                 Err(block) => {
                     let what = format!(

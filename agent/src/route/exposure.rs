@@ -1,18 +1,22 @@
 //! Warnings about what a mirror does to others: shadows that live traffic reaches too, copies that leave the mesh with
 //! credentials or with writes, mirrors that lead back to where they came from.
 
-use std::collections::{HashMap, HashSet};
+use std::{mem, sync::Arc};
+
+use foldhash::{HashMap, HashSet};
 
 use http::header::{AUTHORIZATION, COOKIE};
 
 use super::{
     CapturedPort, Policy,
     clusters::Place,
-    findings::{Findings, Site},
+    findings::{Finding, Findings, Hint, Site},
     matcher::{Block, Field},
     mirrors::{Meaning, Mirrored},
+    objects::address,
     rules::Compiler,
     services::Kind,
+    traffic::Policies,
     ways::Members,
 };
 use crate::config::{Code, Location, Meta};
@@ -25,18 +29,27 @@ const FOLLOWED: usize = 16;
 
 /// The mirrors in force, as edges from primary to shadow.
 #[derive(Debug, Default)]
-pub(super) struct Exposure<'a> {
-    edges: Vec<Edge<'a>>,
-    known: HashSet<(Place<'a>, Place<'a>)>,
+pub(super) struct Exposure {
+    edges: Vec<Arc<Edge>>,
+    /// By the places an edge joins: the endpoints of a place are one value throughout.
+    known: HashSet<(usize, usize)>,
+    /// Of what is being compiled.
+    noted: Vec<Exposed>,
+}
+
+/// A mirror in force, and what is told of it the first time it is seen.
+#[derive(Debug)]
+pub(super) struct Exposed {
+    edge: Arc<Edge>,
+    live: Option<Finding>,
 }
 
 #[derive(Debug)]
-struct Edge<'a> {
+struct Edge {
     from: Members,
     to: Members,
     text: String,
-    kind: &'static str,
-    meta: &'a Meta,
+    object: String,
     at: Location,
 }
 
@@ -55,23 +68,29 @@ impl<'a> Compiler<'a, '_> {
         for mirror in &meaning.mirrors {
             self.leaving(mirror, meaning, blocks, site);
             for primary in &meaning.primaries {
-                if self.exposure.known.insert((primary.place, mirror.place)) {
-                    self.live(primary.place, mirror, site);
-                    let (from, to) =
-                        (self.clusters.members(primary.place), self.clusters.members(mirror.place));
-                    let (text, at) = (mirror.place.text(), mirror.at.clone());
-                    self.exposure.edges.push(Edge { from, to, text, kind, meta, at });
+                let (from, to) = (self.clusters.members(primary.place), self.clusters.members(mirror.place));
+                let edge = Edge {
+                    from,
+                    to,
+                    text: mirror.place.text(),
+                    object: Site::of(kind, meta).object(),
+                    at: mirror.at.clone(),
+                };
+                if !self.exposure.noted.iter().any(|noted| noted.edge.joins() == edge.joins()) {
+                    let live = self.live(primary.place, mirror, site);
+                    self.exposure.noted.push(Exposed { edge: Arc::new(edge), live });
                 }
             }
         }
     }
 
     /// kube-proxy sends a Service's traffic to all of its pods, whichever subset a rule names.
-    fn live(&mut self, primary: Place<'a>, mirror: &Mirrored<'a>, site: &Site<'_>) {
+    fn live(&mut self, primary: Place<'a>, mirror: &Mirrored<'a>, site: &Site<'_>) -> Option<Finding> {
         let shadows = self.clusters.members(mirror.place);
         let by_rule = shared(&shadows, &self.clusters.members(primary));
-        let whole = Place { subset: None, ..primary };
-        let service = self.clusters.registry().get(primary.host);
+        let of_all = Policies { subset: None, ..primary.policies };
+        let whole = Place { subset: None, policies: of_all, ..primary };
+        let service = self.clusters.service_of(primary);
         let of_kubernetes = service.is_some_and(|service| service.kind == Kind::Kubernetes);
         let (endpoint, what) = if let Some(endpoint) = by_rule {
             (endpoint, format!("and the primary `{}` share", primary.text()))
@@ -80,11 +99,11 @@ impl<'a> Compiler<'a, '_> {
         {
             (endpoint, format!("is not kept from live traffic: the Service `{}` selects", primary.host))
         } else {
-            return;
+            return None;
         };
         let what = format!("the shadow `{}` {what} {endpoint}", mirror.place.text());
         let hint = "give the shadow a label that the primary's selector leaves out, or a Service of its own";
-        self.findings.add(Code::LiveShadow, &mirror.at, site, what, hint.to_owned());
+        Some(Finding::new(Code::LiveShadow, &mirror.at, site, what, Some(Hint::Text(hint.to_owned()))))
     }
 
     fn leaving(&mut self, mirror: &Mirrored<'a>, meaning: &Meaning<'a>, blocks: &[&Block], site: &Site<'_>) {
@@ -93,7 +112,7 @@ impl<'a> Compiler<'a, '_> {
         if meaning.primaries.iter().any(|primary| primary.place.host == host) {
             return;
         }
-        if !self.clusters.registry().get(host).is_some_and(|service| service.external) {
+        if !self.clusters.service_of(mirror.place).is_some_and(|service| service.external) {
             return;
         }
         let removed = |name| {
@@ -136,13 +155,37 @@ fn shared(few: &Members, many: &Members) -> Option<CapturedPort> {
     few.iter().find(common).copied()
 }
 
-impl Exposure<'_> {
+impl Edge {
+    fn joins(&self) -> (usize, usize) {
+        (address(&*self.from), address(&*self.to))
+    }
+}
+
+impl Exposure {
+    pub(super) fn noted(&mut self) -> Vec<Exposed> {
+        mem::take(&mut self.noted)
+    }
+
+    /// Takes in what was noted of mirrors in force.
+    pub(super) fn tell(&mut self, exposed: &[Exposed], findings: &mut Findings<'_>) {
+        for Exposed { edge, live } in exposed {
+            if self.known.insert(edge.joins()) {
+                live.iter().for_each(|finding| findings.tell(finding));
+                self.edges.push(Arc::clone(edge));
+            }
+        }
+    }
+
     /// Mirrors whose copies would be mirrored, and so on, back to the first. The marker of a copy breaks the ring here,
     /// but nowhere else.
     pub(super) fn report_loops(&self, findings: &mut Findings<'_>) {
-        let mut leaving = HashMap::<CapturedPort, Vec<usize>>::new();
+        // Most endpoints are no shadow of anything, and no way leads on from there.
+        let followed = |edge: &Arc<Edge>| edge.to.len().min(FOLLOWED);
+        let shadows: HashSet<_> = self.edges.iter().flat_map(|edge| &edge.to[..followed(edge)]).collect();
+        let mut leaving = HashMap::<CapturedPort, Vec<usize>>::default();
         for (index, edge) in self.edges.iter().enumerate() {
-            edge.from.iter().for_each(|endpoint| leaving.entry(*endpoint).or_default().push(index));
+            let on_a_way = edge.from.iter().filter(|endpoint| shadows.contains(endpoint));
+            on_a_way.for_each(|endpoint| leaving.entry(*endpoint).or_default().push(index));
         }
         let next = |edge: usize| -> Vec<usize> {
             let to = self.edges[edge].to.iter().take(FOLLOWED);
@@ -175,9 +218,16 @@ impl Exposure<'_> {
     }
 
     fn report_loop(&self, last: usize, first: usize, findings: &mut Findings<'_>) {
-        let Edge { text, kind, meta, at, .. } = &self.edges[last];
-        let what = format!("copies to `{text}` lead back to a mirror at {}", self.edges[first].at);
+        let Edge { text, object, at, .. } = &*self.edges[last];
+        let what = format!("spec: copies to `{text}` lead back to a mirror at {}", self.edges[first].at);
         let hint = "copies are marked and not mirrored again here; other mirrors do not know the mark";
-        findings.add(Code::MirrorLoop, at, &Site::of(kind, meta), what, hint.to_owned());
+        let hint = Some(Hint::Text(hint.to_owned()));
+        findings.tell(&Finding {
+            code: Code::MirrorLoop,
+            at: at.clone(),
+            object: object.clone(),
+            message: what,
+            hint,
+        });
     }
 }

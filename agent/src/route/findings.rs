@@ -1,14 +1,38 @@
 //! Where compiling puts its faults: each once, though the same rule is compiled for several ports and the reader may
 //! have seen the same fault before.
 
-use std::{collections::HashSet, fmt};
+use std::{fmt, mem};
 
+use foldhash::HashSet;
+
+use super::services::Registry;
 use crate::config::{Code, Diagnostic, Location, Meta, Report};
 
 pub(super) struct Findings<'r> {
     report: &'r mut Report,
     read: HashSet<(Code, Location)>,
     found: HashSet<(Code, Location, String)>,
+    /// Of what is being compiled on its own, to be told whenever it is used; None: told at once.
+    noted: Option<Vec<Finding>>,
+    /// Hosts to which the nearest known one is the hint, and where in the report.
+    unknown: Vec<(usize, String)>,
+}
+
+/// A finding that is kept with what it was found in.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    pub(super) code: Code,
+    pub(super) at: Location,
+    pub(super) object: String,
+    pub(super) message: String,
+    pub(super) hint: Option<Hint>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Hint {
+    Text(String),
+    /// The known host that is nearest to this unknown one. Looked for at the end: it depends on every other service.
+    Nearest(String),
 }
 
 /// The object and the path within it that is being compiled. Written out only when there is something to tell.
@@ -48,7 +72,7 @@ impl<'s> Site<'s> {
         Self { above: Some(self), step: Step::Key(name, key), ..*self }
     }
 
-    fn object(&self) -> String {
+    pub(super) fn object(&self) -> String {
         format!("{} {}", self.kind, self.meta.qualified())
     }
 }
@@ -70,7 +94,7 @@ impl fmt::Display for Site<'_> {
 impl<'r> Findings<'r> {
     pub(super) fn new(report: &'r mut Report) -> Self {
         let read = report.diagnostics.iter().map(|d| (d.code, d.at.clone())).collect();
-        Self { report, read, found: HashSet::new() }
+        Self { report, read, found: HashSet::default(), noted: None, unknown: Vec::new() }
     }
 
     /// `what` follows the path: `spec.http[1].mirror.host: ` + `no Service has this host`.
@@ -82,13 +106,65 @@ impl<'r> Findings<'r> {
         what: impl std::fmt::Display,
         hint: impl Into<Option<String>>,
     ) {
-        if self.read.contains(&(code, at.clone())) {
+        self.add_hinted(code, at, site, what, hint.into().map(Hint::Text));
+    }
+
+    pub(super) fn add_hinted(
+        &mut self,
+        code: Code,
+        at: &Location,
+        site: &Site<'_>,
+        what: impl std::fmt::Display,
+        hint: Option<Hint>,
+    ) {
+        self.pass_on(&Finding::new(code, at, site, what, hint));
+    }
+
+    /// Adds what was found before.
+    pub(super) fn pass_on(&mut self, finding: &Finding) {
+        match &mut self.noted {
+            Some(noted) => noted.push(finding.clone()),
+            None => self.tell(finding),
+        }
+    }
+
+    /// Begins to note what is found instead of telling it; ended by [`Findings::noted`].
+    pub(super) fn begin(&mut self) {
+        self.noted = Some(Vec::new());
+    }
+
+    pub(super) fn noted(&mut self) -> Vec<Finding> {
+        let mut noted = mem::take(&mut self.noted).unwrap_or_default();
+        noted.shrink_to_fit();
+        noted
+    }
+
+    /// Reports it, unless it is known.
+    pub(super) fn tell(&mut self, finding: &Finding) {
+        let Finding { code, at, object, message, hint } = finding;
+        if !self.read.is_empty() && self.read.contains(&(*code, at.clone())) {
             return;
         }
-        let message = format!("{site}: {what}");
-        if self.found.insert((code, at.clone(), message.clone())) {
-            let (object, hint) = (Some(site.object()), hint.into());
-            self.report.push(Diagnostic { code, at: at.clone(), object, message, hint });
+        if self.found.insert((*code, at.clone(), message.clone())) {
+            let hint = match hint {
+                Some(Hint::Text(hint)) => Some(hint.clone()),
+                Some(Hint::Nearest(host)) => {
+                    self.unknown.push((self.report.diagnostics.len(), host.clone()));
+                    None
+                }
+                None => None,
+            };
+            let (object, message) = (Some(object.clone()), message.clone());
+            self.report.push(Diagnostic { code: *code, at: at.clone(), object, message, hint });
+        }
+    }
+
+    /// Fills in the hints that needed the whole.
+    pub(super) fn report_nearest(&mut self, registry: &Registry<'_>) {
+        for (index, host) in self.unknown.drain(..) {
+            let near = registry.nearest(&host);
+            self.report.diagnostics[index].hint =
+                near.map(|near| format!("the nearest known host is `{near}`"));
         }
     }
 
@@ -99,5 +175,17 @@ impl<'r> Findings<'r> {
     /// For what no single value is to blame.
     pub(super) fn add_general(&mut self, code: Code, at: Location, message: String, hint: String) {
         self.report.push(Diagnostic { code, at, object: None, message, hint: Some(hint) });
+    }
+}
+
+impl Finding {
+    pub(super) fn new(
+        code: Code,
+        at: &Location,
+        site: &Site<'_>,
+        what: impl fmt::Display,
+        hint: Option<Hint>,
+    ) -> Self {
+        Self { code, at: at.clone(), object: site.object(), message: format!("{site}: {what}"), hint }
     }
 }

@@ -16,7 +16,6 @@ use super::{
     findings::Site,
     matcher::Block,
     open::Opener,
-    policies::Object,
     rules::{self, Compiler},
     services::Service,
     source::SourceCondition,
@@ -87,9 +86,7 @@ impl<'a> Compiler<'a, '_> {
         let site = root.item("rules", index);
         let blocks = matches::blocks(route, index, &site, &mut self.findings);
         let mut meaning = self.route_meaning(route, index, listener, &site);
-        let (namespace, name) = (route.meta().namespace.as_str(), route.meta().name.as_str());
-        let object = Object { kind: route.kind(), namespace, name };
-        meaning.policy = self.policies.of(&[object], &[&key.rule]);
+        meaning.policy = self.policies.of(&[route.object()], &[&key.rule]);
         let seen: Vec<_> = blocks.iter().map(|(_, (_, block))| block).collect();
         self.expose(&meaning, &seen, &site, (route.kind(), route.meta()));
         let mut opener = Opener::new(key, meaning, &mut self.clusters, accounts);

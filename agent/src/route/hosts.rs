@@ -1,7 +1,9 @@
 //! Names of services: how a written host becomes a full one, which wildcard it falls under, and which `Host` values
 //! name a service.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::net::IpAddr;
+
+use foldhash::HashMap;
 
 /// What a short name ends in, with the cluster domain of every stock cluster.
 const DOMAIN: &str = "svc.cluster.local";
@@ -26,7 +28,7 @@ pub(super) struct HostIndex<T> {
 
 impl<T> Default for HostIndex<T> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), wildcard: HashMap::new() }
+        Self { exact: HashMap::default(), wildcard: HashMap::default() }
     }
 }
 

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use super::{
     delegates::Merged,
-    findings::{Findings, Site},
+    findings::{Findings, Hint, Site},
     hosts,
     precedence::{self, Claim},
     rules::Fate,
     services::{Registry, Service},
     tables::Tables,
 };
-use crate::{config::Code, record::Accounts};
+use crate::config::Code;
 
 /// Where a virtual service claims nothing, its rules are checked for this port: the only one Istio gives a host outside
 /// its registry.
@@ -50,8 +50,8 @@ impl Tables<'_, '_> {
         };
         if covered.is_empty() {
             let what = format!("no Service or ServiceEntry has the host `{host}`");
-            let hint = registry.nearest(&host).map(|near| format!("the nearest known host is `{near}`"));
-            findings.add(Code::UnmatchedHost, &written.at, &site, what, hint);
+            let hint = Some(Hint::Nearest(host));
+            findings.add_hinted(Code::UnmatchedHost, &written.at, &site, what, hint);
         } else if covered.iter().all(|service| service.http_ports().next().is_none()) {
             let what = format!("`{host}` has no HTTP port, so no rule applies to it");
             findings.add(Code::Unreachable, &written.at, &site, what, None);
@@ -72,10 +72,7 @@ impl Tables<'_, '_> {
         let ports = claimed.cloned().unwrap_or_else(|| BTreeSet::from([ORPHAN_PORT]));
         let mut fates: Vec<Vec<Fate>> = Vec::new();
         for port in ports {
-            fates.push(match self.made.get(&(index, port)) {
-                Some(made) => made.fates.clone(),
-                None => self.compiler.table(&self.virtual_services[index], port, &Accounts::default()).1,
-            });
+            fates.push(self.unit(index, port, self.is_in_force(index, port)).fates.clone());
         }
         for (rule, written) in merged.rules.iter().enumerate() {
             let fates = || fates.iter().map(|of_port| of_port[rule]);

@@ -116,7 +116,8 @@ impl<'a> Compiler<'a, '_> {
     ) -> Option<Place<'a>> {
         match self.clusters.locate(destination, namespace, listener) {
             Err(fault) => {
-                self.findings.add(fault.code, &fault.at, &site.field(fault.field), fault.what, fault.hint);
+                let site = site.field(fault.field);
+                self.findings.add_hinted(fault.code, &fault.at, &site, fault.what, fault.hint);
                 None
             }
             Ok(place) => {
@@ -198,7 +199,7 @@ impl<'a> Compiler<'a, '_> {
                     let destination = of_primary.field("destination");
                     let what = format!("{}; Istio answers 503 there and mirrors nothing", fault.what);
                     let site = destination.field(fault.field);
-                    self.findings.add(Code::UnknownPrimary, &fault.at, &site, what, fault.hint);
+                    self.findings.add_hinted(Code::UnknownPrimary, &fault.at, &site, what, fault.hint);
                     continue;
                 }
                 Err(_) => continue,

@@ -8,10 +8,14 @@
 //! HTTPRoute, GRPCRoute ───▶ gateway ────┘                            alter ─▶ changes ─▲
 //! ShadowPolicy ───────────▶ policies ─────────────────────────────────────────▶ policy ┘
 //! ```
+//!
+//! Over several configurations ([`Compilation`]) tables are units that are kept with all they asked of `known`, endpoints
+//! and clusters likewise; `served` then makes the ports anew where a service or its rules differ.
 
 mod alter;
 mod changes;
 mod clusters;
+mod compilation;
 mod compile;
 mod conditions;
 mod delegates;
@@ -23,9 +27,12 @@ mod gateway;
 mod guests;
 mod hosts;
 mod idle;
+mod index;
+mod known;
 mod listing;
 mod matcher;
 mod mirrors;
+mod objects;
 mod open;
 mod policies;
 mod policy;
@@ -33,6 +40,7 @@ mod ports;
 mod precedence;
 pub mod re2;
 mod rules;
+mod served;
 mod services;
 mod settings;
 mod share;
@@ -44,19 +52,21 @@ mod tables;
 mod tests;
 mod trace;
 mod traffic;
+mod units;
 mod ways;
 
 use std::{
-    collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
+use foldhash::HashMap;
 use http::HeaderName;
 
 pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};
+pub use compilation::Compilation;
 pub use endpoint::{Answers, At, Endpoint};
 pub use listing::{Mirroring, RuleRow, ServiceRules};
 pub use policy::{
@@ -71,20 +81,22 @@ pub use share::Share;
 pub use source::Source;
 pub use trace::{Step, Trace};
 
+use index::Index;
+
 use crate::{
     config::{Report, Resources},
     record::{Account, Accounts, RuleKey},
 };
 
 /// Everything the request path asks about, compiled once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Every endpoint some rule mirrors, and its neighbours that would otherwise fall to `any`.
-    exact: HashMap<(IpAddr, u16), Arc<PortRules>>,
+    exact: Index,
     /// Endpoints at `0.0.0.0` or `::`, which stand for every local address.
     any: HashMap<u16, Arc<PortRules>>,
-    markers: Vec<HeaderName>,
-    clusters: Vec<Arc<Cluster>>,
+    markers: Arc<[HeaderName]>,
+    clusters: Arc<[Arc<Cluster>]>,
 }
 
 /// One rule of the winning VirtualService or route, as it holds for requests that took one of its ways.
@@ -239,12 +251,12 @@ impl Snapshot {
     /// An account is opened for each mirror in force; a caller that discards the snapshot calls
     /// [`Accounts::forget_unused`].
     pub fn compile(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Self {
-        compile::compile(resources, accounts, report, compile::Keep::Captured)
+        compilation::once(resources, accounts, report, compile::Keep::Captured)
     }
 
     /// The same with services for which nothing is mirrored, for a dry run.
     pub fn compile_everything(resources: &Resources, accounts: &Accounts, report: &mut Report) -> Self {
-        compile::compile(resources, accounts, report, compile::Keep::Everything)
+        compilation::once(resources, accounts, report, compile::Keep::Everything)
     }
 
     /// Every cluster that some mirror sends copies to, in the order of their names.
@@ -262,6 +274,14 @@ impl Snapshot {
         self.exact
             .get(&(destination.ip().to_canonical(), destination.port()))
             .or_else(|| self.any.get(&destination.port()))
+    }
+
+    /// The rules of exactly this.
+    fn rules_at(&self, at: CapturedPort) -> Option<&Arc<PortRules>> {
+        match at.address {
+            Some(address) => self.exact.get(&(address, at.port)),
+            None => self.any.get(&at.port),
+        }
     }
 
     /// Every address and port for which some rule mirrors, in order.

@@ -16,10 +16,12 @@ use http::HeaderName;
 use super::{
     Policy,
     findings::{Findings, Site},
+    objects::{Objects, address},
 };
 use crate::{
     config::{
-        Code, Resources,
+        Code, Meta,
+        istio::VirtualService,
         shadow_policy::{ShadowPolicy, TargetKind},
     },
     record::Accounts,
@@ -33,6 +35,13 @@ pub(super) struct Object<'a> {
     pub(super) kind: &'a str,
     pub(super) namespace: &'a str,
     pub(super) name: &'a str,
+}
+
+impl<'a> Object<'a> {
+    pub(super) fn virtual_service(written: &'a VirtualService) -> Self {
+        let Meta { namespace, name, .. } = &written.meta;
+        Self { kind: "VirtualService", namespace, name }
+    }
 }
 
 /// What a policy holds for.
@@ -50,20 +59,22 @@ pub(super) struct Policies<'a> {
     /// The strongest first.
     written: Vec<(&'a ShadowPolicy, Policy)>,
     by_target: BTreeMap<Target<'a>, Vec<usize>>,
+    /// Whatever holds for some rule of an object, or for all of a namespace.
+    by_object: HashMap<(Option<(&'a str, &'a str)>, &'a str), Vec<usize>>,
     /// By the policies it is made of.
     made: RefCell<HashMap<Vec<usize>, Arc<Policy>>>,
 }
 
 impl<'a> Policies<'a> {
     /// Reports targets that do not exist, and what of a policy an equally specific one overrules.
-    pub(super) fn new(resources: &'a Resources, accounts: &Accounts, findings: &mut Findings<'_>) -> Self {
-        let mut sorted: Vec<_> = resources.shadow_policies.iter().collect();
+    pub(super) fn new(objects: &Objects<'a>, accounts: &Accounts, findings: &mut Findings<'_>) -> Self {
+        let mut sorted = objects.shadow_policies.clone();
         sorted.sort_by_key(|policy| {
             let meta = &policy.meta;
             (&meta.created, meta.namespace.as_str(), meta.name.as_str())
         });
         let mut policies = Self::default();
-        let known = (!sorted.is_empty()).then(|| Known::new(resources));
+        let known = (!sorted.is_empty()).then(|| Known::new(objects));
         for written in sorted {
             let index = policies.written.len();
             policies.written.push((written, parts::read(written, accounts, findings)));
@@ -78,6 +89,7 @@ impl<'a> Policies<'a> {
                     kind => Some((targets::kind(kind), target.name.as_str())),
                 };
                 let section = target.section_name.as_ref().map(|section| section.as_str());
+                policies.by_object.entry((object, own)).or_default().push(index);
                 let held = policies.by_target.entry(Target { object, namespace: own, section }).or_default();
                 if !held.contains(&index) {
                     held.push(index);
@@ -117,6 +129,18 @@ impl<'a> Policies<'a> {
             Arc::new(parts::merge(chosen.iter().map(|&index| &self.written[index].1)))
         });
         Some(Arc::clone(merged))
+    }
+
+    /// Addresses of the policies that hold for some rule of an object: where these are the same, so is what [`of`] finds.
+    ///
+    /// [`of`]: Policies::of
+    pub(super) fn touching(&self, object: Object<'_>) -> Vec<usize> {
+        if self.by_object.is_empty() {
+            return Vec::new();
+        }
+        let targets = [Some((object.kind, object.name)), None];
+        let held = targets.iter().filter_map(|target| self.by_object.get(&(*target, object.namespace)));
+        held.flatten().map(|&index| address(self.written[index].0)).collect()
     }
 
     /// Every marker that some policy names.

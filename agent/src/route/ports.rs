@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use super::{
     CapturedPort, Decision,
     hosts::{ServiceHost, split_authority},
+    served::Served,
+    services::Endpoint,
     source::{Source, Sources},
     table::Ruling,
 };
@@ -92,22 +94,32 @@ impl PortRules {
         self.at
     }
 
+    /// Whether anything here depends on who the client is.
+    pub(super) fn asks_for_source(&self) -> bool {
+        self.sources.is_some()
+    }
+
     pub(super) fn mirrors(&self) -> bool {
         self.services().flat_map(|service| &service.rulings).any(|(_, ruling)| ruling.mirrors())
     }
 
-    /// Adds a service port that leads here; `new` makes its service known the first time.
+    /// Adds a service port that leads here.
     pub(super) fn add(
         &mut self,
-        service: &Arc<str>,
-        port: u16,
-        ruling: &Arc<Ruling>,
+        service: &Served,
+        endpoint: &Endpoint,
+        (port, ruling): (u16, &Arc<Ruling>),
         sources: &Arc<Sources>,
-        new: impl FnOnce() -> Owner,
     ) {
-        let known = self.owners.iter().position(|owner| Arc::ptr_eq(&owner.service, service));
+        let known = self.owners.iter().position(|owner| Arc::ptr_eq(&owner.service, &service.host));
         let index = known.unwrap_or_else(|| {
-            self.owners.push(new());
+            self.owners.push(Owner {
+                service: Arc::clone(&service.host),
+                namespace: Arc::clone(&service.namespace),
+                labels: Arc::clone(&endpoint.labels),
+                host: Arc::clone(&service.names),
+                rulings: Vec::with_capacity(1),
+            });
             self.owners.len() - 1
         });
         let rulings = &mut self.owners[index].rulings;
@@ -123,6 +135,10 @@ impl PortRules {
             self.guests.push(Arc::clone(guest));
             guest.rulings.iter().for_each(|(_, ruling)| self.ask_for_source(ruling, sources));
         }
+    }
+
+    pub(super) fn has_guest(&self, guest: &Arc<Owner>) -> bool {
+        self.guests.iter().any(|known| Arc::ptr_eq(known, guest))
     }
 
     /// Rules may ask who the client is; and a short name that several services have is the one of the client's namespace.

@@ -13,19 +13,13 @@ use super::{
     policies::{Object, Policies},
     table::{BlockId, Table},
 };
-use crate::{
-    config::{gateway::ReferenceGrant, istio::VirtualService},
-    record::{Accounts, RuleKey},
-};
+use crate::record::{Accounts, RuleKey};
 
 /// Compiles tables; what it found out about clusters and faults is kept over all of them.
 pub(super) struct Compiler<'a, 'r> {
     pub(super) clusters: Clusters<'a>,
     pub(super) findings: Findings<'r>,
-    /// Some workloads are known by their addresses.
-    pub(super) sources_known: bool,
-    pub(super) grants: &'a [ReferenceGrant],
-    pub(super) exposure: Exposure<'a>,
+    pub(super) exposure: Exposure,
     pub(super) policies: Policies<'a>,
 }
 
@@ -91,12 +85,11 @@ impl<'a> Compiler<'a, '_> {
             return (vec![(BlockId::whole(index), Block::any())], true);
         }
         let (mut blocks, mut ends) = (Vec::new(), false);
+        let sources_known = self.clusters.known.sources();
         for (number, written) in rule.route.matches.iter().enumerate() {
             let id = BlockId::new(index, number);
             let site = site.item("match", number);
-            match conditions::Reader::new(&mut self.findings, site, self.sources_known)
-                .block(written, listener)
-            {
+            match conditions::Reader::new(&mut self.findings, site, sources_known).block(written, listener) {
                 Ok(block) if !ends => {
                     ends = block.is_catch_all();
                     blocks.push((id, block));
@@ -111,13 +104,8 @@ impl<'a> Compiler<'a, '_> {
 
 /// The virtual service and, where it has one, the rule's delegate.
 fn objects<'m>(merged: &'m Merged<'_>, rule: &'m MergedRule<'_>) -> Vec<Object<'m>> {
-    let object = |written: &'m VirtualService| Object {
-        kind: "VirtualService",
-        namespace: &written.meta.namespace,
-        name: &written.meta.name,
-    };
-    let mut objects = vec![object(merged.written)];
-    objects.extend(Some(object(rule.origin)).filter(|origin| !objects.contains(origin)));
+    let mut objects = vec![Object::virtual_service(merged.written)];
+    objects.extend(Some(Object::virtual_service(rule.origin)).filter(|origin| !objects.contains(origin)));
     objects
 }
 

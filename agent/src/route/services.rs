@@ -1,21 +1,27 @@
 //! The registry: every service that is declared, by Kubernetes or by a ServiceEntry, with its endpoints.
 
 mod entries;
+mod kept;
 mod kube;
 
 use std::{
-    cell::Cell,
-    collections::{BTreeMap, HashMap},
+    cell::{Cell, OnceCell},
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     ops::Bound,
     sync::Arc,
 };
 
+use foldhash::HashMap;
+
 use super::{
     Answers, At, Protocol, exports,
     findings::{Findings, Site},
+    known::Changed,
+    objects::{Objects, address},
 };
-use crate::config::{Code, Located, Location, Meta, Resources, kubernetes::SlicePort};
+use crate::config::{Code, Located, Location, Meta, kubernetes::SlicePort};
+pub(super) use kept::{AllEndpoints, Kept, Labels};
 
 /// How many names are compared by their letters in one compilation: a person reads few hints, and comparing is slow.
 const COMPARISONS: usize = 50_000;
@@ -23,7 +29,9 @@ const COMPARISONS: usize = 50_000;
 #[derive(Debug)]
 pub(super) struct Registry<'a> {
     pub(super) services: Vec<Service<'a>>,
-    by_host: BTreeMap<Arc<str>, usize>,
+    by_host: HashMap<Arc<str>, usize>,
+    /// In order; only hints need it.
+    hosts: OnceCell<BTreeSet<Arc<str>>>,
     comparisons: Cell<usize>,
 }
 
@@ -35,7 +43,8 @@ pub(super) struct Service<'a> {
     pub(super) kind: Kind,
     pub(super) meta: &'a Meta,
     pub(super) ports: Vec<Port<'a>>,
-    pub(super) endpoints: Arc<[Endpoint<'a>]>,
+    /// The same value for as long as nothing about them changes.
+    pub(super) endpoints: Arc<[Endpoint]>,
     /// Cluster IPs, or `addresses` of a ServiceEntry that are no ranges: clients may name the service by them.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) headless: bool,
@@ -76,52 +85,66 @@ enum Target<'a> {
     Name(&'a str),
 }
 
-#[derive(Debug)]
-pub(super) struct Endpoint<'a> {
-    pub(super) address: Address<'a>,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    pub(super) address: Address,
     /// Its share of copies among the others; 1 where none was written.
     pub(super) weight: u32,
     pub(super) labels: Arc<BTreeMap<String, String>>,
     /// One that is not ready may still have requests under way, but gets no copies.
     pub(super) ready: bool,
-    ports: Ports<'a>,
+    ports: Ports,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Address<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Address {
     Ip(IpAddr),
     /// To be resolved by whoever connects: nothing is captured there.
-    Name(&'a str, Answers),
+    Name(Arc<str>, Answers),
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Ports<'a> {
-    /// By the service port's name, where they differ from its target: a ServiceEntry's.
-    Written(&'a BTreeMap<String, u16>),
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ports {
+    /// By the service port's name, where they differ from its target: a ServiceEntry's. None: nowhere.
+    Written(Option<Arc<BTreeMap<String, u16>>>),
     /// By their own names: a pod's.
-    Pod(&'a BTreeMap<String, u16>),
+    Pod(Arc<BTreeMap<String, u16>>),
     /// All there are: an EndpointSlice's.
-    Slice(&'a [SlicePort]),
+    Slice(Arc<[SlicePort]>),
 }
+
+static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> Registry<'a> {
     /// A Service of Kubernetes comes before a ServiceEntry of the same host; of two entries the older wins, as among
     /// virtual services.
-    pub(super) fn new(resources: &'a Resources, findings: &mut Findings<'_>) -> Self {
-        let mut registry = Self { services: Vec::new(), by_host: BTreeMap::new(), comparisons: Cell::new(0) };
-        let mut labels = Labels::default();
-        let workloads = kube::Workloads::new(resources);
-        for service in workloads.services(resources, &mut labels) {
+    pub(super) fn new(
+        objects: &Objects<'a>,
+        changed: Changed,
+        kept: &mut Kept<'_>,
+        findings: &mut Findings<'_>,
+    ) -> Self {
+        let mut registry = Self {
+            services: Vec::with_capacity(objects.services.len() + objects.service_entries.len()),
+            by_host: HashMap::default(),
+            hosts: OnceCell::new(),
+            comparisons: Cell::new(0),
+        };
+        let workloads = OnceCell::new();
+        let workloads = || workloads.get_or_init(|| kube::Workloads::new(objects));
+        for service in kube::services(objects, changed, &workloads, kept, findings) {
             registry.add(service);
         }
-        let mut in_order: Vec<_> = resources.service_entries.iter().collect();
+        let mut in_order = objects.service_entries.clone();
         in_order.sort_by_key(|e| (&e.meta.created, &e.meta.name.value, &e.meta.namespace));
         for entry in in_order {
             let site = Site::of("ServiceEntry", &entry.meta);
-            let endpoints: Arc<[_]> =
-                entries::endpoints(entry, resources, &workloads, &mut labels, &site, findings).into();
+            let same = !changed.workloads || entry.workload_selector.is_none();
+            let endpoints = kept.endpoints(address(entry), findings, same, Vec::new(), |labels, findings| {
+                entries::endpoints(entry, objects, &workloads, labels, &site, findings)
+            });
             for (index, written) in entry.hosts.iter().enumerate() {
-                let service = entries::service(entry, written, Arc::clone(&endpoints), &mut labels);
+                let service = entries::service(entry, written, Arc::clone(&endpoints), kept, findings);
                 if let Some(winner) = registry.get(&service.host) {
                     let what = format!("`{}` is already declared by {}", service.host, winner.declared_by());
                     let hint = "a Service comes first, of two entries the older, then the first by name";
@@ -146,26 +169,25 @@ impl<'a> Registry<'a> {
 
     /// The known host a person who wrote this one may have meant: the same name elsewhere, else one a few letters away.
     pub(super) fn nearest(&self, host: &str) -> Option<&str> {
+        let hosts = self.hosts.get_or_init(|| self.by_host.keys().cloned().collect());
         let starting = |start: &str| {
-            let (known, _) =
-                self.by_host.range::<str, _>((Bound::Included(start), Bound::Unbounded)).next()?;
+            let known = hosts.range::<str, _>((Bound::Included(start), Bound::Unbounded)).next()?;
             known.starts_with(start).then_some(&**known)
         };
         let name = host.split('.').next().unwrap_or(host);
-        let alone = || self.by_host.get_key_value(name).map(|(known, _)| &**known);
+        let alone = || hosts.get(name).map(|known| &**known);
         starting(&format!("{host}."))
             .or_else(|| starting(&format!("{name}.")))
             .or_else(alone)
-            .or_else(|| self.nearest_by_letters(host))
+            .or_else(|| self.nearest_by_letters(host, hosts))
     }
 
-    fn nearest_by_letters(&self, host: &str) -> Option<&str> {
-        self.comparisons.update(|n| n + self.by_host.len());
+    fn nearest_by_letters<'h>(&self, host: &str, hosts: &'h BTreeSet<Arc<str>>) -> Option<&'h str> {
+        self.comparisons.update(|n| n + hosts.len());
         if self.comparisons.get() > COMPARISONS {
             return None;
         }
-        let nearest =
-            self.by_host.keys().map(|known| (strsim::damerau_levenshtein(host, known), known)).min();
+        let nearest = hosts.iter().map(|known| (strsim::damerau_levenshtein(host, known), known)).min();
         nearest.filter(|&(distance, _)| distance <= 3).map(|(_, known)| &**known)
     }
 }
@@ -173,6 +195,11 @@ impl<'a> Registry<'a> {
 impl<'a> Service<'a> {
     pub(super) fn namespace(&self) -> &'a str {
         &self.meta.namespace
+    }
+
+    /// What tells it from every other one: the object that declares it, and its endpoints.
+    pub(super) fn identity(&self) -> [usize; 2] {
+        [address(self.meta), address(&*self.endpoints)]
     }
 
     pub(super) fn port(&self, number: u16) -> Option<&Port<'a>> {
@@ -193,7 +220,18 @@ impl<'a> Service<'a> {
     }
 }
 
-impl Endpoint<'_> {
+impl Endpoint {
+    /// What a name stands for, as its only endpoint.
+    fn alone(address: Address, labels: &mut Labels) -> Self {
+        Self {
+            address,
+            weight: 1,
+            labels: labels.share(&NO_LABELS),
+            ready: true,
+            ports: Ports::Written(None),
+        }
+    }
+
     /// Where this endpoint serves a port of its service; None when it does not, or has a name instead of an address.
     pub(super) fn socket(&self, port: &Port<'_>) -> Option<SocketAddr> {
         match self.address {
@@ -205,25 +243,28 @@ impl Endpoint<'_> {
     /// The same for whoever connects.
     pub(super) fn target(&self, port: &Port<'_>) -> Option<super::Endpoint> {
         let number = self.port(port)?;
-        let at = match self.address {
-            Address::Ip(address) => At::Address(SocketAddr::new(address, number)),
-            Address::Name(name, answers) => At::Name { name: name.into(), port: number, answers },
+        let at = match &self.address {
+            Address::Ip(address) => At::Address(SocketAddr::new(*address, number)),
+            Address::Name(name, answers) => {
+                At::Name { name: Arc::clone(name), port: number, answers: *answers }
+            }
         };
         Some(super::Endpoint { at, weight: self.weight })
     }
 
     fn port(&self, port: &Port<'_>) -> Option<u16> {
-        let number = match (self.ports, port.target) {
+        let number = match (&self.ports, port.target) {
             (Ports::Slice(ports), _) => {
                 let of_name = ports.iter().find(|p| p.name == port.name)?;
                 // Without a number it is the service's own (headless services of any port).
                 of_name.port.unwrap_or(port.number)
             }
             (Ports::Written(ports), Target::Number(number)) => {
-                ports.get(port.name).copied().unwrap_or(number)
+                ports.as_ref().and_then(|ports| ports.get(port.name).copied()).unwrap_or(number)
             }
             (Ports::Pod(_), Target::Number(number)) => number,
-            (Ports::Pod(ports) | Ports::Written(ports), Target::Name(name)) => *ports.get(name)?,
+            (Ports::Written(None), Target::Name(_)) => return None,
+            (Ports::Pod(ports) | Ports::Written(Some(ports)), Target::Name(name)) => *ports.get(name)?,
         };
         Some(number)
     }
@@ -238,13 +279,9 @@ impl Kind {
     }
 }
 
-/// Endpoints of one workload carry the same labels: they are kept once.
-#[derive(Debug, Default)]
-struct Labels<'a>(HashMap<&'a BTreeMap<String, String>, Arc<BTreeMap<String, String>>>);
-
-impl<'a> Labels<'a> {
-    fn share(&mut self, labels: &'a BTreeMap<String, String>) -> Arc<BTreeMap<String, String>> {
-        Arc::clone(self.0.entry(labels).or_insert_with(|| Arc::new(labels.clone())))
+impl Ports {
+    fn written(ports: &BTreeMap<String, u16>) -> Self {
+        Self::Written((!ports.is_empty()).then(|| Arc::new(ports.clone())))
     }
 }
 
@@ -255,6 +292,13 @@ fn named_after(name: &str, protocols: &[&str]) -> bool {
             && matches!(name.as_bytes().get(protocol.len()), None | Some(b'-'))
     };
     protocols.iter().any(starts)
+}
+
+fn address_of(written: &str, answers: Answers) -> Address {
+    match written.parse::<IpAddr>() {
+        Ok(address) => Address::Ip(address.to_canonical()),
+        Err(_) => Address::Name(written.into(), answers),
+    }
 }
 
 /// 0 stands for the default, as in all of Istio's numbers.

@@ -1,14 +1,12 @@
 //! Who sent a request, as far as configuration tells: Istio's `sourceLabels` and `sourceNamespace` speak of the client's
 //! workload, and what a node knows of a client is its address.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
-use crate::config::{Resources, kubernetes::PodPhase};
+use foldhash::HashMap;
+
+use super::objects::Objects;
+use crate::config::kubernetes::PodPhase;
 
 /// The workload of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,16 +28,16 @@ pub(super) struct SourceCondition {
 
 impl Sources {
     /// Pods and WorkloadEntries. A pod of the host's network shares its address with others and tells nothing.
-    pub(super) fn new(resources: &Resources) -> Self {
-        let mut sources = HashMap::new();
-        for entry in &resources.workload_entries {
+    pub(super) fn new(objects: &Objects<'_>) -> Self {
+        let mut sources = HashMap::default();
+        for entry in &objects.workload_entries {
             if let Ok(address) = entry.endpoint.address.parse::<IpAddr>() {
                 let (namespace, labels) = (entry.meta.namespace.clone(), entry.endpoint.labels.clone());
                 sources.insert(address.to_canonical(), Arc::new(Source { namespace, labels }));
             }
         }
         let over = |phase| matches!(phase, PodPhase::Succeeded | PodPhase::Failed);
-        for pod in resources.pods.iter().filter(|pod| !pod.host_network && !over(pod.phase)) {
+        for pod in objects.pods.iter().filter(|pod| !pod.host_network && !over(pod.phase)) {
             let (namespace, labels) = (pod.meta.namespace.clone(), pod.meta.labels.clone());
             let source = Arc::new(Source { namespace, labels });
             sources.extend(pod.ips.iter().map(|address| (address.to_canonical(), Arc::clone(&source))));

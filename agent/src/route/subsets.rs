@@ -1,6 +1,6 @@
 //! Which DestinationRules speak for a service, and which of their subsets and policies.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::{
     exports,
@@ -19,9 +19,9 @@ pub(super) struct Subsets<'a> {
 }
 
 impl<'a> Subsets<'a> {
-    pub(super) fn new(rules: &'a [DestinationRule]) -> Self {
+    pub(super) fn new(rules: &[&'a DestinationRule]) -> Self {
         let mut subsets = Self::default();
-        for rule in rules {
+        for &rule in rules {
             let namespace = rule.meta.namespace.as_str();
             let host = hosts::resolve(&rule.host.value, namespace);
             subsets.by_namespace.entry(namespace).or_default().entry(&host).push(rule);

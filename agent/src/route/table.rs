@@ -55,6 +55,28 @@ pub(super) struct Others {
     pub(super) rest: Vec<Arc<Table>>,
 }
 
+/// The same tables, not merely equal ones.
+impl PartialEq for Ruling {
+    fn eq(&self, other: &Self) -> bool {
+        same_tables(&self.tables, &other.tables) && self.others == other.others
+    }
+}
+
+impl PartialEq for Others {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |((a, seen), (b, other)): ((&String, &Vec<_>), (&String, &Vec<_>))| {
+            a == b && same_tables(seen, other)
+        };
+        same_tables(&self.rest, &other.rest)
+            && self.named.len() == other.named.len()
+            && self.named.iter().zip(&other.named).all(same)
+    }
+}
+
+fn same_tables(one: &[Arc<Table>], other: &[Arc<Table>]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
 impl BlockId {
     pub(super) fn new(rule: usize, block: usize) -> Self {
         Self { block: u32::try_from(block).ok(), ..Self::whole(rule) }
@@ -97,7 +119,7 @@ impl Table {
         self.blocks.iter().any(|entry| entry.block.source.holds(source))
     }
 
-    fn mirrors(&self) -> bool {
+    pub(super) fn mirrors(&self) -> bool {
         self.blocks.iter().any(|entry| entry.ways.mirrors())
     }
 

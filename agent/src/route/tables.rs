@@ -2,17 +2,19 @@
 //! services and the service's own routes.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use super::{
     delegates::Merged,
-    gateway::Attached,
+    gateway::{Attached, Route, report_shadowed},
+    objects::address,
     precedence::{Claim, Rank, Views},
-    rules::{Compiler, Fate},
+    rules::Compiler,
     services::Service,
     table::{Others, Ruling, Table},
+    units::{Key, Unit, Units},
 };
 use crate::record::Accounts;
 
@@ -21,7 +23,8 @@ pub(super) struct Tables<'a, 'r> {
     pub(super) virtual_services: &'a [Merged<'a>],
     pub(super) compiler: Compiler<'a, 'r>,
     accounts: &'a Accounts,
-    pub(super) made: HashMap<(usize, u16), Made>,
+    kept: &'a Units,
+    pub(super) made: Units,
     /// The service ports each virtual service claims, won or lost.
     pub(super) ports: BTreeMap<usize, BTreeSet<u16>>,
     pub(super) won: BTreeSet<Claim>,
@@ -29,25 +32,19 @@ pub(super) struct Tables<'a, 'r> {
     pub(super) lost: BTreeMap<Claim, String>,
 }
 
-/// A virtual service compiled for one service port.
-pub(super) struct Made {
-    /// None where no rule exists for the port: Istio passes the virtual service over there.
-    table: Option<Arc<Table>>,
-    /// By rule.
-    pub(super) fates: Vec<Fate>,
-}
-
 impl<'a, 'r> Tables<'a, 'r> {
     pub(super) fn new(
         virtual_services: &'a [Merged<'a>],
         accounts: &'a Accounts,
         compiler: Compiler<'a, 'r>,
+        kept: &'a Units,
     ) -> Self {
         Self {
             virtual_services,
             compiler,
             accounts,
-            made: HashMap::new(),
+            kept,
+            made: Units::default(),
             ports: BTreeMap::new(),
             won: BTreeSet::new(),
             lost: BTreeMap::new(),
@@ -62,15 +59,16 @@ impl<'a, 'r> Tables<'a, 'r> {
         port: u16,
         views: &Views<'_>,
         attached: Option<&Attached<'a>>,
-    ) -> Arc<Ruling> {
+    ) -> Ruling {
         let tables = self.seen(service, port, &views.own, attached);
         let mut others = None;
-        if let Some((named, rest)) = views.others.as_ref().filter(|_| self.compiler.sources_known) {
+        if let Some((named, rest)) = views.others.as_ref().filter(|_| self.compiler.clusters.known.sources())
+        {
             let mut seen = |claims| self.seen(service, port, claims, attached);
             let named = named.iter().map(|(viewer, claims)| ((*viewer).to_owned(), seen(claims))).collect();
             others = Some(Box::new(Others { named, rest: seen(rest) }));
         }
-        Arc::new(Ruling { tables, others })
+        Ruling { tables, others }
     }
 
     /// The tables that clients who see these claims ask: until one speaks for all of them. Istio makes a virtual service of
@@ -87,8 +85,7 @@ impl<'a, 'r> Tables<'a, 'r> {
         let mut producers = None;
         if let Some(attached) = attached {
             for (namespace, routes) in attached.consumers() {
-                let table = self.compiler.routes(service, &routes, port, Some(namespace), self.accounts);
-                ruling.extend(Some(table).filter(|table| !table.is_empty()).map(Arc::new));
+                ruling.extend(self.routes(service, &routes, port, Some(namespace)));
             }
             let routes = attached.producers();
             if let Some(rank) = attached.rank() {
@@ -121,31 +118,69 @@ impl<'a, 'r> Tables<'a, 'r> {
         &mut self,
         service: &Service<'a>,
         port: u16,
-        routes: &[super::gateway::Route<'a>],
+        routes: &[Route<'a>],
         ruling: &mut Vec<Arc<Table>>,
         winner: &mut Option<String>,
     ) {
-        let table = self.compiler.routes(service, routes, port, None, self.accounts);
-        if table.is_empty() {
-            return;
-        }
+        let Some(table) = self.routes(service, routes, port, None) else { return };
         match winner {
             Some(winner) => routes.iter().for_each(|route| {
-                super::gateway::report_shadowed(route, winner, &mut self.compiler.findings);
+                report_shadowed(route, winner, &mut self.compiler.findings);
             }),
             None => {
                 *winner = Some(format!("{} {}", table.kind, table.object));
-                ruling.push(Arc::new(table));
+                ruling.push(table);
             }
         }
     }
 
+    fn routes(
+        &mut self,
+        service: &Service<'a>,
+        routes: &[Route<'a>],
+        port: u16,
+        consumers: Option<&str>,
+    ) -> Option<Arc<Table>> {
+        let host = Arc::clone(&service.host);
+        let key = Key::Routes { service: host, port, consumers: consumers.map(Box::from) };
+        let Self { accounts, kept, made, compiler, .. } = self;
+        let unit = made.entry(key).or_insert_with_key(|key| {
+            let policies = routes.iter().flat_map(|route| compiler.policies.touching(route.object()));
+            let inputs = routes.iter().flat_map(Route::identity).chain(policies).collect();
+            compiler.unit(kept.get(key), inputs, |compiler| {
+                (Some(compiler.routes(service, routes, port, consumers, accounts)), Vec::new())
+            })
+        });
+        unit.table.clone()
+    }
+
     fn table(&mut self, virtual_service: usize, port: u16) -> Option<Arc<Table>> {
-        let Self { virtual_services, accounts, compiler, made, .. } = self;
-        let make = || {
-            let (table, fates) = compiler.table(&virtual_services[virtual_service], port, accounts);
-            Made { table: (!table.is_empty()).then(|| Arc::new(table)), fates }
-        };
-        made.entry((virtual_service, port)).or_insert_with(make).table.clone()
+        self.unit(virtual_service, port, true).table.clone()
+    }
+
+    /// A virtual service compiled for a service port.
+    pub(super) fn unit(&mut self, virtual_service: usize, port: u16, in_force: bool) -> &Unit {
+        let Self { virtual_services, accounts, compiler, kept, made, .. } = self;
+        let merged = &virtual_services[virtual_service];
+        let key = Key::VirtualService { object: address(merged.written), port, in_force };
+        made.entry(key).or_insert_with_key(|key| {
+            let mut inputs = merged.delegates();
+            inputs.extend(merged.objects().flat_map(|object| compiler.policies.touching(object)));
+            compiler.unit(kept.get(key), inputs, |compiler| {
+                if in_force {
+                    let (table, fates) = compiler.table(merged, port, accounts);
+                    (Some(table), fates)
+                } else {
+                    // Its accounts are never used.
+                    (None, compiler.table(merged, port, &Accounts::default()).1)
+                }
+            })
+        })
+    }
+
+    /// Whether it was compiled to be in force.
+    pub(super) fn is_in_force(&self, virtual_service: usize, port: u16) -> bool {
+        let object = address(self.virtual_services[virtual_service].written);
+        self.made.contains_key(&Key::VirtualService { object, port, in_force: true })
     }
 }

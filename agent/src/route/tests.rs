@@ -10,6 +10,7 @@ mod exposure;
 mod guests;
 mod hosts;
 mod inbound;
+mod incremental;
 mod matching;
 mod mirrors;
 mod policies;

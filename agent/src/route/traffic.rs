@@ -96,6 +96,12 @@ impl<'a> Policies<'a> {
         }
     }
 
+    /// All that settings are made of, as text. Empty where nothing is written.
+    pub(super) fn key(&self) -> String {
+        let written = [self.host, self.subset].into_iter().flatten();
+        written.map(|policy| format!(" {policy:?} {:?}", policy.written)).collect()
+    }
+
     /// The subset's, else the host's.
     fn block<T>(&self, port: u16, of: impl Fn(&'a PolicyBlocks) -> Option<&'a T>) -> Option<Block<'a, T>> {
         let found = |policy: Policy<'a>| {

@@ -1,9 +1,12 @@
 //! Files and directories as a source: what is there, read as one configuration. Refuses nothing by itself but what
 //! cannot be read.
 
+mod reader;
 #[cfg(test)]
 mod tests;
 mod text;
+
+pub use reader::Reader;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -25,22 +28,25 @@ pub fn load(paths: &[PathBuf]) -> (Resources, Report, Sources) {
     let (mut resources, mut report, mut sources) =
         (Resources::default(), Report::default(), Sources::default());
     for file in files(paths) {
-        match file.text {
-            Ok(text) => {
-                config::read(&file.name, &text, &mut resources, &mut report);
-                sources.insert(&file.name, text);
-            }
-            Err(why) => {
-                // An unreadable file counts for the fingerprint, so that its return is seen.
-                sources.insert(&file.name, "");
-                let at = Location { file: file.name.into(), line: why.line, column: 1 };
-                let hint = why.hint.map(str::to_owned);
-                let message = why.message;
-                report.push(Diagnostic { code: Code::Unreadable, at, object: None, message, hint });
-            }
-        }
+        add(&file, &mut resources, &mut report, &mut sources);
     }
     (resources, report, sources)
+}
+
+fn add(file: &Found, resources: &mut Resources, report: &mut Report, sources: &mut Sources) {
+    match &file.text {
+        Ok(text) => {
+            config::read(&file.name, text, resources, report);
+            sources.insert(&file.name, Arc::clone(text));
+        }
+        Err(why) => {
+            // An unreadable file counts for the fingerprint, so that its return is seen.
+            sources.insert(&file.name, "");
+            let at = Location { file: file.name.as_str().into(), line: why.line, column: 1 };
+            let (code, message, hint) = (Code::Unreadable, why.message.clone(), why.hint.map(str::to_owned));
+            report.push(Diagnostic { code, at, object: None, message, hint });
+        }
+    }
 }
 
 /// The texts alone, for [`Sources::fingerprint`].

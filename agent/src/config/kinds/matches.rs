@@ -64,7 +64,12 @@ fn keyed(
     place: Place,
 ) -> Vec<(Located<String>, Located<StringMatch>)> {
     let entries = block.get(name).map(|field| field.entries(faults)).unwrap_or_default();
-    entries.into_iter().filter_map(|(key, field)| Some((key, string_match(faults, &field, place)?))).collect()
+    let mut conditions: Vec<_> = entries
+        .into_iter()
+        .filter_map(|(key, field)| Some((key, string_match(faults, &field, place)?)))
+        .collect();
+    conditions.shrink_to_fit();
+    conditions
 }
 
 fn string_match(faults: &mut Faults<'_>, field: &Field<'_>, place: Place) -> Option<Located<StringMatch>> {

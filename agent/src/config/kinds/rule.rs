@@ -91,7 +91,8 @@ fn idle_percentages(faults: &mut Faults<'_>, field: &Field<'_>, rule: &Fields<'_
 fn routes(faults: &mut Faults<'_>, rule: &mut Fields<'_>) -> Vec<RouteDestination> {
     let Some(field) = rule.get("route") else { return Vec::new() };
     let items = field.list(faults);
-    let read: Vec<_> = items.iter().filter_map(|item| route(faults, item)).collect();
+    let mut read: Vec<_> = items.iter().filter_map(|item| route(faults, item)).collect();
+    read.shrink_to_fit();
     let sum: i64 = read.iter().filter_map(|route| route.weight.as_ref()).map(|weight| weight.value).sum();
     if items.is_empty() {
         field.fault(faults, Code::Missing, "names no destination");

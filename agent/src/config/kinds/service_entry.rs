@@ -83,7 +83,8 @@ fn hosts(faults: &mut Faults<'_>, field: &Field<'_>) -> Vec<Located<String>> {
     if items.is_empty() {
         field.fault(faults, Code::Missing, "names no host");
     }
-    let hosts: Vec<_> = items.iter().filter_map(|item| super::one_host(faults, item)).collect();
+    let mut hosts: Vec<_> = items.iter().filter_map(|item| super::one_host(faults, item)).collect();
+    hosts.shrink_to_fit();
     super::refuse_repeated(faults, &field.path, "the host", &hosts);
     hosts
 }

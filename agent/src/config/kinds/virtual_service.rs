@@ -27,7 +27,9 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fie
     if delegate {
         check_delegate(faults, &spec);
     }
-    let http: Vec<_> = rules.iter().filter_map(|rule| super::rule::read(faults, rule, delegate)).collect();
+    let mut http: Vec<_> =
+        rules.iter().filter_map(|rule| super::rule::read(faults, rule, delegate)).collect();
+    http.shrink_to_fit();
     if let Some(nested) = http.iter().filter(|_| delegate).find_map(|rule| rule.delegate.as_ref()) {
         let what = "a delegate cannot delegate further";
         faults.add(Code::Conflict, &nested.at, "spec.http", what).help("delegation has one level");

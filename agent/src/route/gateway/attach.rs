@@ -1,19 +1,20 @@
 //! Which routes are attached to which service.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
+
+use foldhash::HashMap;
 
 use crate::{
     config::{
-        Code, Meta, Resources,
+        Code, Meta,
         gateway::{BackendRef, Filter, GrpcRoute, HttpRoute, ParentRef},
     },
     route::{
         exports::Reach,
-        findings::{Findings, Site},
+        findings::{Findings, Hint, Site},
         hosts,
+        objects::{Objects, address},
+        policies::Object,
         precedence::Rank,
         services::{Registry, Service},
     },
@@ -47,12 +48,12 @@ pub(in crate::route) struct Attachments<'a>(HashMap<String, Attached<'a>>);
 
 impl<'a> Attachments<'a> {
     pub(in crate::route) fn new(
-        resources: &'a Resources,
+        objects: &Objects<'a>,
         registry: &Registry<'_>,
         findings: &mut Findings<'_>,
     ) -> Self {
-        let http = resources.http_routes.iter().map(|r| (Spec::Http(r), &r.parents, &r.hostnames));
-        let grpc = resources.grpc_routes.iter().map(|r| (Spec::Grpc(r), &r.parents, &r.hostnames));
+        let http = objects.http_routes.iter().map(|&r| (Spec::Http(r), &r.parents, &r.hostnames));
+        let grpc = objects.grpc_routes.iter().map(|&r| (Spec::Grpc(r), &r.parents, &r.hostnames));
         let mut routes: Vec<_> = http.chain(grpc).collect();
         routes.sort_by_key(|(spec, ..)| {
             let meta = spec.meta();
@@ -105,8 +106,8 @@ impl<'a> Attachments<'a> {
         let host = hosts::resolve(&name.value, namespace);
         let Some(service) = registry.get(&host) else {
             let what = format!("no Service `{namespace}/{}`", name.value);
-            let hint = registry.nearest(&host).map(|near| format!("the nearest known host is `{near}`"));
-            findings.add(Code::UnmatchedHost, &name.at, &site.field("name"), what, hint);
+            let hint = Some(Hint::Nearest(host));
+            findings.add_hinted(Code::UnmatchedHost, &name.at, &site.field("name"), what, hint);
             return false;
         };
         if let Some(port) = route.parent.port.as_ref().filter(|port| service.port(port.value).is_none()) {
@@ -171,6 +172,11 @@ impl<'a> Route<'a> {
         self.spec.kind()
     }
 
+    /// What tells it from every other route and parent.
+    pub(in crate::route) fn identity(&self) -> [usize; 2] {
+        [address(self.meta()), address(self.parent)]
+    }
+
     /// A parent without a port means all of them.
     pub(super) fn is_for(&self, listener: u16) -> bool {
         self.parent.port.as_ref().is_none_or(|port| port.value == listener)
@@ -188,6 +194,12 @@ impl<'a> Route<'a> {
             Spec::Http(route) => route.rules[index].name.as_deref(),
             Spec::Grpc(route) => route.rules[index].name.as_deref(),
         }
+    }
+
+    /// As policies name it.
+    pub(in crate::route) fn object(&self) -> Object<'a> {
+        let Meta { namespace, name, .. } = self.meta();
+        Object { kind: self.kind(), namespace, name }
     }
 
     /// A copy is one request to one backend: the shorter of both holds. Zero means none.

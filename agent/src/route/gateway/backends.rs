@@ -1,12 +1,14 @@
 //! References from a route to the services it names, and the words in which Gateway API reports those that fail.
 
 use crate::{
-    config::{
-        Code, Located, Location,
-        gateway::{ObjectRef, ReferenceGrant},
-        istio,
+    config::{Code, Located, Location, gateway::ObjectRef, istio},
+    route::{
+        clusters::Place,
+        findings::{Hint, Site},
+        hosts,
+        known::Known,
+        rules::Compiler,
     },
-    route::{clusters::Place, findings::Site, hosts, rules::Compiler},
 };
 
 use super::attach::Route;
@@ -39,7 +41,7 @@ impl<'a> Compiler<'a, '_> {
         };
         if namespace != own
             && reference.kind == "Service"
-            && !permitted(self.grants, route, reference, namespace)
+            && !permitted(&self.clusters.known, route, reference, namespace)
         {
             let what = format!(
                 "no ReferenceGrant of namespace {namespace} lets a {} of {own} refer to it",
@@ -63,15 +65,15 @@ impl<'a> Compiler<'a, '_> {
         }
     }
 
-    fn unresolved(&mut self, reason: &str, at: &Location, site: &Site<'_>, what: &str, hint: Option<String>) {
+    fn unresolved(&mut self, reason: &str, at: &Location, site: &Site<'_>, what: &str, hint: Option<Hint>) {
         let what = format!("ResolvedRefs=False ({reason}): {what}");
-        self.findings.add(Code::UnresolvedRef, at, site, what, hint);
+        self.findings.add_hinted(Code::UnresolvedRef, at, site, what, hint);
     }
 }
 
-fn permitted(grants: &[ReferenceGrant], route: &Route<'_>, reference: &ObjectRef, namespace: &str) -> bool {
+fn permitted(known: &Known<'_>, route: &Route<'_>, reference: &ObjectRef, namespace: &str) -> bool {
     let own = route.meta().namespace.as_str();
-    grants.iter().filter(|grant| grant.meta.namespace == namespace).any(|grant| {
+    known.grants(namespace).any(|grant| {
         let from = grant.from.iter().any(|from| {
             from.group == "gateway.networking.k8s.io" && from.kind == route.kind() && from.namespace == own
         });

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     config::{
-        Code, Resources,
+        Code,
         shadow_policy::{TargetKind, TargetRef},
     },
-    route::findings::{Findings, Site},
+    route::{
+        findings::{Findings, Site},
+        objects::Objects,
+    },
 };
 
 /// Names of rules by kind, namespace and name of their object.
@@ -23,33 +26,33 @@ pub(super) fn kind(kind: TargetKind) -> &'static str {
 }
 
 impl<'a> Known<'a> {
-    pub(super) fn new(resources: &'a Resources) -> Self {
+    pub(super) fn new(objects: &Objects<'a>) -> Self {
         let mut known = BTreeMap::<_, BTreeSet<String>>::new();
         let mut add = |kind, meta: &'a crate::config::Meta, names: Vec<Option<&str>>| {
             let sections: BTreeSet<_> =
                 names.into_iter().enumerate().map(|(index, name)| section(index, name)).collect();
             known.insert((kind, meta.namespace.as_str(), meta.name.as_str()), sections);
         };
-        for vs in &resources.virtual_services {
+        for vs in &objects.virtual_services {
             add(
                 TargetKind::VirtualService,
                 &vs.meta,
                 vs.http.iter().map(|rule| rule.name.as_deref()).collect(),
             );
         }
-        for route in &resources.http_routes {
+        for route in &objects.http_routes {
             add(TargetKind::HttpRoute, &route.meta, route.rules.iter().map(|r| r.name.as_deref()).collect());
         }
-        for route in &resources.grpc_routes {
+        for route in &objects.grpc_routes {
             add(TargetKind::GrpcRoute, &route.meta, route.rules.iter().map(|r| r.name.as_deref()).collect());
         }
         // A rule of a delegate has a name of its own where it is put together: `root-leaf`.
-        for root in &resources.virtual_services {
+        for root in &objects.virtual_services {
             for rule in root.http.iter().filter(|rule| rule.delegate.is_some()) {
                 let (Some(delegate), Some(name)) = (&rule.delegate, &rule.name) else { continue };
                 let namespace =
                     delegate.namespace.as_ref().map_or(root.meta.namespace.as_str(), |ns| ns.as_str());
-                let found = resources.virtual_services.iter().find(|vs| {
+                let found = objects.virtual_services.iter().find(|vs| {
                     vs.hosts.is_empty()
                         && vs.meta.namespace == namespace
                         && vs.meta.name.value == delegate.name.value

@@ -5,35 +5,35 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use ipnet::IpNet;
 
 use super::{
-    Address, Endpoint, HTTP, HTTP2, Kind, Labels, Port, Ports, Service, Target, kube::Workloads, named_after,
-    weight,
+    Address, Endpoint, HTTP, HTTP2, Kept, Kind, Labels, Port, Ports, Service, Target, address_of,
+    kube::Workloads, named_after, weight,
 };
 use crate::{
     config::{
-        Code, Located, Resources,
+        Code, Located,
         istio::{MeshLocation, Resolution, ServiceEntry, ServicePort, WorkloadEndpoint},
     },
     route::{
         Answers, Protocol,
         findings::{Findings, Site},
+        objects::{self, Objects},
     },
 };
 
 pub(super) fn service<'a>(
     entry: &'a ServiceEntry,
     host: &'a Located<String>,
-    endpoints: Arc<[Endpoint<'a>]>,
-    shared: &mut Labels<'a>,
+    endpoints: Arc<[Endpoint]>,
+    kept: &mut Kept<'_>,
+    findings: &mut Findings<'_>,
 ) -> Service<'a> {
     // Without endpoints the host itself is the name to resolve (a wildcard is none).
     let endpoints = match answers(entry) {
-        Some(answers) if entry.endpoints.is_empty() && !host.contains('*') => Arc::from([Endpoint {
-            address: Address::Name(&host.value, answers),
-            weight: 1,
-            labels: shared.share(&NO_LABELS),
-            ready: true,
-            ports: Ports::Written(&NO_PORTS),
-        }]),
+        Some(answers) if entry.endpoints.is_empty() && !host.contains('*') => {
+            let name = || Address::Name(host.as_str().into(), answers);
+            let named = |labels: &mut Labels, _: &mut Findings<'_>| vec![Endpoint::alone(name(), labels)];
+            kept.endpoints(objects::address(host), findings, true, Vec::new(), named)
+        }
         _ => endpoints,
     };
     let port = |port: &'a ServicePort| Port {
@@ -75,20 +75,20 @@ fn is_any(port: &ServicePort, protocols: &[&str]) -> bool {
         || port.protocol == "TCP" && named_after(&port.name, protocols)
 }
 
-pub(super) fn endpoints<'a>(
-    entry: &'a ServiceEntry,
-    resources: &'a Resources,
-    workloads: &Workloads<'a>,
-    shared: &mut Labels<'a>,
+pub(super) fn endpoints<'w, 'a: 'w>(
+    entry: &ServiceEntry,
+    objects: &Objects<'a>,
+    workloads: &impl Fn() -> &'w Workloads<'a>,
+    shared: &mut Labels,
     site: &Site<'_>,
     findings: &mut Findings<'_>,
-) -> Vec<Endpoint<'a>> {
+) -> Vec<Endpoint> {
     // The address the client dialled is no endpoint.
     if entry.resolution.value == Resolution::None {
         return Vec::new();
     }
     if let Some(selector) = &entry.workload_selector {
-        return selected(entry, &selector.value, resources, workloads, shared);
+        return selected(entry, &selector.value, objects, workloads(), shared);
     }
     if let Some(wildcard) = entry.hosts.iter().find(|host| host.contains('*'))
         && entry.endpoints.is_empty()
@@ -98,12 +98,12 @@ pub(super) fn endpoints<'a>(
         findings.add(Code::NotHonoured, &entry.resolution.at, &site.field("resolution"), what, None);
     }
     let answers = answers(entry).unwrap_or(Answers::All);
-    let endpoint = |written: &'a WorkloadEndpoint| Endpoint {
-        address: address(&written.address, answers),
+    let endpoint = |written: &WorkloadEndpoint| Endpoint {
+        address: address_of(&written.address, answers),
         weight: weight(written.weight),
         labels: shared.share(&written.labels),
         ready: true,
-        ports: Ports::Written(&written.ports),
+        ports: Ports::written(&written.ports),
     };
     entry.endpoints.iter().map(endpoint).collect()
 }
@@ -117,43 +117,34 @@ fn answers(entry: &ServiceEntry) -> Option<Answers> {
     }
 }
 
-fn address(written: &str, answers: Answers) -> Address<'_> {
-    match written.parse::<IpAddr>() {
-        Ok(address) => Address::Ip(address.to_canonical()),
-        Err(_) => Address::Name(written, answers),
-    }
-}
-
-static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
-static NO_PORTS: BTreeMap<String, u16> = BTreeMap::new();
-
 /// `workloadSelector`: the pods and WorkloadEntries of its namespace with these labels.
-fn selected<'a>(
-    entry: &'a ServiceEntry,
+fn selected(
+    entry: &ServiceEntry,
     selector: &BTreeMap<String, String>,
-    resources: &'a Resources,
-    workloads: &Workloads<'a>,
-    shared: &mut Labels<'a>,
-) -> Vec<Endpoint<'a>> {
+    objects: &Objects<'_>,
+    workloads: &Workloads<'_>,
+    shared: &mut Labels,
+) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     for pod in workloads.selected(&entry.meta.namespace, selector) {
+        let ports = Ports::Pod(Arc::new(pod.ports.clone()));
         endpoints.extend(pod.ips.iter().map(|address| Endpoint {
             address: Address::Ip(address.to_canonical()),
             weight: 1,
             labels: shared.share(&pod.meta.labels),
             ready: pod.ready && !pod.terminating,
-            ports: Ports::Pod(&pod.ports),
+            ports: ports.clone(),
         }));
     }
-    for workload in resources.workload_entries.iter().filter(|w| w.meta.namespace == entry.meta.namespace) {
+    for workload in objects.workload_entries.iter().filter(|w| w.meta.namespace == entry.meta.namespace) {
         let labels = &workload.endpoint.labels;
         if selector.iter().all(|(key, value)| labels.get(key) == Some(value)) {
             endpoints.push(Endpoint {
-                address: address(&workload.endpoint.address, Answers::All),
+                address: address_of(&workload.endpoint.address, Answers::All),
                 weight: weight(workload.endpoint.weight),
                 labels: shared.share(labels),
                 ready: true,
-                ports: Ports::Written(&workload.endpoint.ports),
+                ports: Ports::written(&workload.endpoint.ports),
             });
         }
     }

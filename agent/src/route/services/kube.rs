@@ -1,18 +1,24 @@
 //! Services of Kubernetes: their endpoints are those of their EndpointSlices, or, where no slice was given, the pods that
 //! the selector names.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use super::{Address, Endpoint, HTTP, HTTP2, Kind, Labels, Port, Ports, Service, Target, named_after};
+use foldhash::HashMap;
+
+use super::{
+    Address, Endpoint, HTTP, HTTP2, Kept, Kind, Labels, Port, Ports, Service, Target, address_of, named_after,
+};
 use crate::{
-    config::{
-        Resources,
-        kubernetes::{self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport},
+    config::kubernetes::{
+        self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport,
     },
-    route::{Answers, Protocol, hosts},
+    route::{
+        Answers, Protocol,
+        findings::Findings,
+        hosts,
+        known::Changed,
+        objects::{Objects, address},
+    },
 };
 
 /// Names of ports, and values of `appProtocol`, that Istio takes for something that is not plain HTTP. Under any other
@@ -31,11 +37,14 @@ pub(super) struct Workloads<'a> {
 static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> Workloads<'a> {
-    pub(super) fn new(resources: &'a Resources) -> Self {
-        let mut workloads =
-            Self { by_namespace: HashMap::new(), by_name: HashMap::new(), by_address: HashMap::new() };
+    pub(super) fn new(objects: &Objects<'a>) -> Self {
+        let mut workloads = Self {
+            by_namespace: HashMap::default(),
+            by_name: HashMap::default(),
+            by_address: HashMap::default(),
+        };
         let over = |pod: &&Pod| matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed);
-        for pod in resources.pods.iter().filter(|pod| !over(pod)) {
+        for pod in objects.pods.iter().copied().filter(|pod| !over(pod)) {
             let namespace = pod.meta.namespace.as_str();
             workloads.by_namespace.entry(namespace).or_default().push(pod);
             workloads.by_name.insert((namespace, pod.meta.name.as_str()), pod);
@@ -56,60 +65,24 @@ impl<'a> Workloads<'a> {
         self.by_namespace.get(namespace).into_iter().flatten().filter(has_all).copied()
     }
 
-    pub(super) fn services(&self, resources: &'a Resources, shared: &mut Labels<'a>) -> Vec<Service<'a>> {
-        let mut slices = HashMap::<(&str, &str), Vec<&'a EndpointSlice>>::new();
-        for slice in &resources.endpoint_slices {
-            if let Some(service) = &slice.service {
-                slices.entry((&slice.meta.namespace, service)).or_default().push(slice);
-            }
-        }
-        let mut services = Vec::with_capacity(resources.services.len());
-        for service in &resources.services {
-            let key = (service.meta.namespace.as_str(), service.meta.name.as_str());
-            let endpoints: Vec<_> = match slices.get(&key) {
-                Some(slices) => self.of_slices(service, slices, shared),
-                None => match &service.external_name {
-                    Some(name) => vec![named(name, shared)],
-                    None => self.of_pods(service, shared),
-                },
-            };
-            services.push(Service {
-                host: hosts::resolve(&service.meta.name, &service.meta.namespace).into(),
-                kind: Kind::Kubernetes,
-                meta: &service.meta,
-                ports: service
-                    .ports
-                    .iter()
-                    .filter(|p| p.transport == Transport::Tcp)
-                    .map(|p| port(p, service))
-                    .collect(),
-                endpoints: endpoints.into(),
-                addresses: service.cluster_ips.iter().map(IpAddr::to_canonical).collect(),
-                headless: service.headless,
-                alias: service.external_name.as_ref(),
-                external: service.external_name.is_some(),
-                subject_alt_names: &[],
-                export_to: &service.export_to,
-            });
-        }
-        services
-    }
-
     fn of_slices(
         &self,
         service: &kubernetes::Service,
-        slices: &[&'a EndpointSlice],
-        shared: &mut Labels<'a>,
-    ) -> Vec<Endpoint<'a>> {
+        slices: &[&EndpointSlice],
+        shared: &mut Labels,
+    ) -> Vec<Endpoint> {
         let mut endpoints = Vec::new();
-        for (slice, endpoint) in slices.iter().flat_map(|s| s.endpoints.iter().map(move |e| (s, e))) {
-            for address in &endpoint.addresses {
+        for slice in slices {
+            let ports = Ports::Slice(slice.ports.as_slice().into());
+            for (endpoint, address) in
+                slice.endpoints.iter().flat_map(|e| e.addresses.iter().map(move |address| (e, address)))
+            {
                 endpoints.push(Endpoint {
                     address: Address::Ip(address.to_canonical()),
                     weight: 1,
                     labels: shared.share(self.labels(endpoint, *address)),
                     ready: endpoint.ready || service.publish_not_ready_addresses,
-                    ports: Ports::Slice(&slice.ports),
+                    ports: ports.clone(),
                 });
             }
         }
@@ -124,7 +97,7 @@ impl<'a> Workloads<'a> {
         pod.map_or(&NO_LABELS, |pod| &pod.meta.labels)
     }
 
-    fn of_pods(&self, service: &'a kubernetes::Service, shared: &mut Labels<'a>) -> Vec<Endpoint<'a>> {
+    fn of_pods(&self, service: &kubernetes::Service, shared: &mut Labels) -> Vec<Endpoint> {
         // Without a selector somebody else writes the endpoints.
         if service.selector.is_empty() {
             return Vec::new();
@@ -132,29 +105,65 @@ impl<'a> Workloads<'a> {
         let mut endpoints = Vec::new();
         for pod in self.selected(&service.meta.namespace, &service.selector) {
             let ready = pod.ready && !pod.terminating || service.publish_not_ready_addresses;
+            let ports = Ports::Pod(Arc::new(pod.ports.clone()));
             endpoints.extend(pod.ips.iter().map(|address| Endpoint {
                 address: Address::Ip(address.to_canonical()),
                 weight: 1,
                 labels: shared.share(&pod.meta.labels),
                 ready,
-                ports: Ports::Pod(&pod.ports),
+                ports: ports.clone(),
             }));
         }
         endpoints
     }
 }
 
-/// What an ExternalName stands for, as its only endpoint.
-fn named<'a>(name: &'a str, shared: &mut Labels<'a>) -> Endpoint<'a> {
-    let address = match name.parse::<IpAddr>() {
-        Ok(address) => Address::Ip(address.to_canonical()),
-        Err(_) => Address::Name(name, Answers::All),
-    };
-    let labels = shared.share(&NO_LABELS);
-    Endpoint { address, weight: 1, labels, ready: true, ports: Ports::Written(&NO_PORTS) }
+pub(super) fn services<'w, 'a: 'w>(
+    objects: &Objects<'a>,
+    changed: Changed,
+    workloads: &impl Fn() -> &'w Workloads<'a>,
+    kept: &mut Kept<'_>,
+    findings: &mut Findings<'_>,
+) -> Vec<Service<'a>> {
+    let mut slices = HashMap::<(&str, &str), Vec<&'a EndpointSlice>>::default();
+    for &slice in &objects.endpoint_slices {
+        if let Some(service) = &slice.service {
+            slices.entry((&slice.meta.namespace, service)).or_default().push(slice);
+        }
+    }
+    let mut services = Vec::with_capacity(objects.services.len());
+    for &service in &objects.services {
+        let key = (service.meta.namespace.as_str(), service.meta.name.as_str());
+        let slices = slices.get(&key);
+        let inputs = slices.into_iter().flatten().map(|slice| address(*slice)).collect();
+        let make = |shared: &mut Labels, _: &mut Findings<'_>| match slices {
+            Some(slices) => workloads().of_slices(service, slices, shared),
+            None => match &service.external_name {
+                Some(name) => vec![Endpoint::alone(address_of(name, Answers::All), shared)],
+                None => workloads().of_pods(service, shared),
+            },
+        };
+        services.push(Service {
+            host: hosts::resolve(&service.meta.name, &service.meta.namespace).into(),
+            kind: Kind::Kubernetes,
+            meta: &service.meta,
+            ports: service
+                .ports
+                .iter()
+                .filter(|p| p.transport == Transport::Tcp)
+                .map(|p| port(p, service))
+                .collect(),
+            endpoints: kept.endpoints(address(service), findings, !changed.workloads, inputs, make),
+            addresses: service.cluster_ips.iter().map(IpAddr::to_canonical).collect(),
+            headless: service.headless,
+            alias: service.external_name.as_ref(),
+            external: service.external_name.is_some(),
+            subject_alt_names: &[],
+            export_to: &service.export_to,
+        });
+    }
+    services
 }
-
-static NO_PORTS: BTreeMap<String, u16> = BTreeMap::new();
 
 fn port<'a>(port: &'a KubePort, service: &kubernetes::Service) -> Port<'a> {
     let target = match &port.target {

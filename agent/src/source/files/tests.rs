@@ -170,3 +170,49 @@ async fn the_same_bytes_again_are_not_announced() {
     fs::write(&file, rule("b")).unwrap();
     assert!(announces(&mut watch).await);
 }
+
+/// The parts, one reading after the other.
+fn parts(reader: &mut Reader, directory: &TempDir) -> Vec<Arc<Resources>> {
+    let (parts, report, _) = reader.load(&[directory.path().to_owned()]);
+    assert!(report.diagnostics.is_empty(), "{report:?}");
+    parts
+}
+
+#[test]
+fn a_file_whose_text_is_the_same_stays_the_same_objects() {
+    let (directory, mut reader) = (tempdir().unwrap(), Reader::default());
+    write(&directory, "a.yaml", &rule("a"));
+    write(&directory, "b.yaml", &rule("b"));
+    let before = parts(&mut reader, &directory);
+    write(&directory, "b.yaml", &rule("c"));
+    let after = parts(&mut reader, &directory);
+    assert!(Arc::ptr_eq(&before[0], &after[0]) && !Arc::ptr_eq(&before[1], &after[1]));
+    assert_eq!(after[1].destination_rules[0].meta.name.value, "c");
+}
+
+#[test]
+fn a_fault_that_is_taken_back_leaves_the_objects_of_before() {
+    let (directory, mut reader) = (tempdir().unwrap(), Reader::default());
+    write(&directory, "a.yaml", &rule("a"));
+    let before = parts(&mut reader, &directory);
+    reader.accept();
+    write(&directory, "a.yaml", "kind: [");
+    assert!(reader.load(&[directory.path().to_owned()]).1.has_errors());
+    write(&directory, "a.yaml", &rule("a"));
+    assert!(Arc::ptr_eq(&before[0], &parts(&mut reader, &directory)[0]));
+}
+
+#[test]
+fn faults_are_told_again_and_those_between_files_too() {
+    let (directory, mut reader) = (tempdir().unwrap(), Reader::default());
+    write(&directory, "a.yaml", &(rule("a") + "---\nkind: Secret\napiVersion: v1\n"));
+    write(&directory, "b.yaml", &rule("a"));
+    write(&directory, "c.yaml", "kind: [");
+    let paths = [directory.path().to_owned()];
+    let told = |report: Report| report.diagnostics.iter().map(|d| (d.code, d.at.clone())).collect::<Vec<_>>();
+    let whole = told(load(&paths).1);
+    assert!(whole.iter().any(|(code, _)| *code == Code::Duplicate), "{whole:?}");
+    for _ in 0..2 {
+        assert_eq!(told(reader.load(&paths).1), whole);
+    }
+}

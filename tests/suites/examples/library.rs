@@ -88,11 +88,12 @@ fn ask(rules: &PortRules, request: &Request) -> Outcome {
             Err(reason) => return json!({"dropped": reason.as_str()}),
         };
         let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
+        let pseudo = copy.uri().authority().map(|authority| json!([":authority", authority.as_str()]));
         let headers = copy.headers().iter().map(|(name, value)| json!([name.as_str(), text(value)]));
         json!({
             "method": copy.method().as_str(),
-            "path": copy.uri().to_string(),
-            "headers": headers.collect::<Vec<_>>(),
+            "path": copy.uri().path_and_query().map(ToString::to_string),
+            "headers": pseudo.into_iter().chain(headers).collect::<Vec<_>>(),
         })
     });
     let copies = Value::Array(copies.collect());

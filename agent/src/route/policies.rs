@@ -54,13 +54,16 @@ struct Target<'a> {
     section: Option<&'a str>,
 }
 
+/// Kind and name, or None for the whole namespace; and the namespace.
+type Held<'a> = (Option<(&'a str, &'a str)>, &'a str);
+
 #[derive(Debug, Default)]
 pub(super) struct Policies<'a> {
     /// The strongest first.
     written: Vec<(&'a ShadowPolicy, Policy)>,
     by_target: BTreeMap<Target<'a>, Vec<usize>>,
     /// Whatever holds for some rule of an object, or for all of a namespace.
-    by_object: HashMap<(Option<(&'a str, &'a str)>, &'a str), Vec<usize>>,
+    by_object: HashMap<Held<'a>, Vec<usize>>,
     /// By the policies it is made of.
     made: RefCell<HashMap<Vec<usize>, Arc<Policy>>>,
 }

@@ -125,7 +125,7 @@ impl Served {
 
     /// Wherever it has a say.
     fn sockets(&self) -> impl Iterator<Item = CapturedPort> {
-        let visits = self.guest.iter().flat_map(|guest| guest.visits()).copied();
+        let visits = self.guest.iter().flat_map(Guest::visits).copied();
         self.ports.iter().flat_map(|port| port.at.iter().map(|(at, _)| *at)).chain(visits)
     }
 }

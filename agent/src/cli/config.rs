@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{
     agent::Agent,
     out,
-    table::{self, Table},
-    view::{View, age, items, print_value, text, yaml},
+    table::Column,
+    view::{View, age, items, text, yaml},
 };
 
 #[derive(Debug, Args)]
@@ -40,10 +40,8 @@ impl Arguments {
         let Command::Dump(dump) = self.command;
         let list = dump.agent.list("/api/v1/config")?;
         match dump.output {
-            View::Json => print_value(&list, View::Json)?,
             View::Yaml => out::print(&documents(&list)?)?,
-            View::Table => out::print(&(status(&list) + &table(&list).render(table::width())))?,
-            View::Wide => out::print(&(status(&list) + &table(&list).render(None)))?,
+            view => view.print(&list, &status(&list), &COLUMNS, &COLUMNS)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -88,12 +86,9 @@ fn line(value: &Value) -> String {
     text(value).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn table(list: &Value) -> Table {
-    let mut table = Table::new(&["KIND", "NAMESPACE", "NAME", "FILE"]);
-    for item in items(list) {
-        let metadata = &item["resource"]["metadata"];
-        let namespace = metadata["namespace"].as_str().unwrap_or("default").to_owned();
-        table.row([text(&item["resource"]["kind"]), namespace, text(&metadata["name"]), text(&item["file"])]);
-    }
-    table
-}
+const COLUMNS: [Column; 4] = [
+    ("KIND", |item| text(&item["resource"]["kind"])),
+    ("NAMESPACE", |item| item["resource"]["metadata"]["namespace"].as_str().unwrap_or("default").to_owned()),
+    ("NAME", |item| text(&item["resource"]["metadata"]["name"])),
+    ("FILE", |item| text(&item["file"])),
+];

@@ -7,9 +7,8 @@ use serde_json::Value;
 
 use super::{
     agent::Agent,
-    out,
-    table::{self, Table},
-    view::{View, age, items, print_value, text},
+    table::Column,
+    view::{View, age, text},
 };
 
 #[derive(Debug, Args)]
@@ -26,83 +25,36 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         let list = self.agent.list("/api/v1/mirrors")?;
-        match self.output {
-            View::Json | View::Yaml => print_value(&list, self.output)?,
-            View::Table => out::print(&table(items(&list)).render(table::width()))?,
-            View::Wide => out::print(&wide(items(&list)).render(None))?,
-        }
+        self.output.print(&list, "", &table(), &wide())?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn table(rows: &[Value]) -> Table {
-    let mut table = Table::new(&[
-        "OBJECT",
-        "RULE",
-        "MIRROR",
-        " SHARE",
-        "STATE",
-        " RATE",
-        " OFFERED",
-        " COMPLETED",
-        "FAILED",
-        "DROPPED",
-        "LAST ERROR",
-    ]);
-    for row in rows {
-        table.row([
-            text(&row["virtualService"]),
-            text(&row["rule"]),
-            text(&row["mirror"]),
-            share(row),
-            state(row),
-            text(&row["perSecond"]["offered"]),
-            text(&row["offered"]),
-            text(&row["completed"]),
-            reasons(&row["failed"]),
-            reasons(&row["dropped"]),
-            last_error(&row["lastError"], false),
-        ]);
-    }
-    table
+const EVERY: [Column; 10] = [
+    ("OBJECT", |row| text(&row["virtualService"])),
+    ("RULE", |row| text(&row["rule"])),
+    ("MIRROR", |row| text(&row["mirror"])),
+    (" SHARE", share),
+    ("STATE", state),
+    (" RATE", |row| text(&row["perSecond"]["offered"])),
+    (" OFFERED", |row| text(&row["offered"])),
+    (" COMPLETED", |row| text(&row["completed"])),
+    ("FAILED", |row| reasons(&row["failed"])),
+    ("DROPPED", |row| reasons(&row["dropped"])),
+];
+
+fn table() -> Vec<Column> {
+    [&EVERY[..], &[("LAST ERROR", |row| last_error(&row["lastError"], false))]].concat()
 }
 
-fn wide(rows: &[Value]) -> Table {
-    let mut table = Table::new(&[
-        "OBJECT",
-        "RULE",
-        "MIRROR",
-        " SHARE",
-        "STATE",
-        " RATE",
-        " OFFERED",
-        " COMPLETED",
-        "FAILED",
-        "DROPPED",
-        " SAMPLED OUT",
-        " IN FLIGHT",
-        "ENDPOINTS",
-        "LAST ERROR",
-    ]);
-    for row in rows {
-        table.row([
-            text(&row["virtualService"]),
-            text(&row["rule"]),
-            text(&row["mirror"]),
-            share(row),
-            state(row),
-            text(&row["perSecond"]["offered"]),
-            text(&row["offered"]),
-            text(&row["completed"]),
-            reasons(&row["failed"]),
-            reasons(&row["dropped"]),
-            text(&row["sampledOut"]),
-            text(&row["inFlight"]),
-            endpoints(row),
-            last_error(&row["lastError"], true),
-        ]);
-    }
-    table
+fn wide() -> Vec<Column> {
+    let more: [Column; 4] = [
+        (" SAMPLED OUT", |row| text(&row["sampledOut"])),
+        (" IN FLIGHT", |row| text(&row["inFlight"])),
+        ("ENDPOINTS", endpoints),
+        ("LAST ERROR", |row| last_error(&row["lastError"], true)),
+    ];
+    [&EVERY[..], &more].concat()
 }
 
 fn share(row: &Value) -> String {
@@ -160,7 +112,7 @@ fn last_error(error: &Value, words: bool) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::table::Table, *};
 
     #[test]
     fn a_mirror_is_one_line() {
@@ -171,7 +123,7 @@ mod tests {
             "endpointCount": 18, "endpoints": ["10.0.0.1:80", "10.0.0.2:80"],
             "lastError": {"reason": "connect", "endpoint": "10.0.0.1:80", "message": "refused", "ageSeconds": 200.4},
         });
-        let narrow = table(std::slice::from_ref(&row)).render(None);
+        let narrow = Table::new(&table(), std::slice::from_ref(&row)).render(None);
         assert_eq!(
             narrow
                 .lines()
@@ -195,7 +147,7 @@ mod tests {
                 "connect 3m ago"
             ]
         );
-        let wide = wide(&[row]).render(None);
+        let wide = Table::new(&wide(), &[row]).render(None);
         assert!(wide.contains("10.0.0.1:80, 10.0.0.2:80 and 16 more   connect 3m ago: refused"), "{wide}");
     }
 }

@@ -3,13 +3,18 @@
 
 use std::{fmt::Write as _, io::IsTerminal as _};
 
+use serde_json::Value;
+
 /// Space between columns.
 const GAP: usize = 3;
 /// No column is cut below this.
 const NARROWEST: usize = 8;
 
+/// A heading, and what of a row stands below it.
+pub(super) type Column = (&'static str, fn(&Value) -> String);
+
 pub(super) struct Table {
-    headings: &'static [&'static str],
+    headings: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
@@ -22,16 +27,12 @@ pub(super) fn width() -> Option<usize> {
 
 impl Table {
     /// Numbers stand to the right: those columns whose heading starts with a space.
-    pub(super) fn new(headings: &'static [&'static str]) -> Self {
-        Self { headings, rows: Vec::new() }
-    }
-
-    /// One cell for each heading.
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        debug_assert_eq!(N, self.headings.len());
+    pub(super) fn new(columns: &[Column], rows: &[Value]) -> Self {
         // Names come from files: they must not steer a terminal.
         let clean = |cell: String| cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        self.rows.push(cells.map(clean).into());
+        let row = |row: &Value| columns.iter().map(|(_, cell)| clean(cell(row))).collect();
+        let headings = columns.iter().map(|(heading, _)| *heading).collect();
+        Self { headings, rows: rows.iter().map(row).collect() }
     }
 
     pub(super) fn render(&self, columns: Option<usize>) -> String {
@@ -39,7 +40,7 @@ impl Table {
         let mut text = String::new();
         let mut line = |cells: &mut dyn Iterator<Item = &str>| {
             let mut line = String::new();
-            for ((cell, heading), width) in cells.zip(self.headings).zip(&widths) {
+            for ((cell, heading), width) in cells.zip(&self.headings).zip(&widths) {
                 let cell = cut(cell, *width);
                 let gap = if line.is_empty() { 0 } else { GAP };
                 // Writing to a `String` cannot fail.
@@ -87,17 +88,15 @@ fn cut(cell: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::json;
+
+    use super::{super::view::text, *};
 
     fn table() -> Table {
-        let mut table = Table::new(&["NAME", " COUNT", "NOTE"]);
-        table.row(["a".into(), "7".into(), "short".into()]);
-        table.row([
-            "default/a-long-name".into(),
-            "1234".into(),
-            "a note that is\nlonger than the rest".into(),
-        ]);
-        table
+        let columns: [Column; 3] =
+            [("NAME", |row| text(&row[0])), (" COUNT", |row| text(&row[1])), ("NOTE", |row| text(&row[2]))];
+        let long = json!(["default/a-long-name", 1234, "a note that is\nlonger than the rest"]);
+        Table::new(&columns, &[json!(["a", 7, "short"]), long])
     }
 
     #[test]

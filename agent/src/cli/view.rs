@@ -4,7 +4,10 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde_json::Value;
 
-use super::out;
+use super::{
+    out,
+    table::{self, Column, Table},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum View {
@@ -14,6 +17,24 @@ pub(super) enum View {
     Wide,
     Json,
     Yaml,
+}
+
+impl View {
+    /// Prints a list, whose tables have these columns; `above` stands over them.
+    pub(super) fn print(
+        self,
+        list: &Value,
+        above: &str,
+        table: &[Column],
+        wide: &[Column],
+    ) -> anyhow::Result<()> {
+        let (columns, width) = match self {
+            Self::Json | Self::Yaml => return print_value(list, self),
+            Self::Table => (table, table::width()),
+            Self::Wide => (wide, None),
+        };
+        out::print(&format!("{above}{}", Table::new(columns, items(list)).render(width)))
+    }
 }
 
 /// Prints an answer as a program wants it.

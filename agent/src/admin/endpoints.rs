@@ -13,7 +13,7 @@ use super::{
     page::{self, Wanted},
     problem::Problem,
 };
-use crate::route::{Endpoint, Snapshot};
+use crate::route::{Endpoint, Mirror, Snapshot};
 
 /// One endpoint in one use, with stable names.
 #[derive(Debug, Serialize)]
@@ -40,8 +40,8 @@ type Key = (u8, String, usize);
 pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Result<Response, Problem> {
     let wanted = Wanted::<Key>::read(&query)?;
     page::make(move || {
-        let rules = (view.rules)();
-        let rows = captured(&rules).chain(shadows(&rules));
+        let (rules, mirrors) = ((view.rules)(), view.plane.mirrors());
+        let rows = captured(&rules).chain(shadows(&mirrors));
         let rows = rows.filter(|(key, _)| wanted.after.as_ref().is_none_or(|after| key > after));
         page::json(&wanted.page(rows.map(|(key, make)| (key, make()))))
     })
@@ -66,10 +66,9 @@ fn captured(rules: &Snapshot) -> impl Iterator<Item = (Key, Make<'_>)> {
     })
 }
 
-fn shadows(rules: &Snapshot) -> impl Iterator<Item = (Key, Make<'_>)> {
-    let clusters: BTreeMap<&str, &[Endpoint]> = rules
-        .mirrors()
-        .into_iter()
+fn shadows(mirrors: &[Arc<Mirror>]) -> impl Iterator<Item = (Key, Make<'_>)> {
+    let clusters: BTreeMap<&str, &[Endpoint]> = mirrors
+        .iter()
         .map(|mirror| (mirror.cluster.name.as_str(), mirror.cluster.endpoints.as_slice()))
         .collect();
     clusters.into_iter().flat_map(|(cluster, endpoints)| {

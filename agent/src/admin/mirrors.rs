@@ -82,9 +82,9 @@ pub(super) fn id(key: &MirrorKey) -> String {
 pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Result<Response, Problem> {
     let wanted = Wanted::<[String; 3]>::read(&query)?;
     page::make(move || {
-        let rules = (view.rules)();
+        let mirrors = view.plane.mirrors();
         let in_force: HashMap<_, _> =
-            rules.mirrors().into_iter().map(|mirror| (Arc::as_ptr(&mirror.account), mirror)).collect();
+            mirrors.iter().map(|mirror| (Arc::as_ptr(&mirror.account), mirror)).collect();
         let after = wanted.after.as_ref().map(|key| key.each_ref().map(String::as_str));
         let accounts = view.accounts.all();
         let later = accounts.iter().filter(|account| after.is_none_or(|after| parts(&account.key) > after));

@@ -51,6 +51,7 @@ impl Scene {
         let recorder = Arc::new(Recorder::default());
         let agent = AgentConfig::default();
         let plane = Plane::start(&agent.shadow, recorder.clone()).unwrap();
+        plane.enforce(&snapshot);
         let configuration = Arc::new(Configuration::new(agent, sources, &report));
         let view = View {
             metrics: Metrics::new(&recorder, Arc::clone(&accounts), Vec::new()),

@@ -8,7 +8,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue};
 
-use super::{HeaderChanges, Share};
+use super::{HeaderChanges, Mirror, Share};
 pub use crate::config::shadow_policy::{OnExceed, StickyKey};
 use crate::record::{Kinds, Pace, Since};
 
@@ -113,6 +113,22 @@ pub struct Enforced {
     pub policy: Arc<Policy>,
     /// Of `sampling.coverage`.
     pub kinds: Option<Arc<Kinds>>,
+}
+
+impl Mirror {
+    /// What ShadowPolicies say of it, if any do.
+    pub fn policy(&self) -> Option<&Arc<Policy>> {
+        self.enforced.as_ref().map(|enforced| &enforced.policy)
+    }
+
+    pub(crate) fn sampling(&self) -> Option<&Sampling> {
+        self.policy()?.sampling.as_ref()
+    }
+
+    /// The kinds of requests it tells apart, where it does.
+    pub(crate) fn kinds(&self) -> Option<&Arc<Kinds>> {
+        self.enforced.as_ref()?.kinds.as_ref()
+    }
 }
 
 impl Policy {

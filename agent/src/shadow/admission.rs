@@ -36,7 +36,7 @@ impl Plane {
         if mirror.cluster.endpoints.is_empty() {
             return Err(DropReason::NoEndpoint);
         }
-        let policy = mirror.enforced.as_ref().map(|enforced| &*enforced.policy);
+        let policy = mirror.policy();
         let (mut turn, mut delay) = (None, None);
         if let Some(policy) = policy {
             delay = policy.faults.map_or(Ok(None), |faults| strike(faults, draw))?;
@@ -69,7 +69,7 @@ pub(super) fn never(marked: bool, mirror: &Mirror, head: &RequestHead<'_>) -> Op
         // No gRPC server reads HTTP/1.1.
         Some(DropReason::Unsendable)
     } else {
-        refused(&mirror.enforced.as_ref()?.policy, head)
+        refused(mirror.policy()?, head)
     }
 }
 

@@ -20,7 +20,7 @@ impl Due {
     /// The policy's timeout, else the rule's own, else the agent's.
     pub(super) fn new(job: &Job, otherwise: Duration) -> Self {
         let mirror = &job.entry.mirror;
-        let of_policy = mirror.enforced.as_ref().and_then(|enforced| enforced.policy.timeout);
+        let of_policy = mirror.policy().and_then(|policy| policy.timeout);
         let timeout = of_policy.or(mirror.timeout).unwrap_or(otherwise);
         let not_before = job.delay.map(|delay| Instant::now() + delay);
         Self { not_before, timeout, since: Cell::new(None) }

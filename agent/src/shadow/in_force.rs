@@ -39,7 +39,7 @@ impl InForce {
     }
 
     pub(super) fn put(&self, mirrors: Vec<Arc<Mirror>>, markers: Vec<HeaderName>) {
-        let policies = mirrors.iter().filter_map(|mirror| mirror.enforced.as_ref()).map(|it| &it.policy);
+        let policies = mirrors.iter().filter_map(|mirror| mirror.policy());
         policies.filter_map(|policy| policy.ttl.as_ref()).for_each(start);
         let any = !markers.is_empty();
         self.markers.store(Arc::new(markers));
@@ -66,28 +66,24 @@ impl Plane {
     pub fn steer(&self, cpu_pressure: impl FnOnce() -> Option<f64>) {
         let now = self.shared.started.elapsed();
         let mirrors = self.mirrors();
-        let sampling = |mirror: &&Arc<Mirror>| {
-            mirror.enforced.as_ref().and_then(|enforced| enforced.policy.sampling.clone())
-        };
         let mut cpu_pressure = Some(cpu_pressure);
         let mut pressure = None;
         let mut steered = self.shared.in_force.steered.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *steered);
         for mirror in mirrors.iter() {
-            let Some(sampling) = sampling(&mirror) else { continue };
+            let Some(sampling) = mirror.sampling() else { continue };
             let standing = &mirror.account.standing;
-            if let Some(adaptive) = sampling.adaptive {
+            if let Some(adaptive) = &sampling.adaptive {
                 if let Some(ask) = cpu_pressure.take_if(|_| adaptive.max_cpu_pressure.is_some()) {
                     pressure = ask();
                 }
                 let key = Arc::clone(&mirror.account.key);
                 let mut state =
-                    before.remove(&key).unwrap_or_else(|| Steered::new(&mirror.account, &adaptive));
-                standing.put_in_force(state.tick(now, &adaptive, &mirror.account, pressure));
+                    before.remove(&key).unwrap_or_else(|| Steered::new(&mirror.account, adaptive));
+                standing.put_in_force(state.tick(now, adaptive, &mirror.account, pressure));
                 steered.insert(key, state);
             }
-            let kinds = mirror.enforced.as_ref().and_then(|enforced| enforced.kinds.as_ref());
-            if let Some((coverage, kinds)) = sampling.coverage.zip(kinds)
+            if let Some((coverage, kinds)) = sampling.coverage.zip(mirror.kinds())
                 && let Some(part) = kinds.tick(coverage.copies_per_second)
             {
                 standing.put_in_force(part);

@@ -178,7 +178,7 @@ impl Plane {
                 return None;
             }
         };
-        let policy = mirror.enforced.as_ref().map(|enforced| Arc::clone(&enforced.policy));
+        let policy = mirror.policy().cloned();
         let body = admission::body_of_copy(head.body, policy.as_deref());
         let head = PackedHead::pack(&RequestHead { body, ..*head }, client);
         let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole(), policy));

@@ -19,8 +19,7 @@ pub(super) struct Rewriting<'m> {
 
 impl<'m> Rewriting<'m> {
     pub(super) fn of(mirror: &'m Mirror, marker: &'m HeaderName) -> Self {
-        let policy = mirror.enforced.as_ref().map(|enforced| &*enforced.policy);
-        Self { changes: mirror.changes.as_deref(), policy, marker }
+        Self { changes: mirror.changes.as_deref(), policy: mirror.policy().map(|policy| &**policy), marker }
     }
 
     /// The header that tells a copy from a request.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     message::RequestHead,
     record::Pace,
-    route::{Coverage, Enforced, Mirror, Share, StickyKey},
+    route::{Coverage, Mirror, Share, StickyKey},
 };
 
 /// Whether the draw falls within the mirror's share. `now` is in nanoseconds, on the clock of the plane.
@@ -25,20 +25,16 @@ pub(super) fn admits(
     client: SocketAddr,
     now: impl FnOnce() -> u64,
 ) -> bool {
-    let sampling = mirror.enforced.as_ref().and_then(|enforced| enforced.policy.sampling.as_ref());
-    let (Some(sampling), Some(enforced)) = (sampling, &mirror.enforced) else {
-        return mirror.share.admits(draw);
-    };
+    let Some(sampling) = mirror.sampling() else { return mirror.share.admits(draw) };
     let stuck = sampling.sticky.as_ref().and_then(|key| sticky_draw(key, head, client));
     let share = if sampling.adaptive.is_some() { share_in_force(mirror) } else { mirror.share };
     share.admits(stuck.unwrap_or(draw))
-        && sampling.coverage.is_none_or(|coverage| covers(mirror, enforced, coverage, head, draw, now()))
+        && sampling.coverage.is_none_or(|coverage| covers(mirror, coverage, head, draw, now()))
 }
 
 /// The part of the rule's requests that is copied at this moment.
 pub fn share_in_force(mirror: &Mirror) -> Share {
-    let sampling = mirror.enforced.as_ref().and_then(|enforced| enforced.policy.sampling.as_ref());
-    if !sampling.is_some_and(|sampling| sampling.adaptive.is_some() || sampling.coverage.is_some()) {
+    if !mirror.sampling().is_some_and(|sampling| sampling.adaptive.is_some() || sampling.coverage.is_some()) {
         return mirror.share;
     }
     let part = u64::from(mirror.share.0) * u64::from(mirror.account.standing.in_force()) / 1_000_000;
@@ -79,15 +75,8 @@ fn query_param<'h>(head: &RequestHead<'h>, name: &str) -> Option<&'h str> {
 }
 
 /// Rare kinds may spend the whole budget, common ones leave them a fifth of it.
-fn covers(
-    mirror: &Mirror,
-    enforced: &Enforced,
-    coverage: Coverage,
-    head: &RequestHead<'_>,
-    draw: u64,
-    now: u64,
-) -> bool {
-    let Some(kinds) = &enforced.kinds else { return true };
+fn covers(mirror: &Mirror, coverage: Coverage, head: &RequestHead<'_>, draw: u64, now: u64) -> bool {
+    let Some(kinds) = mirror.kinds() else { return true };
     let kind = kind_of(head);
     let part = kinds.meet(kind, coverage.copies_per_second);
     let pace = Pace::new(coverage.copies_per_second, None);

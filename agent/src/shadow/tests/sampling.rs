@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     message::{BodyLength, Header, Version},
     record::{Account, MirrorKey, RuleKey},
-    route::{Cluster, Policy, Sampling},
+    route::{Cluster, Enforced, Policy, Sampling},
 };
 
 const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 4711);

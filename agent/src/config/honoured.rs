@@ -20,15 +20,15 @@ type Rows = &'static [(&'static str, &'static str)];
 /// The text of a field that is honoured.
 const HONOURED: &str = "";
 
-const KINDS: &[(&str, Rows)] = &[
-    ("VirtualService", istio::VIRTUAL_SERVICE),
-    ("DestinationRule", istio::DESTINATION_RULE),
-    ("ServiceEntry", istio::SERVICE_ENTRY),
-    ("WorkloadEntry", istio::WORKLOAD_ENTRY),
-    ("HTTPRoute", gateway::HTTP_ROUTE),
-    ("GRPCRoute", gateway::GRPC_ROUTE),
-    ("ReferenceGrant", gateway::REFERENCE_GRANT),
-    ("ShadowPolicy", shadow_policy::SHADOW_POLICY),
+const KINDS: &[(&str, &[Rows])] = &[
+    ("VirtualService", &[istio::VIRTUAL_SERVICE]),
+    ("DestinationRule", &[istio::DESTINATION_RULE]),
+    ("ServiceEntry", &[istio::SERVICE_ENTRY]),
+    ("WorkloadEntry", &[istio::WORKLOAD_ENTRY]),
+    ("HTTPRoute", &[gateway::ROUTE, gateway::HTTP_ROUTE]),
+    ("GRPCRoute", &[gateway::ROUTE, gateway::GRPC_ROUTE]),
+    ("ReferenceGrant", &[gateway::REFERENCE_GRANT]),
+    ("ShadowPolicy", &[shadow_policy::SHADOW_POLICY]),
 ];
 
 /// What is made of the fields of one map, by their names.
@@ -42,9 +42,9 @@ pub(super) struct Honoured {
 }
 
 static LISTS: LazyLock<HashMap<&'static str, Honoured>> = LazyLock::new(|| {
-    let list = |&(kind, rows): &(&'static str, Rows)| {
+    let list = |&(kind, lists): &(&'static str, &[Rows])| {
         let mut honoured = Honoured::default();
-        for &(path, text) in rows {
+        for &(path, text) in lists.iter().copied().flatten() {
             expand(path).iter().for_each(|path| honoured.insert(path, text));
         }
         (kind, honoured)

@@ -31,8 +31,12 @@ fn published() -> BTreeMap<&'static str, BTreeSet<String>> {
 
 /// The rows of a kind's list, one for each path.
 fn rows(kind: &str) -> BTreeMap<String, &'static str> {
-    let list = KINDS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, rows)| rows);
-    list.iter().flat_map(|&(path, text)| expand(path).into_iter().map(move |path| (path, text))).collect()
+    let list = KINDS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, lists)| lists);
+    list.iter()
+        .copied()
+        .flatten()
+        .flat_map(|&(path, text)| expand(path).into_iter().map(move |path| (path, text)))
+        .collect()
 }
 
 /// What it means that the field at `path` is not honoured.

@@ -1,29 +1,24 @@
 //! Rules that ask who the client is: what a node knows of it is the address of its workload.
 
-use super::build::*;
+use super::{
+    build::*,
+    hosts::{self, CART},
+};
 use crate::config::{
     Code, Resources,
     istio::{HttpMatch, VirtualService, WorkloadEntry},
     kubernetes::PodPhase,
 };
 
-const CART: &str = "cart.shop.svc.cluster.local";
-
 /// `cart` of namespace shop at 10.0.0.1, and a client of each of three namespaces.
 fn shop(virtual_services: Vec<VirtualService>) -> Resources {
-    Resources {
-        virtual_services,
-        service_entries: vec![
-            service("shop/cart", CART, &[("10.0.0.1", "v1")]),
-            service("shop/shadow", "shadow.example.com", &[("10.0.0.9", "v1")]),
-        ],
-        pods: vec![
+    hosts::shop(virtual_services).with(|r| {
+        r.pods = vec![
             pod("shop/client", "web", "10.1.0.1"),
             pod("team/client", "web", "10.1.0.2"),
             pod("else/client", "web", "10.1.0.3"),
-        ],
-        ..Resources::default()
-    }
+        ];
+    })
 }
 
 const SHOP: &str = "10.1.0.1";

@@ -6,10 +6,10 @@ use crate::config::{
     istio::{HttpRoute, VirtualService},
 };
 
-const CART: &str = "cart.shop.svc.cluster.local";
+pub(super) const CART: &str = "cart.shop.svc.cluster.local";
 
 /// `cart` of namespace shop at 10.0.0.1, its shadow at 10.0.0.9, and these virtual services.
-fn shop(virtual_services: Vec<VirtualService>) -> Resources {
+pub(super) fn shop(virtual_services: Vec<VirtualService>) -> Resources {
     Resources {
         virtual_services,
         service_entries: vec![

@@ -13,7 +13,10 @@ use super::{
     page::{self, Wanted},
     problem::Problem,
 };
-use crate::route::{Endpoint, Mirror, Snapshot};
+use crate::{
+    config::Labels,
+    route::{Endpoint, Mirror, Snapshot},
+};
 
 /// One endpoint in one use, with stable names.
 #[derive(Debug, Serialize)]
@@ -27,8 +30,8 @@ struct Row {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     services: Vec<String>,
     /// Of a captured one, as the first of its services has them.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    labels: Labels,
     /// Istio's name of the destination a shadow belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<String>,
@@ -77,7 +80,7 @@ fn shadows(mirrors: &[Arc<Mirror>]) -> impl Iterator<Item = (Key, Make<'_>)> {
                 endpoint: endpoint.to_string(),
                 r#use: "shadow",
                 services: Vec::new(),
-                labels: BTreeMap::new(),
+                labels: Labels::NONE,
                 cluster: Some(cluster.to_owned()),
             };
             ((1, cluster.to_owned(), place), Box::new(make) as Make<'_>)

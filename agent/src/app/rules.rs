@@ -79,7 +79,7 @@ impl Loader {
                 (vec![Arc::new(resources)], report, sources)
             }
         };
-        let agent = parts.iter().find_map(|part| part.agent.clone());
+        let agent = parts.iter().find_map(|part| part.agent.as_deref().cloned());
         let snapshot = self.compilation.compile(parts, accounts, &mut report);
         upstream::check_files(snapshot.clusters(), &mut report);
         if !report.has_errors() {

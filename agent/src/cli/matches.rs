@@ -1,7 +1,7 @@
 //! `umbra match`: a dry run. Which rule a request would meet, why not the earlier ones, and what its copies would be.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt::Write as _,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -158,7 +158,7 @@ impl Arguments {
     ) -> anyhow::Result<(Option<CapturedPort>, Trace)> {
         let source = (self.source_namespace.is_some() || !self.source_labels.is_empty()).then(|| Source {
             namespace: self.source_namespace.clone().unwrap_or_else(|| "default".into()),
-            labels: self.source_labels.iter().cloned().collect::<BTreeMap<_, _>>(),
+            labels: self.source_labels.iter().cloned().collect(),
         });
         let candidates: Vec<(CapturedPort, &PortRules)> = match self.to {
             Some(address) => {

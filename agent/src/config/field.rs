@@ -1,9 +1,9 @@
 //! Nodes to typed values: each wrong type is reported with its path and place, and reading goes on.
 
-use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive};
+use std::{fmt::Display, ops::RangeInclusive};
 
 use super::{
-    Code, Diagnostic, Located, Location, Report,
+    Code, Diagnostic, Labels, Located, Location, Report,
     decode::{Key, Node, Value},
     fields::Fields,
     honoured::Honoured,
@@ -210,7 +210,7 @@ impl<'n> Field<'n> {
         entries.iter().map(entry).collect()
     }
 
-    pub(super) fn labels(&self, faults: &mut Faults<'_>) -> BTreeMap<String, String> {
+    pub(super) fn labels(&self, faults: &mut Faults<'_>) -> Labels {
         let entries = self.entries(faults);
         entries.into_iter().filter_map(|(key, field)| Some((key.value, field.text(faults)?.value))).collect()
     }

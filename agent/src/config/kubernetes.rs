@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{Located, Meta};
+use super::{Labels, Located, Meta};
 
 #[derive(Clone, Debug)]
 pub struct Service {
@@ -11,7 +11,7 @@ pub struct Service {
     pub kind: ServiceType,
     pub ports: Vec<KubePort>,
     /// Empty: its endpoints are written by someone else.
-    pub selector: BTreeMap<String, String>,
+    pub selector: Labels,
     /// Empty when headless.
     pub cluster_ips: Vec<IpAddr>,
     /// `clusterIP: None`

@@ -11,6 +11,7 @@ mod honoured;
 pub mod istio;
 mod kinds;
 pub mod kubernetes;
+mod labels;
 mod read;
 mod render;
 mod sarif;
@@ -25,8 +26,9 @@ mod written;
 
 pub use decode::MAX_BYTES;
 pub use diagnostics::{Code, Diagnostic, Report, Severity};
+pub use labels::Labels;
 pub use read::{Resources, read, read_part};
-pub use render::Sources;
+pub use render::{Sources, digest, fingerprint};
 pub use schema::schema;
 pub use written::Document;
 
@@ -75,7 +77,7 @@ impl<T: PartialEq> PartialEq for Located<T> {
 pub struct Meta {
     pub name: Located<String>,
     pub namespace: String,
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: Labels,
     /// `metadata.creationTimestamp`, as written (RFC 3339 sorts as text); orders resources for the same host.
     pub created: Option<String>,
 }

@@ -22,7 +22,7 @@ use super::{
 /// Everything that was written, by kind.
 #[derive(Clone, Debug, Default)]
 pub struct Resources {
-    pub agent: Option<umbra::AgentConfig>,
+    pub agent: Option<Box<umbra::AgentConfig>>,
     pub virtual_services: Vec<istio::VirtualService>,
     pub destination_rules: Vec<istio::DestinationRule>,
     pub service_entries: Vec<istio::ServiceEntry>,

@@ -34,10 +34,24 @@ impl Sources {
 
     /// Changes when a name or a text does. Meaningful within one process only.
     pub fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.texts.hash(&mut hasher);
-        hasher.finish()
+        fingerprint(&self.iter().map(|(file, text)| (file, digest(text))).collect())
     }
+}
+
+/// That of [`Sources`] whose names have texts with these digests.
+pub fn fingerprint(digests: &BTreeMap<&str, u64>) -> u64 {
+    hash(digests)
+}
+
+/// Of a text, for [`fingerprint`].
+pub fn digest(text: &str) -> u64 {
+    hash(text)
+}
+
+fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Lines as YAML counts them: a CR alone ends one too (YAML 1.2 §5.4).

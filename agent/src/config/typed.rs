@@ -1,10 +1,10 @@
 //! Shorthands of [`Fields`] for the values that most kinds are made of: absent ones are None or empty, wrong ones are
 //! reported and read as if absent.
 
-use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, time::Duration};
+use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
 use super::{
-    Code, Located, Location,
+    Code, Labels, Located, Location,
     field::{Faults, Field},
     fields::{Fields, Names},
     values,
@@ -49,7 +49,7 @@ impl<'n> Fields<'n> {
         self.get(name).map(|field| field.texts(faults)).unwrap_or_default()
     }
 
-    pub(super) fn labels(&mut self, faults: &mut Faults<'_>, name: &'static str) -> BTreeMap<String, String> {
+    pub(super) fn labels(&mut self, faults: &mut Faults<'_>, name: &'static str) -> Labels {
         self.get(name).map(|field| field.labels(faults)).unwrap_or_default()
     }
 

@@ -109,12 +109,12 @@ mod tests {
                        direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n    exempt: [10.1.2.3, fd00::/8]\n    \
                        clientAddress: keep\n  shadow: {timeout: 1.5s, connectTimeout: 10ms, queue: {bytes: 1Gi, bytesPerRequest: 70001}}\n";
         for text in [include_str!("../../../config/agent.yaml"), changed] {
-            let read = clean(text).agent.unwrap();
-            let again = clean(&read.to_json().to_string()).agent.unwrap();
+            let read = *clean(text).agent.unwrap();
+            let again = *clean(&read.to_json().to_string()).agent.unwrap();
             assert_eq!(again.to_json(), read.to_json());
             assert_eq!(AgentConfig { meta: None, ..again }, AgentConfig { meta: None, ..read });
         }
-        let shipped = clean(include_str!("../../../config/agent.yaml")).agent.unwrap();
+        let shipped = *clean(include_str!("../../../config/agent.yaml")).agent.unwrap();
         assert_eq!(AgentConfig { meta: None, ..shipped }, AgentConfig::default());
     }
 

@@ -1,9 +1,6 @@
 //! From a destination to the endpoints that serve it: host, subset, port. One cluster for one destination.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use foldhash::HashMap;
 
@@ -17,7 +14,7 @@ use super::{
     traffic::Policies,
     ways::Members,
 };
-use crate::config::{Code, Location, Report, istio::Destination};
+use crate::config::{Code, Labels, Location, Report, istio::Destination};
 
 pub(super) struct Clusters<'a> {
     pub(super) known: Known<'a>,
@@ -49,7 +46,7 @@ impl Spot {
 pub(super) struct Place<'a> {
     pub(super) host: &'a str,
     pub(super) port: u16,
-    pub(super) subset: Option<(&'a str, &'a BTreeMap<String, String>)>,
+    pub(super) subset: Option<(&'a str, &'a Labels)>,
     pub(super) policies: Policies<'a>,
 }
 
@@ -212,10 +209,8 @@ fn serving<'a>(known: &Known<'a>, place: Place<'_>) -> (&'a Service<'a>, &'a Por
 
 /// The endpoints of a place.
 fn endpoints<'p>(service: &'p Service<'_>, place: Place<'p>) -> impl Iterator<Item = &'p Endpoint> {
-    let chosen = move |endpoint: &&Endpoint| {
-        let has = |(key, value)| endpoint.labels.get(key) == Some(value);
-        place.subset.is_none_or(|(_, labels)| labels.iter().all(has))
-    };
+    let chosen =
+        move |endpoint: &&Endpoint| place.subset.is_none_or(|(_, labels)| endpoint.labels.have_all(labels));
     service.endpoints.iter().filter(chosen)
 }
 

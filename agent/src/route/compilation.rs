@@ -11,7 +11,7 @@ use super::{
     compile::{self, Keep},
     known::Lists,
     served::Assembled,
-    services::{AllEndpoints, Labels},
+    services::{AllEndpoints, SharedLabels},
     table::Table,
     units::Units,
 };
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Compilation {
     kept: Kept,
-    labels: Labels,
+    labels: SharedLabels,
 }
 
 /// All that can be used again.
@@ -87,6 +87,6 @@ impl Compilation {
 
 /// Compiles a configuration on its own.
 pub(super) fn once(resources: &Resources, accounts: &Accounts, report: &mut Report, keep: Keep) -> Snapshot {
-    let (kept, mut labels) = (Kept::default(), Labels::default());
+    let (kept, mut labels) = (Kept::default(), SharedLabels::default());
     compile::compile(&[resources], &kept, &mut labels, accounts, report, keep).assembled.snapshot
 }

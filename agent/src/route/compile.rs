@@ -16,7 +16,7 @@ use super::{
     precedence::Precedence,
     rules::Compiler,
     served::{Assembled, Served},
-    services::{self, Labels, Registry},
+    services::{self, Registry, SharedLabels},
     source::Sources,
     tables::Tables,
 };
@@ -36,7 +36,7 @@ pub(super) enum Keep {
 pub(super) fn compile<'a>(
     parts: &[&'a Resources],
     kept: &'a Kept,
-    labels: &mut Labels,
+    labels: &mut SharedLabels,
     accounts: &Accounts,
     report: &mut Report,
     keep: Keep,

@@ -204,8 +204,9 @@ impl<'a> Compiler<'a, '_> {
                 }
                 Err(_) => continue,
             };
-            let of_rule = alter::of_headers(route.headers.as_ref(), site, &mut self.findings);
-            let of_destination = alter::of_headers(primary.headers.as_ref(), &of_primary, &mut self.findings);
+            let of_rule = alter::of_headers(route.headers.as_deref(), site, &mut self.findings);
+            let of_destination =
+                alter::of_headers(primary.headers.as_deref(), &of_primary, &mut self.findings);
             primaries.push(Primary {
                 place,
                 destination: Destination::of(place, if several { weight } else { 100 }),

@@ -1,6 +1,6 @@
 //! What is known of one captured address and port: the services that own it and the rules of each.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     CapturedPort, Decision,
@@ -10,7 +10,7 @@ use super::{
     source::{Source, Sources},
     table::Ruling,
 };
-use crate::message::RequestHead;
+use crate::{config::Labels, message::RequestHead};
 
 /// The rules of one captured address and port.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct Owner {
     pub service: Arc<str>,
     pub namespace: Arc<str>,
     /// The labels of this endpoint, such as `version`; none for a guest.
-    pub labels: Arc<BTreeMap<String, String>>,
+    pub labels: Arc<Labels>,
     pub(super) host: Arc<ServiceHost>,
     /// By service port, in the order written; more than one when several lead to the same place.
     pub(super) rulings: Vec<(u16, Arc<Ruling>)>,

@@ -20,8 +20,8 @@ use super::{
     known::Changed,
     objects::{Objects, address},
 };
-use crate::config::{Code, Located, Location, Meta, kubernetes::SlicePort};
-pub(super) use kept::{AllEndpoints, Kept, Labels};
+use crate::config::{Code, Labels, Located, Location, Meta, kubernetes::SlicePort};
+pub(super) use kept::{AllEndpoints, Kept, SharedLabels};
 
 /// How many names are compared by their letters in one compilation: a person reads few hints, and comparing is slow.
 const COMPARISONS: usize = 50_000;
@@ -90,7 +90,7 @@ pub(super) struct Endpoint {
     pub(super) address: Address,
     /// Its share of copies among the others; 1 where none was written.
     pub(super) weight: u32,
-    pub(super) labels: Arc<BTreeMap<String, String>>,
+    pub(super) labels: Arc<Labels>,
     /// One that is not ready may still have requests under way, but gets no copies.
     pub(super) ready: bool,
     ports: Ports,
@@ -112,8 +112,6 @@ enum Ports {
     /// All there are: an EndpointSlice's.
     Slice(Arc<[SlicePort]>),
 }
-
-static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> Registry<'a> {
     /// A Service of Kubernetes comes before a ServiceEntry of the same host; of two entries the older wins, as among
@@ -222,11 +220,11 @@ impl<'a> Service<'a> {
 
 impl Endpoint {
     /// What a name stands for, as its only endpoint.
-    fn alone(address: Address, labels: &mut Labels) -> Self {
+    fn alone(address: Address, labels: &mut SharedLabels) -> Self {
         Self {
             address,
             weight: 1,
-            labels: labels.share(&NO_LABELS),
+            labels: labels.share(&Labels::NONE),
             ready: true,
             ports: Ports::Written(None),
         }

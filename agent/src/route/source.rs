@@ -1,18 +1,18 @@
 //! Who sent a request, as far as configuration tells: Istio's `sourceLabels` and `sourceNamespace` speak of the client's
 //! workload, and what a node knows of a client is its address.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use foldhash::HashMap;
 
 use super::objects::Objects;
-use crate::config::kubernetes::PodPhase;
+use crate::config::{Labels, kubernetes::PodPhase};
 
 /// The workload of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
     pub namespace: String,
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
 }
 
 /// Workloads by address.
@@ -23,7 +23,7 @@ pub(super) struct Sources(HashMap<IpAddr, Arc<Source>>);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SourceCondition {
     pub(super) namespace: Option<String>,
-    pub(super) labels: BTreeMap<String, String>,
+    pub(super) labels: Labels,
 }
 
 impl Sources {
@@ -63,7 +63,7 @@ impl SourceCondition {
         self.is_empty()
             || source.is_some_and(|source| {
                 self.namespace.as_ref().is_none_or(|namespace| *namespace == source.namespace)
-                    && self.labels.iter().all(|(key, value)| source.labels.get(key) == Some(value))
+                    && source.labels.have_all(&self.labels)
             })
     }
 }

@@ -2,22 +2,26 @@
 //! cannot be read.
 
 mod reader;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use reader::Reader;
+pub(super) use seen::Seen;
 
 use std::{
     collections::{BTreeMap, HashSet},
     ffi::OsStr,
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
-    os::unix::fs::FileTypeExt as _,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
+use seen::Stamp;
 use text::{Pipe, Unreadable, text};
 
 use crate::config::{self, Code, Diagnostic, Location, Report, Resources, Sources};
@@ -27,14 +31,14 @@ use crate::config::{self, Code, Diagnostic, Location, Report, Resources, Sources
 pub fn load(paths: &[PathBuf]) -> (Resources, Report, Sources) {
     let (mut resources, mut report, mut sources) =
         (Resources::default(), Report::default(), Sources::default());
-    for file in files(paths) {
+    for file in files(paths, &mut Seen::default(), |text| text) {
         add(&file, &mut resources, &mut report, &mut sources);
     }
     (resources, report, sources)
 }
 
-fn add(file: &Found, resources: &mut Resources, report: &mut Report, sources: &mut Sources) {
-    match &file.text {
+fn add(file: &Found<Arc<str>>, resources: &mut Resources, report: &mut Report, sources: &mut Sources) {
+    match &file.made {
         Ok(text) => {
             config::read(&file.name, text, resources, report);
             sources.insert(&file.name, Arc::clone(text));
@@ -49,36 +53,52 @@ fn add(file: &Found, resources: &mut Resources, report: &mut Report, sources: &m
     }
 }
 
-/// The texts alone, for [`Sources::fingerprint`].
-pub(super) fn contents(paths: &[PathBuf]) -> Sources {
-    let mut sources = Sources::default();
-    for file in files(paths) {
-        sources.insert(&file.name, file.text.unwrap_or_else(|_| "".into()));
-    }
-    sources
+/// [`Sources::fingerprint`] of what is there now.
+pub(super) fn fingerprint(paths: &[PathBuf], seen: &mut Seen<u64>) -> u64 {
+    let found = files(paths, seen, |text| config::digest(&text));
+    let digests = found.iter().map(|file| {
+        let nothing = || config::digest("");
+        (file.name.as_str(), file.made.as_ref().map_or_else(|_| nothing(), |digest| *digest))
+    });
+    config::fingerprint(&digests.collect())
 }
 
-struct Found {
+struct Found<T> {
     name: String,
-    text: Result<Arc<str>, Unreadable>,
+    /// What was made of its text.
+    made: Result<T, Unreadable>,
 }
 
-fn files(paths: &[PathBuf]) -> Vec<Found> {
-    let mut seen = HashSet::new();
-    let mut found = Vec::new();
+/// Every file, in order; `make` is asked for what has changed since `seen`, which is then of now.
+fn files<T: Clone>(paths: &[PathBuf], seen: &mut Seen<T>, make: impl Fn(Arc<str>) -> T) -> Vec<Found<T>> {
+    let (mut known, mut found, mut now) = (HashSet::new(), Vec::new(), Seen::default());
+    // Before anything is read: what is written meanwhile counts as young.
+    let start = SystemTime::now();
     for path in paths {
         let listed = if path.is_dir() { list(path) } else { Ok(vec![path.clone()]) };
-        match listed {
-            Ok(mut listed) => {
-                listed.retain(|path| seen.insert(identity(path)));
-                found.extend(listed.iter().map(|path| one(path)));
+        let listed = listed.unwrap_or_else(|error| {
+            let name = path.display().to_string();
+            found.push(Found { made: Err(format!("cannot list {name}: {error}").into()), name });
+            Vec::new()
+        });
+        for path in listed {
+            let metadata = fs::metadata(&path);
+            if !known.insert(identity(&path, metadata.as_ref().ok())) {
+                continue;
             }
-            Err(error) => {
-                let name = path.display().to_string();
-                found.push(Found { text: Err(format!("cannot list {name}: {error}").into()), name });
+            let stamp = metadata.as_ref().ok().and_then(|metadata| Stamp::of(metadata, start));
+            let made = match seen.get(&path, stamp) {
+                Some(made) => Ok(made),
+                None => read(&path, metadata).map(&make),
+            };
+            if let (Ok(made), Some(stamp)) = (&made, stamp) {
+                now.keep(path.clone(), stamp, made.clone());
             }
+            let name = if path == Path::new("-") { "<stdin>".into() } else { path.display().to_string() };
+            found.push(Found { name, made });
         }
     }
+    *seen = now;
     found
 }
 
@@ -87,10 +107,12 @@ fn files(paths: &[PathBuf]) -> Vec<Found> {
 fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut listed = Vec::new();
     for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
         let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         let yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
-        if yaml && !hidden && !path.is_dir() {
+        let kind = entry.file_type()?;
+        if yaml && !hidden && !kind.is_dir() && !(kind.is_symlink() && path.is_dir()) {
             listed.push(path);
         }
     }
@@ -99,28 +121,39 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// What two ways to the same file have in common.
-fn identity(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+#[derive(PartialEq, Eq, Hash)]
+enum Identity {
+    /// Device and inode.
+    File(u64, u64),
+    /// Nothing is there.
+    Path(PathBuf),
+}
+
+fn identity(path: &Path, metadata: Option<&Metadata>) -> Identity {
+    match metadata {
+        Some(metadata) => Identity::File(metadata.dev(), metadata.ino()),
+        None => Identity::Path(path.to_owned()),
+    }
 }
 
 /// Texts of standard input and of pipes, which can be read only once: a reload finds them here.
 static READ_ONCE: Mutex<BTreeMap<PathBuf, Arc<str>>> = Mutex::new(BTreeMap::new());
 
-fn one(path: &Path) -> Found {
+fn read(path: &Path, metadata: io::Result<Metadata>) -> Result<Arc<str>, Unreadable> {
     if path == Path::new("-") {
-        return Found { name: "<stdin>".into(), text: once(path, || Ok(io::stdin())) };
+        return once(path, || Ok(io::stdin()));
     }
-    let name = path.display().to_string();
     let open = || File::open(path).map_err(Unreadable::from);
-    let text = match fs::metadata(path) {
+    let read = match metadata {
         Ok(metadata) if metadata.is_file() => open().and_then(text),
         Ok(metadata) if metadata.file_type().is_fifo() => once(path, || Ok(Pipe::open(path)?)),
         Ok(_) => once(path, open),
         Err(error) => Err(error.into()),
     };
-    let text =
-        text.map_err(|why| Unreadable { message: format!("cannot read {name}: {}", why.message), ..why });
-    Found { text, name }
+    read.map_err(|why| {
+        let message = format!("cannot read {}: {}", path.display(), why.message);
+        Unreadable { message, ..why }
+    })
 }
 
 fn once<R: io::Read>(

@@ -90,8 +90,9 @@ struct Eyes {
 
 impl Eyes {
     fn run(mut self, changes: &mpsc::Sender<()>) {
+        let mut seen = files::Seen::default();
         while !changes.is_closed() {
-            let now = files::contents(&self.paths).fingerprint();
+            let now = files::fingerprint(&self.paths, &mut seen);
             if now != self.seen {
                 self.seen = now;
                 let _ = changes.try_send(());

@@ -1,9 +1,7 @@
 //! DestinationRule (istio/api `destination_rule.proto`): which endpoints a subset is, and how a host is spoken to.
 
-use std::collections::BTreeMap;
-
 use super::TrafficPolicy;
-use crate::config::{Located, Meta};
+use crate::config::{Labels, Located, Meta};
 
 #[derive(Clone, Debug)]
 pub struct DestinationRule {
@@ -12,7 +10,7 @@ pub struct DestinationRule {
     pub subsets: Vec<Subset>,
     pub traffic_policy: Option<TrafficPolicy>,
     /// `workloadSelector.matchLabels`: the clients it holds for.
-    pub workload_selector: Option<Located<BTreeMap<String, String>>>,
+    pub workload_selector: Option<Located<Labels>>,
     /// Empty means `["*"]`.
     pub export_to: Vec<Located<String>>,
 }
@@ -20,7 +18,7 @@ pub struct DestinationRule {
 #[derive(Clone, Debug)]
 pub struct Subset {
     pub name: Located<String>,
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Overrides the rule's, block by block.
     pub traffic_policy: Option<TrafficPolicy>,
 }

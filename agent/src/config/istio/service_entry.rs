@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Located, Meta};
+use crate::config::{Labels, Located, Meta};
 
 #[derive(Clone, Debug)]
 pub struct ServiceEntry {
@@ -15,7 +15,7 @@ pub struct ServiceEntry {
     pub resolution: Located<Resolution>,
     pub endpoints: Vec<WorkloadEndpoint>,
     /// `workloadSelector.labels`: pods and WorkloadEntries of its namespace that are its endpoints.
-    pub workload_selector: Option<Located<BTreeMap<String, String>>>,
+    pub workload_selector: Option<Located<Labels>>,
     pub subject_alt_names: Vec<Located<String>>,
     /// Empty means `["*"]`.
     pub export_to: Vec<Located<String>>,
@@ -57,7 +57,7 @@ pub struct WorkloadEntry {
 pub struct WorkloadEndpoint {
     /// An IP address for STATIC. `0.0.0.0` or `::` stands for every local address of a captured namespace.
     pub address: Located<String>,
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Service port name → the port this endpoint listens on.
     pub ports: BTreeMap<String, u16>,
     pub weight: Option<u32>,

@@ -1,8 +1,8 @@
 //! VirtualService (istio/api `virtual_service.proto`).
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use crate::config::{Located, Location, Meta};
+use crate::config::{Labels, Located, Location, Meta};
 
 #[derive(Clone, Debug)]
 pub struct VirtualService {
@@ -19,7 +19,7 @@ pub struct VirtualService {
     pub export_to: Vec<Located<String>>,
 }
 
-/// `spec.http[]`: one rule.
+/// `spec.http[]`: one rule. What few rules have is boxed: rules are kept by the ten thousand.
 #[derive(Clone, Debug)]
 pub struct HttpRoute {
     pub at: Location,
@@ -28,16 +28,16 @@ pub struct HttpRoute {
     pub matches: Vec<HttpMatch>,
     pub route: Vec<RouteDestination>,
     /// Set when the rule answers by itself and so never mirrors.
-    pub redirect: Option<Redirect>,
-    pub direct_response: Option<DirectResponse>,
-    pub delegate: Option<Delegate>,
-    pub rewrite: Option<Rewrite>,
+    pub redirect: Option<Box<Redirect>>,
+    pub direct_response: Option<Box<DirectResponse>>,
+    pub delegate: Option<Box<Delegate>>,
+    pub rewrite: Option<Box<Rewrite>>,
     /// Absent or 0: none (Istio's default, unlike Envoy's 15 s).
     pub timeout: Option<Located<Duration>>,
-    pub retries: Option<Retries>,
-    pub fault: Option<Fault>,
-    pub cors_policy: Option<CorsPolicy>,
-    pub headers: Option<Headers>,
+    pub retries: Option<Box<Retries>>,
+    pub fault: Option<Box<Fault>>,
+    pub cors_policy: Option<Box<CorsPolicy>>,
+    pub headers: Option<Box<Headers>>,
     pub mirror: Option<Destination>,
     pub mirrors: Vec<MirrorPolicy>,
     /// Where `mirrors` stands, when it was written at all.
@@ -66,7 +66,7 @@ pub struct RouteDestination {
     pub at: Location,
     pub destination: Destination,
     pub weight: Option<Located<i64>>,
-    pub headers: Option<Headers>,
+    pub headers: Option<Box<Headers>>,
 }
 
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ pub struct HttpMatch {
     pub without_headers: Vec<(Located<String>, Located<StringMatch>)>,
     pub query_params: Vec<(Located<String>, Located<StringMatch>)>,
     pub port: Option<Located<u16>>,
-    pub source_labels: BTreeMap<String, String>,
+    pub source_labels: Labels,
     pub source_namespace: Option<String>,
     pub gateways: Vec<Located<String>>,
 }

@@ -33,7 +33,7 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, object: &mut Object<'_>) 
         AddressType::Name => Vec::new(),
     };
     let ports = fields.items(faults, "ports", port);
-    let service = object.meta.labels.get(SERVICE).cloned();
+    let service = object.meta.labels.get(SERVICE).map(str::to_owned);
     Some(EndpointSlice { meta: object.meta.clone(), service, endpoints, ports })
 }
 

@@ -17,14 +17,10 @@ mod tests;
 mod traffic_policy;
 pub(super) mod virtual_service;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::Hash,
-    net::IpAddr,
-};
+use std::{collections::HashMap, hash::Hash, net::IpAddr};
 
 use super::{
-    Code, Located,
+    Code, Labels, Located,
     field::{Faults, Field},
     fields::{Fields, Names},
 };
@@ -77,11 +73,7 @@ fn refuse_repeated<'v, T: Hash + Eq + 'v>(
 }
 
 /// `workloadSelector`, whose labels stand under `name`.
-fn selector(
-    faults: &mut Faults<'_>,
-    fields: &mut Fields<'_>,
-    name: &'static str,
-) -> Option<Located<BTreeMap<String, String>>> {
+fn selector(faults: &mut Faults<'_>, fields: &mut Fields<'_>, name: &'static str) -> Option<Located<Labels>> {
     fields.child(faults, "workloadSelector", Names::Foreign, |faults, fields, at| {
         Some(Located { value: fields.labels(faults, name), at })
     })

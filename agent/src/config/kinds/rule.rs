@@ -25,15 +25,15 @@ pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>, merged: bool) -> 
             name: rule.plain(faults, "name"),
             matches: rule.items(faults, "match", matches::read),
             route: routes(faults, rule),
-            redirect: answers::redirect(faults, rule),
-            direct_response: answers::direct_response(faults, rule),
-            delegate: answers::delegate(faults, rule),
-            rewrite: changes::rewrite(faults, rule),
+            redirect: answers::redirect(faults, rule).map(Box::new),
+            direct_response: answers::direct_response(faults, rule).map(Box::new),
+            delegate: answers::delegate(faults, rule).map(Box::new),
+            rewrite: changes::rewrite(faults, rule).map(Box::new),
             timeout: rule.duration(faults, "timeout"),
-            retries: faults::retries(faults, rule),
-            fault: faults::fault(faults, rule),
-            cors_policy: answers::cors(faults, rule),
-            headers: changes::headers(faults, rule),
+            retries: faults::retries(faults, rule).map(Box::new),
+            fault: faults::fault(faults, rule).map(Box::new),
+            cors_policy: answers::cors(faults, rule).map(Box::new),
+            headers: changes::headers(faults, rule).map(Box::new),
             mirror: rule.get("mirror").and_then(|field| destination(faults, &field)),
             mirrors_at: rule.get("mirrors").map(|field| field.at().clone()),
             mirrors: rule.items(faults, "mirrors", mirror_policy),
@@ -108,7 +108,7 @@ fn route(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<RouteDestination>
         let destination =
             fields.required(faults, "destination").and_then(|field| destination(faults, &field));
         let weight = fields.integer(faults, "weight", 0..=i64::from(i32::MAX));
-        let headers = changes::headers(faults, fields);
+        let headers = changes::headers(faults, fields).map(Box::new);
         Some(RouteDestination { at, destination: destination?, weight, headers })
     })
 }

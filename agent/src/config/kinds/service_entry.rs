@@ -155,7 +155,7 @@ pub(in crate::config) fn read_workload(
     let endpoint = workload(faults, &mut spec, address);
     spec.finish(faults, Foreign);
     let mut endpoint = endpoint?;
-    endpoint.labels.extend(meta.labels.clone());
+    endpoint.labels = endpoint.labels.iter().chain(meta.labels.iter()).collect();
     Some(WorkloadEntry { meta, endpoint })
 }
 

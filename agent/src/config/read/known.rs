@@ -160,13 +160,13 @@ fn is_new(faults: &mut Faults<'_>, kind: &'static str, meta: &Meta, names: &mut 
     true
 }
 
-fn keep_agent(faults: &mut Faults<'_>, kept: &mut Option<umbra::AgentConfig>, read: umbra::AgentConfig) {
+fn keep_agent(faults: &mut Faults<'_>, kept: &mut Option<Box<umbra::AgentConfig>>, read: umbra::AgentConfig) {
     let place = |config: &umbra::AgentConfig| config.meta.as_ref().map(|meta| meta.name.at.clone());
-    match (kept.as_ref().and_then(place), place(&read)) {
+    match (kept.as_deref().and_then(place), place(&read)) {
         (Some(first), Some(second)) => {
             let hint = format!("the other one is at {first}");
             faults.add(Code::Duplicate, &second, "metadata.name", "a second AgentConfig").help(hint);
         }
-        _ => *kept = Some(read),
+        _ => *kept = Some(Box::new(read)),
     }
 }

@@ -15,7 +15,7 @@ fn the_example_reads_as_it_is_meant() {
     let [entry] = &resources.service_entries[..] else { panic!("one ServiceEntry") };
     assert_eq!((entry.ports[0].number.value, entry.ports[0].target_port), (80, 8080));
     assert_eq!(entry.resolution.value, istio::Resolution::Static);
-    assert_eq!(entry.endpoints[1].labels["version"], "v2");
+    assert_eq!(entry.endpoints[1].labels.get("version"), Some("v2"));
     let [rule] = &resources.destination_rules[..] else { panic!("one DestinationRule") };
     assert_eq!(rule.subsets[1].name.value, "v2");
     let [service] = &resources.virtual_services[..] else { panic!("one VirtualService") };
@@ -208,7 +208,7 @@ fn metadata_needs_a_name_and_keeps_what_has_meaning() {
     let meta = meta.agent.and_then(|agent| agent.meta).unwrap();
     assert_eq!(meta.qualified(), "shop/a");
     assert_eq!(meta.created.as_deref(), Some("2026-01-02T03:04:05Z"));
-    assert_eq!(meta.labels["v"], "1");
+    assert_eq!(meta.labels.get("v"), Some("1"));
 }
 
 #[test]

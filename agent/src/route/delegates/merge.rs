@@ -1,7 +1,5 @@
 //! One rule of a delegate with the rule that delegates to it: Istio's `mergeHTTPRoute` and `hasConflict`.
 
-use std::collections::BTreeMap;
-
 use crate::config::{
     Located,
     istio::{HttpMatch, HttpRoute, StringMatch},
@@ -115,8 +113,7 @@ fn block(root: &HttpMatch, leaf: &HttpMatch) -> HttpMatch {
         let of_root = root.iter().filter(|(key, _)| value(leaf, key).is_none());
         of_root.chain(leaf).cloned().collect()
     };
-    let labels: BTreeMap<_, _> =
-        root.source_labels.clone().into_iter().chain(leaf.source_labels.clone()).collect();
+    let labels = root.source_labels.iter().chain(leaf.source_labels.iter()).collect();
     HttpMatch {
         at: leaf.at.clone(),
         name: name(root.name.as_deref(), leaf.name.as_deref()),

@@ -1,16 +1,16 @@
 //! Services that a ServiceEntry declares.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
 use super::{
-    Address, Endpoint, HTTP, HTTP2, Kept, Kind, Labels, Port, Ports, Service, Target, address_of,
+    Address, Endpoint, HTTP, HTTP2, Kept, Kind, Port, Ports, Service, Target, address_of, kept::SharedLabels,
     kube::Workloads, named_after, weight,
 };
 use crate::{
     config::{
-        Code, Located,
+        Code, Labels, Located,
         istio::{MeshLocation, Resolution, ServiceEntry, ServicePort, WorkloadEndpoint},
     },
     route::{
@@ -31,7 +31,8 @@ pub(super) fn service<'a>(
     let endpoints = match answers(entry) {
         Some(answers) if entry.endpoints.is_empty() && !host.contains('*') => {
             let name = || Address::Name(host.as_str().into(), answers);
-            let named = |labels: &mut Labels, _: &mut Findings<'_>| vec![Endpoint::alone(name(), labels)];
+            let named =
+                |labels: &mut SharedLabels, _: &mut Findings<'_>| vec![Endpoint::alone(name(), labels)];
             kept.endpoints(objects::address(host), findings, true, Vec::new(), named)
         }
         _ => endpoints,
@@ -79,7 +80,7 @@ pub(super) fn endpoints<'w, 'a: 'w>(
     entry: &ServiceEntry,
     objects: &Objects<'a>,
     workloads: &impl Fn() -> &'w Workloads<'a>,
-    shared: &mut Labels,
+    shared: &mut SharedLabels,
     site: &Site<'_>,
     findings: &mut Findings<'_>,
 ) -> Vec<Endpoint> {
@@ -120,10 +121,10 @@ fn answers(entry: &ServiceEntry) -> Option<Answers> {
 /// `workloadSelector`: the pods and WorkloadEntries of its namespace with these labels.
 fn selected(
     entry: &ServiceEntry,
-    selector: &BTreeMap<String, String>,
+    selector: &Labels,
     objects: &Objects<'_>,
     workloads: &Workloads<'_>,
-    shared: &mut Labels,
+    shared: &mut SharedLabels,
 ) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     for pod in workloads.selected(&entry.meta.namespace, selector) {
@@ -138,7 +139,7 @@ fn selected(
     }
     for workload in objects.workload_entries.iter().filter(|w| w.meta.namespace == entry.meta.namespace) {
         let labels = &workload.endpoint.labels;
-        if selector.iter().all(|(key, value)| labels.get(key) == Some(value)) {
+        if labels.have_all(selector) {
             endpoints.push(Endpoint {
                 address: address_of(&workload.endpoint.address, Answers::All),
                 weight: weight(workload.endpoint.weight),

@@ -1,11 +1,12 @@
 //! The endpoints of services, kept from one configuration to the next: made again only when what they come from may have
 //! changed, and the same value as before when it has not.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet, fast::RandomState};
 
 use super::Endpoint;
+use crate::config::Labels;
 use crate::route::findings::{Finding, Findings};
 
 /// By the address of the object that declares the service.
@@ -24,11 +25,11 @@ pub(in crate::route) struct Found {
 pub(in crate::route) struct Kept<'k> {
     before: &'k AllEndpoints,
     now: AllEndpoints,
-    labels: &'k mut Labels,
+    labels: &'k mut SharedLabels,
 }
 
 impl<'k> Kept<'k> {
-    pub(in crate::route) fn new(before: &'k AllEndpoints, labels: &'k mut Labels) -> Self {
+    pub(in crate::route) fn new(before: &'k AllEndpoints, labels: &'k mut SharedLabels) -> Self {
         Self { before, now: HashMap::with_capacity_and_hasher(before.len(), RandomState::default()), labels }
     }
 
@@ -44,7 +45,7 @@ impl<'k> Kept<'k> {
         findings: &mut Findings<'_>,
         same: bool,
         inputs: Vec<usize>,
-        make: impl FnOnce(&mut Labels, &mut Findings<'_>) -> Vec<Endpoint>,
+        make: impl FnOnce(&mut SharedLabels, &mut Findings<'_>) -> Vec<Endpoint>,
     ) -> Arc<[Endpoint]> {
         let before = self.before.get(&object);
         let found = if let Some(before) = before.filter(|before| same && before.inputs == inputs) {
@@ -67,10 +68,10 @@ impl<'k> Kept<'k> {
 
 /// Endpoints of one workload carry the same labels: they are kept once.
 #[derive(Debug, Default)]
-pub(in crate::route) struct Labels(HashSet<Arc<BTreeMap<String, String>>>);
+pub(in crate::route) struct SharedLabels(HashSet<Arc<Labels>>);
 
-impl Labels {
-    pub(super) fn share(&mut self, labels: &BTreeMap<String, String>) -> Arc<BTreeMap<String, String>> {
+impl SharedLabels {
+    pub(super) fn share(&mut self, labels: &Labels) -> Arc<Labels> {
         if let Some(known) = self.0.get(labels) {
             return Arc::clone(known);
         }

@@ -1,16 +1,18 @@
 //! Services of Kubernetes: their endpoints are those of their EndpointSlices, or, where no slice was given, the pods that
 //! the selector names.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use foldhash::HashMap;
 
 use super::{
-    Address, Endpoint, HTTP, HTTP2, Kept, Kind, Labels, Port, Ports, Service, Target, address_of, named_after,
+    Address, Endpoint, HTTP, HTTP2, Kept, Kind, Port, Ports, Service, Target, address_of, kept::SharedLabels,
+    named_after,
 };
 use crate::{
-    config::kubernetes::{
-        self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport,
+    config::{
+        Labels,
+        kubernetes::{self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport},
     },
     route::{
         Answers, Protocol,
@@ -34,7 +36,7 @@ pub(super) struct Workloads<'a> {
     by_address: HashMap<IpAddr, &'a Pod>,
 }
 
-static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
+static NO_LABELS: Labels = Labels::NONE;
 
 impl<'a> Workloads<'a> {
     pub(super) fn new(objects: &Objects<'a>) -> Self {
@@ -56,12 +58,8 @@ impl<'a> Workloads<'a> {
     }
 
     /// Pods of a namespace with all of these labels.
-    pub(super) fn selected(
-        &self,
-        namespace: &str,
-        selector: &BTreeMap<String, String>,
-    ) -> impl Iterator<Item = &'a Pod> {
-        let has_all = |pod: &&&Pod| selector.iter().all(|(k, v)| pod.meta.labels.get(k) == Some(v));
+    pub(super) fn selected(&self, namespace: &str, selector: &Labels) -> impl Iterator<Item = &'a Pod> {
+        let has_all = |pod: &&&Pod| pod.meta.labels.have_all(selector);
         self.by_namespace.get(namespace).into_iter().flatten().filter(has_all).copied()
     }
 
@@ -69,7 +67,7 @@ impl<'a> Workloads<'a> {
         &self,
         service: &kubernetes::Service,
         slices: &[&EndpointSlice],
-        shared: &mut Labels,
+        shared: &mut SharedLabels,
     ) -> Vec<Endpoint> {
         let mut endpoints = Vec::new();
         for slice in slices {
@@ -90,14 +88,14 @@ impl<'a> Workloads<'a> {
     }
 
     /// A slice knows no labels; its pod does.
-    fn labels(&self, endpoint: &SliceEndpoint, address: IpAddr) -> &'a BTreeMap<String, String> {
+    fn labels(&self, endpoint: &SliceEndpoint, address: IpAddr) -> &'a Labels {
         let named = endpoint.pod.as_ref();
         let named = named.and_then(|pod| self.by_name.get(&(pod.namespace.as_str(), pod.name.as_str())));
         let pod = named.or_else(|| self.by_address.get(&address.to_canonical()));
         pod.map_or(&NO_LABELS, |pod| &pod.meta.labels)
     }
 
-    fn of_pods(&self, service: &kubernetes::Service, shared: &mut Labels) -> Vec<Endpoint> {
+    fn of_pods(&self, service: &kubernetes::Service, shared: &mut SharedLabels) -> Vec<Endpoint> {
         // Without a selector somebody else writes the endpoints.
         if service.selector.is_empty() {
             return Vec::new();
@@ -136,7 +134,7 @@ pub(super) fn services<'w, 'a: 'w>(
         let key = (service.meta.namespace.as_str(), service.meta.name.as_str());
         let slices = slices.get(&key);
         let inputs = slices.into_iter().flatten().map(|slice| address(*slice)).collect();
-        let make = |shared: &mut Labels, _: &mut Findings<'_>| match slices {
+        let make = |shared: &mut SharedLabels, _: &mut Findings<'_>| match slices {
             Some(slices) => workloads().of_slices(service, slices, shared),
             None => match &service.external_name {
                 Some(name) => vec![Endpoint::alone(address_of(name, Answers::All), shared)],

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     config::{
-        Code, Diagnostic, Located, Location, Meta, Report, Resources,
+        Code, Diagnostic, Labels, Located, Location, Meta, Report, Resources,
         istio::{
             Delegate, Destination, DestinationRule, DirectResponse, HttpMatch, HttpRoute, MeshLocation,
             MirrorPolicy, Percent, Redirect, Resolution, RouteDestination, ServiceEntry, ServicePort,
@@ -87,14 +87,14 @@ pub(super) fn text(value: &str) -> Located<String> {
     written(value.to_owned())
 }
 
-pub(super) fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect()
+pub(super) fn labels(pairs: &[(&str, &str)]) -> Labels {
+    pairs.iter().copied().collect()
 }
 
 /// `name`, or `namespace/name`.
 pub(super) fn meta(name: &str) -> Meta {
     let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
-    Meta { name: text(name), namespace: namespace.into(), labels: BTreeMap::new(), created: None }
+    Meta { name: text(name), namespace: namespace.into(), labels: Labels::NONE, created: None }
 }
 
 /// Port 80, served by its endpoints at 8080; each is an address and a version.
@@ -157,8 +157,8 @@ pub(super) fn destination(text: &str) -> Destination {
     Destination { at: here(), host: self::text(host), subset: subset.map(self::text), port: None }
 }
 
-pub(super) fn redirect() -> Redirect {
-    Redirect {
+pub(super) fn redirect() -> Box<Redirect> {
+    Box::new(Redirect {
         at: here(),
         uri: Some(text("/elsewhere")),
         prefix_rewrite: None,
@@ -167,15 +167,15 @@ pub(super) fn redirect() -> Redirect {
         derive_port: None,
         scheme: None,
         code: None,
-    }
+    })
 }
 
-pub(super) fn direct_response() -> DirectResponse {
-    DirectResponse { at: here(), status: written(204), body: None }
+pub(super) fn direct_response() -> Box<DirectResponse> {
+    Box::new(DirectResponse { at: here(), status: written(204), body: None })
 }
 
-pub(super) fn delegate(name: &str) -> Delegate {
-    Delegate { at: here(), name: text(name), namespace: None }
+pub(super) fn delegate(name: &str) -> Box<Delegate> {
+    Box::new(Delegate { at: here(), name: text(name), namespace: None })
 }
 
 /// A rule that routes to `my-app/v1` and mirrors to `my-app/v2`.
@@ -228,7 +228,7 @@ pub(super) fn block() -> HttpMatch {
         without_headers: Vec::new(),
         query_params: Vec::new(),
         port: None,
-        source_labels: BTreeMap::new(),
+        source_labels: Labels::NONE,
         source_namespace: None,
         gateways: Vec::new(),
     }

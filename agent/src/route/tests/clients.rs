@@ -63,7 +63,7 @@ fn labels_and_namespace_are_those_of_the_workload_at_the_clients_address() {
         to_shadow("rest", vec![]),
     ];
     let tier = |name: &str, address: &str, tier: &str| {
-        pod(name, "web", address).with(|p| assert_eq!(p.meta.labels.insert("tier".into(), tier.into()), None))
+        pod(name, "web", address).with(|p| p.meta.labels = labels(&[("app", "web"), ("tier", tier)]))
     };
     let mut machine = service("x", "x", &[("10.2.0.4", "v1")]).endpoints.remove(0);
     machine.labels = labels(&[("app", "web"), ("tier", "a"), ("more", "1")]);

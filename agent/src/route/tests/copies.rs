@@ -19,18 +19,19 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<Pair> {
     pairs.iter().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-fn set(list: &[(&str, &str)]) -> Option<Headers> {
+fn set(list: &[(&str, &str)]) -> Option<Box<Headers>> {
     operations(list, &[], &[])
 }
 
-fn operations(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> Option<Headers> {
+fn operations(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> Option<Box<Headers>> {
     let remove = remove.iter().map(|name| text(name)).collect();
     let request = HeaderOperations { at: here(), set: pairs(set), add: pairs(add), remove };
-    Some(Headers { at: here(), request: Some(request), response: None })
+    Some(Box::new(Headers { at: here(), request: Some(request), response: None }))
 }
 
-fn rewrite(uri: Option<&str>, authority: Option<&str>) -> Option<Rewrite> {
-    Some(Rewrite { at: here(), uri: uri.map(text), authority: authority.map(text), uri_regex: None })
+fn rewrite(uri: Option<&str>, authority: Option<&str>) -> Option<Box<Rewrite>> {
+    let authority = authority.map(text);
+    Some(Box::new(Rewrite { at: here(), uri: uri.map(text), authority, uri_regex: None }))
 }
 
 fn rule_at(world: &World, address: &str, request: &Request) -> Arc<Rule> {
@@ -191,7 +192,7 @@ fn a_rewrite_of_the_uri_replaces_what_each_match_compared() {
 fn a_regex_rewrite_of_the_uri_substitutes_groups() {
     let by = |pattern: &str, with: &str| {
         let uri_regex = RegexRewrite { at: here(), pattern: text(pattern), rewrite: text(with) };
-        Some(Rewrite { at: here(), uri: None, authority: None, uri_regex: Some(uri_regex) })
+        Some(Box::new(Rewrite { at: here(), uri: None, authority: None, uri_regex: Some(uri_regex) }))
     };
     let copied = copy(&get("/v1/cart?x"), |r| r.rewrite = by(r"^/v(\d)/", r"/\1/"));
     assert_eq!(copied[0], "/1/cart?x");
@@ -206,7 +207,7 @@ fn a_regex_rewrite_of_the_uri_substitutes_groups() {
 fn a_rule_that_aborts_every_request_never_mirrors_and_one_that_aborts_some_mirrors_the_rest() {
     let aborting = |share: f64| {
         let abort = FaultAbort { at: here(), percentage: percent(share), error: None };
-        let fault = Some(Fault { at: here(), delay: None, abort: Some(abort) });
+        let fault = Some(Box::new(Fault { at: here(), delay: None, abort: Some(abort) }));
         compile(&app(vec![rule("it", vec![]).with(|r| r.fault = fault)]))
     };
     assert_eq!(aborting(100.0).codes(), [Code::MirrorsNothing, Code::NothingMirrored]);
@@ -233,7 +234,8 @@ fn a_preflight_that_the_cors_policy_answers_is_not_mirrored() {
         },
     };
     let mirrored = |ignore, method: &str, origin: &str, preflight: bool| {
-        let world = in_force(&app(vec![rule("it", vec![]).with(|r| r.cors_policy = Some(cors(ignore)))]));
+        let world =
+            in_force(&app(vec![rule("it", vec![]).with(|r| r.cors_policy = Some(Box::new(cors(ignore))))]));
         let mut request = get("/").header("Origin", origin).with(|r| r.method = method.into());
         if preflight {
             request = request.header("Access-Control-Request-Method", "PUT");

@@ -14,7 +14,8 @@ fn delegate(http: Vec<HttpRoute>) -> VirtualService {
 fn delegating(name: &str, matches: Vec<HttpMatch>) -> HttpRoute {
     rule(name, matches).with(|r| {
         (r.route, r.mirror) = (Vec::new(), None);
-        r.delegate = Some(Delegate { at: here(), name: text("parts"), namespace: Some(text("team")) });
+        r.delegate =
+            Some(Box::new(Delegate { at: here(), name: text("parts"), namespace: Some(text("team")) }));
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::build::*;
 use crate::config::{
-    Code, Resources,
+    Code, Labels, Resources,
     istio::{Resolution, ServiceEntry, WorkloadEntry},
     kubernetes::{EndpointSlice, PodRef, ServiceType, SliceEndpoint, SlicePort, TargetPort, Transport},
 };
@@ -154,7 +154,7 @@ fn without_slices_the_pods_of_the_selector_are_the_endpoints() {
 fn slices_overrule_the_selector_and_take_labels_from_their_pods() {
     let versioned = |name: &str, version: &str, address: &str| {
         pod(name, "shadow", address)
-            .with(|p| assert_eq!(p.meta.labels.insert("version".into(), version.into()), None))
+            .with(|p| p.meta.labels = labels(&[("app", "shadow"), ("version", version)]))
     };
     let named = |pod: &str| Some(PodRef { namespace: "default".into(), name: pod.into() });
     let world = in_force(&mirrored().with(|r| {
@@ -178,7 +178,7 @@ fn slices_overrule_the_selector_and_take_labels_from_their_pods() {
 #[test]
 fn a_service_without_a_selector_has_the_endpoints_somebody_writes_for_it() {
     let unselected = with_shadow().with(|r| {
-        r.services[0].selector.clear();
+        r.services[0].selector = Labels::NONE;
         r.pods.push(pod("app-1", "app", "10.0.0.1"));
     });
     assert_eq!(compile(&unselected).captured(), [""; 0]);

@@ -19,7 +19,7 @@ fn a_shadow_that_the_primary_also_routes_to_is_told() {
 fn kubernetes(http: Vec<HttpRoute>) -> Resources {
     let pods = [("v1", "10.0.0.1"), ("v2", "10.0.0.2")].map(|(version, address)| {
         pod(version, "my-app", address)
-            .with(|pod| assert_eq!(pod.meta.labels.insert("version".into(), version.into()), None))
+            .with(|pod| pod.meta.labels = labels(&[("app", "my-app"), ("version", version)]))
     });
     Resources {
         services: vec![kube_service("my-app", "my-app")],
@@ -58,7 +58,7 @@ fn credentials_and_writes_that_leave_the_mesh_are_told() {
     let remove = vec![text("authorization"), text("Cookie")];
     let request = HeaderOperations { at: here(), set: Vec::new(), add: Vec::new(), remove };
     let without = Headers { at: here(), request: Some(request), response: None };
-    assert_eq!(outside(|r| r.headers = Some(without)), [Code::ExternalWrites]);
+    assert_eq!(outside(|r| r.headers = Some(Box::new(without))), [Code::ExternalWrites]);
 }
 
 #[test]

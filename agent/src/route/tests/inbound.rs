@@ -123,7 +123,7 @@ fn a_service_without_rules_keeps_its_requests_from_the_others() {
     assert_eq!(decide("b.example.com").as_deref(), Some("-"));
     let owners = world.snapshot.inbound("10.0.0.1:8080".parse().unwrap()).unwrap().owners();
     assert_eq!(owners.iter().map(|o| &*o.service).collect::<Vec<_>>(), ["a.example.com", "b.example.com"]);
-    assert_eq!(owners[0].labels["version"], "v1");
+    assert_eq!(owners[0].labels.get("version"), Some("v1"));
 }
 
 #[test]

@@ -257,14 +257,16 @@ fn a_virtual_service_of_the_mirrors_host_is_never_applied_to_copies() {
 fn retries_and_the_timeout_of_the_rule_change_nothing_of_its_mirror() {
     let with = |retries: bool| {
         let world = compile(&app(vec![rule("it", vec![]).with(|r| {
-            r.retries = retries.then(|| Retries {
-                at: here(),
-                attempts: Some(written(5)),
-                per_try_timeout: Some(written(Duration::from_millis(1))),
-                retry_on: Some(text("5xx")),
-                retry_remote_localities: None,
-                retry_ignore_previous_hosts: None,
-                backoff: None,
+            r.retries = retries.then(|| {
+                Box::new(Retries {
+                    at: here(),
+                    attempts: Some(written(5)),
+                    per_try_timeout: Some(written(Duration::from_millis(1))),
+                    retry_on: Some(text("5xx")),
+                    retry_remote_localities: None,
+                    retry_ignore_previous_hosts: None,
+                    backoff: None,
+                })
             });
             r.timeout = retries.then(|| written(Duration::from_millis(1)));
         })]));

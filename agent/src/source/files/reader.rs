@@ -2,18 +2,18 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
     path::PathBuf,
     sync::Arc,
 };
 
-use super::{Found, add, files};
+use super::{Found, Seen, add, files};
 use crate::config::{self, Report, Resources, Sources};
 
 /// Remembers what was read last, and what was read when the configuration was last accepted: whoever takes a fault back
 /// has the objects of before.
 #[derive(Debug, Default)]
 pub struct Reader {
+    seen: Seen<Arc<str>>,
     last: Known,
     accepted: Known,
 }
@@ -34,9 +34,9 @@ impl Reader {
     pub fn load(&mut self, paths: &[PathBuf]) -> (Vec<Arc<Resources>>, Report, Sources) {
         let (mut report, mut sources) = (Report::default(), Sources::default());
         let (mut parts, mut last) = (Vec::new(), Known::new());
-        let found = files(paths);
+        let found = files(paths, &mut self.seen, |text| text);
         for file in &found {
-            let Ok(text) = &file.text else {
+            let Ok(text) = &file.made else {
                 add(file, &mut Resources::default(), &mut report, &mut sources);
                 continue;
             };
@@ -56,9 +56,7 @@ impl Reader {
     }
 
     fn parsed(&self, name: &str, text: &str) -> Arc<Parsed> {
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        let digest = (text.len(), hasher.finish());
+        let digest = (text.len(), config::digest(text));
         let known = self.last.get(name).into_iter().chain(self.accepted.get(name));
         let same = known.into_iter().find(|parsed| parsed.text == digest);
         same.cloned().unwrap_or_else(|| {
@@ -78,7 +76,7 @@ fn are_distinct(parts: &[Arc<Resources>]) -> bool {
 }
 
 /// Read as one: whatever is written twice is told of, and the configuration is refused.
-fn together(found: &[Found]) -> (Vec<Arc<Resources>>, Report, Sources) {
+fn together(found: &[Found<Arc<str>>]) -> (Vec<Arc<Resources>>, Report, Sources) {
     let (mut resources, mut report, mut sources) =
         (Resources::default(), Report::default(), Sources::default());
     for file in found {

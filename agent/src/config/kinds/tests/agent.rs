@@ -6,7 +6,7 @@ use crate::config::{
 };
 
 fn agent(spec: &str) -> AgentConfig {
-    clean(&object("AgentConfig", spec)).agent.expect("an AgentConfig")
+    clean(&object("AgentConfig", spec)).agent.map(|agent| *agent).expect("an AgentConfig")
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn every_key_arrives() {
 #[test]
 fn without_a_spec_everything_is_default() {
     let text = "apiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {name: a}\n";
-    let read = clean(text).agent.unwrap();
+    let read = *clean(text).agent.unwrap();
     assert_eq!(format!("{:?}", AgentConfig { meta: None, ..read }), format!("{:?}", AgentConfig::default()));
 }
 

@@ -27,7 +27,7 @@ fn what_kubectl_prints_arrives_without_a_word() {
     assert_eq!((one.phase, one.ready, one.terminating), (PodPhase::Running, true, false));
     assert_eq!((two.ready, two.terminating), (false, true));
     assert_eq!(one.ports["web"], 8080);
-    assert_eq!(one.meta.labels["version"], "v1");
+    assert_eq!(one.meta.labels.get("version"), Some("v1"));
     assert_eq!(resources.namespaces[0].meta.name.value, "default");
 }
 

@@ -50,7 +50,7 @@ fn every_condition_arrives_as_written() {
     assert_eq!(pairs(&read.without_headers), [("x-c".into(), StringMatch::Empty), ("x-d".into(), star)]);
     assert_eq!(pairs(&read.query_params), [("q".into(), exact("1")), ("r".into(), StringMatch::Empty)]);
     assert_eq!(read.port.unwrap().value, 8080);
-    assert_eq!(read.source_labels["app"], "web");
+    assert_eq!(read.source_labels.get("app"), Some("web"));
     assert_eq!(read.source_namespace.as_deref(), Some("shop"));
     assert_eq!(read.gateways[0].value, "mesh");
 }

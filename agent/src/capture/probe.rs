@@ -12,6 +12,7 @@ use super::{
     sysctl::{FWMARK_ACCEPT, FWMARK_REFLECT_V4, FWMARK_REFLECT_V6, Sysctl},
 };
 use crate::config::umbra::NetnsRef;
+use umbra_common::Seed;
 
 /// One thing tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,12 +100,14 @@ fn capabilities() -> Result<String, String> {
 }
 
 fn program() -> Result<String, String> {
-    loader::load().map(|_| "the inbound program loads".into()).map_err(|error| error.to_string())
+    loader::load(Seed::default())
+        .map(|_| "the inbound program loads".into())
+        .map_err(|error| error.to_string())
 }
 
 /// Attached with empty maps the program captures nothing; it is detached at once.
 fn attach(netns: &Netns) -> Result<String, String> {
-    loader::load()
+    loader::load(Seed::default())
         .and_then(|loaded| loaded.attach(netns))
         .map(|_| "the inbound program attaches".into())
         .map_err(|error| error.to_string())

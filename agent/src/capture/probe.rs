@@ -32,6 +32,7 @@ pub struct Shortfall {
 const DIRECT: &str = "plain listeners in front of the apps (spec.capture.direct) need no kernel support";
 const LOCAL: &str = "apps see a local address instead of their clients' (clientAddress: local)";
 const TRY: &str = "the usual way to the app is tried first, then the other";
+const UNSTEERED: &str = "maxCpuPressure of ShadowPolicies has no effect; their other limits have";
 const V4_ONLY: &str = "connections over IPv6 are not captured; they reach the app directly";
 
 /// Bits of a capability set, capability.h.
@@ -43,6 +44,7 @@ pub fn checks(netns: &NetnsRef) -> Vec<Check> {
         check("kernel", DIRECT, kernel()),
         check("capabilities", DIRECT, capabilities()),
         check("program", DIRECT, program()),
+        check("CPU pressure", UNSTEERED, cpu_pressure()),
     ];
     let entered = Netns::open(netns).and_then(|open| {
         // Inside on a thread of its own: half of these answers belong to a namespace.
@@ -82,6 +84,14 @@ fn kernel() -> Result<String, String> {
         }
         _ => Ok(format!("Linux {release}")),
     }
+}
+
+fn cpu_pressure() -> Result<String, String> {
+    const PRESSURE: &str = "/proc/pressure/cpu";
+    let read = fs::read_to_string(PRESSURE);
+    let missing =
+        |error| format!("{PRESSURE}: {error}; it takes CONFIG_PSI, and psi=1 where that is off by default");
+    read.map(|_| "the kernel tells how busy the CPUs are".into()).map_err(missing)
 }
 
 fn capabilities() -> Result<String, String> {

@@ -64,7 +64,8 @@ impl Outcome {
             let endpoints: Vec<_> = list(&mirror["endpoints"]).iter().map(text).collect();
             let endpoints = if endpoints.is_empty() { "nowhere".to_owned() } else { endpoints.join(" and ") };
             let percentage = mirror["percentage"].as_f64().unwrap();
-            sentence += &format!(", copies {percentage} % to {endpoints}");
+            let of = if mirror["drawnFor"] == "connection" { " of connections" } else { "" };
+            sentence += &format!(", copies {percentage} %{of} to {endpoints}");
         }
         sentence
     }

@@ -1,5 +1,5 @@
-//! ShadowPolicy's `sampling.mode: Connection` on real traffic: whole connections are copied, the others never leave the
-//! kernel, and both are counted.
+//! ShadowPolicy's `sampling` on real traffic. `mode: Connection`: whole connections are copied, the others never leave
+//! the kernel, and both are counted. `mode: Sticky`: sessions stay what they are over restarts.
 
 #![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
 
@@ -242,6 +242,33 @@ fn a_paused_mirror_leaves_the_kernels_share_as_it_is() {
     assert_eq!((scene.verdicts("assigned"), scene.verdicts("unsampled")), (20, 0));
     scene.agent.eventually("umbra_shadow_outcomes_total{outcome=\"dropped\",reason=\"paused\"}", 20);
     scene.agent.accounting_is_exact();
+}
+
+#[test]
+fn a_session_is_mirrored_after_a_restart_if_and_only_if_it_was_before() {
+    const SESSIONS: usize = 100;
+    let node = Node::new();
+    let mut scene = Scene::new(&node, &[40.0], "{mode: Sticky, sticky: {cookie: session}}");
+    let visit = |scene: &Scene, round: &str| {
+        let mut wire = scene.client.connect(scene.app());
+        for session in 0..SESSIONS {
+            let cookie = format!("Cookie: a=b; session=user-{session}");
+            wire.send(format!("GET /{round}/{session} HTTP/1.1\r\nHost: app.test\r\n{cookie}\r\n\r\n"));
+            assert_eq!(wire.reply().status, 200);
+        }
+        scene.agent.eventually("umbra_shadow_offered_total", u32::try_from(SESSIONS).unwrap());
+        scene.agent.accounting_is_exact();
+        by_connection(&scene.shadows[0], &format!("/{round}/"))
+    };
+    let before = visit(&scene, "before");
+    assert_share(before.len(), SESSIONS, 40);
+
+    scene.agent.kill();
+    let next = AgentBuilder::new(node.netns());
+    let yaml = scene.yaml.replace(&scene.agent.admin().to_string(), &next.admin().to_string());
+    scene.agent = next.yaml(&yaml).start();
+
+    assert_eq!(visit(&scene, "after"), before);
 }
 
 /// More threads than CPUs, so that some always wait; ends when this is dropped.

@@ -47,7 +47,7 @@ impl Outcome {
             return what.to_owned();
         };
         let mut sentence = rule.to_owned();
-        if expected.sentence.contains(" of ") {
+        if expected.sentence.split(", ").next().is_some_and(|rule| rule.contains(" of ")) {
             sentence += &format!(" of {}", text(&answer["virtualService"]));
         }
         sentence += match text(&answer["action"]) {

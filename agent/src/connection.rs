@@ -15,12 +15,12 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::{
-    capture::{ConnectError, Inbound, canonical},
+    capture::{ConnectError, Inbound, Seed, canonical},
     message::{RequestHead, ResponseHead, Slice},
     record::{DropReason, Exchange, Observer, RuleKey},
     relay::{self, Tap},
     route::{Decision, Snapshot},
-    shadow::{Feed, Plane},
+    shadow::{Draws, Feed, Plane},
     wire::{Cut, ExchangeId, Reader, Sink, Skipped, Unread},
 };
 
@@ -30,6 +30,8 @@ pub struct Node {
     pub snapshot: ArcSwap<Snapshot>,
     pub plane: Arc<Plane>,
     pub observer: Arc<dyn Observer>,
+    /// Of the draws of connections; the kernel's program has the same.
+    pub seed: Seed,
 }
 
 /// Carries one captured connection to its end.
@@ -78,7 +80,13 @@ impl<'n> Story<'n> {
     fn new(client: SocketAddr, destination: SocketAddr, node: &'n Node) -> Self {
         Self {
             reader: Reader::new(),
-            exchanges: Exchanges { client, destination, node, open: Vec::new() },
+            exchanges: Exchanges {
+                client,
+                destination,
+                draw: node.seed.draw(&client.into(), &destination.into()),
+                node,
+                open: Vec::new(),
+            },
             protocol_counted: false,
         }
     }
@@ -128,6 +136,8 @@ impl Tap for Story<'_> {
 struct Exchanges<'n> {
     client: SocketAddr,
     destination: SocketAddr,
+    /// Of the connection.
+    draw: u64,
     node: &'n Node,
     /// In the order of their heads, which is that of their numbers; bounded by the reader's limit on outstanding requests.
     open: Vec<Open>,
@@ -180,8 +190,8 @@ impl Sink for Exchanges<'_> {
             snapshot.inbound(self.destination).map(|rules| rules.decide(head, self.client.ip()))
         {
             exchange.rule = Some(Arc::clone(&rule.key));
-            let draw = fastrand::u64(..);
-            let offer = |mirror| self.node.plane.offer(mirror, head, draw, self.client);
+            let draws = Draws { request: fastrand::u64(..), connection: self.draw };
+            let offer = |mirror| self.node.plane.offer(mirror, head, draws, self.client);
             exchange.feeds.extend(rule.mirrors.iter().filter_map(offer));
         }
         self.open.push(exchange);

@@ -2,11 +2,13 @@
 //! no alignment, so map keys compare the same on both sides.
 #![no_std]
 
+mod draw;
 mod endpoint;
 mod verdict;
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+pub use draw::{MILLION, Seed, admits, mix};
 pub use endpoint::{Address, Endpoint};
 pub use verdict::Verdict;
 

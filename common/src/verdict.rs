@@ -38,6 +38,8 @@ verdicts! {
     Released = "released",
     /// The agent has not been heard of for longer than [`crate::HEARTBEAT_LIMIT`].
     Stale = "stale",
+    /// Outside of the share of connections that is captured there.
+    Unsampled = "unsampled",
     /// The agent offers no listener: it is stopping or has died.
     NoListener = "no_listener",
     /// Another program of the namespace assigned it first: during an upgrade, the older agent.

@@ -1,6 +1,8 @@
 //! Whether a new connection goes to the agent. Pure: the maps and the clock are behind [`View`].
 
-use umbra_common::{Address, Endpoint, HEARTBEAT_LIMIT, RESERVED_V4, RESERVED_V6, Verdict};
+use umbra_common::{
+    Address, Endpoint, HEARTBEAT_LIMIT, MILLION, RESERVED_V4, RESERVED_V6, Seed, Verdict, admits,
+};
 
 /// A connection that matched no established socket.
 pub(crate) struct Lookup {
@@ -13,7 +15,8 @@ pub(crate) struct Lookup {
 
 /// What the maps hold, and the time. Nanoseconds of the kernel's monotonic clock.
 pub(crate) trait View {
-    fn captured(&self, destination: &Endpoint) -> bool;
+    /// The share of connections to capture there, in millionths; None when nothing is captured.
+    fn captured(&self, destination: &Endpoint) -> Option<u32>;
     fn exempt(&self, source: &Address) -> bool;
     fn bypassed(&self, source: &Endpoint) -> bool;
     /// None when the app was never found missing.
@@ -21,6 +24,7 @@ pub(crate) trait View {
     /// 0 before the first one.
     fn last_beat(&self) -> u64;
     fn now(&self) -> u64;
+    fn seed(&self) -> Seed;
 }
 
 /// None for a connection to hand to the agent; else why it is left to the kernel.
@@ -33,9 +37,9 @@ pub(crate) fn pass(lookup: &Lookup, view: &impl View) -> Option<Verdict> {
         return Some(Verdict::Reserved);
     }
     let anywhere = Endpoint { address: Address::ANY, port: lookup.destination.port };
-    if !view.captured(&lookup.destination) && !view.captured(&anywhere) {
+    let Some(share) = view.captured(&lookup.destination).or_else(|| view.captured(&anywhere)) else {
         return Some(Verdict::NotCaptured);
-    }
+    };
     if view.bypassed(&lookup.source) {
         return Some(Verdict::Bypass);
     }
@@ -51,6 +55,10 @@ pub(crate) fn pass(lookup: &Lookup, view: &impl View) -> Option<Verdict> {
     if view.released_until(&lookup.destination).is_some_and(|until| now < until) {
         return Some(Verdict::Released);
     }
+    // Last, so that what is counted here would have been captured. Most ports are captured whole: no draw for those.
+    if share < MILLION && !admits(share, view.seed().draw(&lookup.source, &lookup.destination)) {
+        return Some(Verdict::Unsampled);
+    }
     None
 }
 
@@ -64,9 +72,10 @@ fn reserved(address: &Address) -> bool {
 mod tests {
     use super::*;
 
-    /// A namespace that captures 10.0.0.1:8080 and port 9000 everywhere, with an agent alive.
+    /// A namespace that captures 10.0.0.1:8080 and, of so many connections, port 9000 everywhere; with an agent alive.
     #[derive(Default)]
     struct Maps {
+        share: u32,
         exempt: bool,
         bypassed: bool,
         released_until: Option<u64>,
@@ -75,9 +84,10 @@ mod tests {
     }
 
     impl View for Maps {
-        fn captured(&self, destination: &Endpoint) -> bool {
-            *destination == Endpoint::new(Address::v4([10, 0, 0, 1]), 8080)
-                || *destination == Endpoint::new(Address::ANY, 9000)
+        fn captured(&self, destination: &Endpoint) -> Option<u32> {
+            let app = *destination == Endpoint::new(Address::v4([10, 0, 0, 1]), 8080);
+            let anywhere = *destination == Endpoint::new(Address::ANY, 9000);
+            app.then_some(MILLION).or(anywhere.then_some(self.share))
         }
         fn exempt(&self, _: &Address) -> bool {
             self.exempt
@@ -94,12 +104,15 @@ mod tests {
         fn now(&self) -> u64 {
             self.now
         }
+        fn seed(&self) -> Seed {
+            Seed(7)
+        }
     }
 
     const T: u64 = 5_000_000_000;
 
     fn alive() -> Maps {
-        Maps { last_beat: T, now: T, ..Maps::default() }
+        Maps { share: MILLION, last_beat: T, now: T, ..Maps::default() }
     }
 
     fn to(address: Address, port: u16) -> Lookup {
@@ -138,6 +151,25 @@ mod tests {
         let released = Maps { released_until: Some(T + 1), ..alive() };
         assert_eq!(pass(&app(), &released), Some(Verdict::Released));
         assert_eq!(pass(&app(), &Maps { now: T + 1, ..released }), None);
+    }
+
+    #[test]
+    fn connections_outside_of_the_share_are_left_to_the_kernel() {
+        let from = |port| {
+            let source = Endpoint::new(Address::v4([10, 0, 0, 2]), port);
+            Lookup { source, ..to(Address([7; 16]), 9000) }
+        };
+        let half = Maps { share: MILLION / 2, ..alive() };
+        for port in 1..1000 {
+            let drawn = Seed(7).draw(&from(port).source, &from(port).destination);
+            let expected = (!admits(MILLION / 2, drawn)).then_some(Verdict::Unsampled);
+            assert_eq!(pass(&from(port), &half), expected, "port {port}");
+            assert_eq!(pass(&from(port), &half), expected, "and again, when its SYN comes again");
+            let none = Maps { share: 0, ..alive() };
+            assert_eq!(pass(&from(port), &none), Some(Verdict::Unsampled));
+        }
+        let gone = Maps { share: 0, last_beat: 0, ..alive() };
+        assert_eq!(pass(&from(1), &gone), Some(Verdict::Stale), "nobody would have captured it");
     }
 
     #[test]

@@ -7,13 +7,14 @@
 use core::ptr::addr_of;
 
 use aya_ebpf::{
+    Global,
     bindings::{BPF_F_NO_PREALLOC, bpf_sk_lookup, sk_action::SK_PASS},
     btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, SockMap, lpm_trie::Key},
     helpers::bpf_ktime_get_ns,
     macros::{btf_map, sk_lookup},
     programs::SkLookupContext,
 };
-use umbra_common::{Address, Endpoint, LISTENERS, Verdict};
+use umbra_common::{Address, Endpoint, LISTENERS, Seed, Verdict};
 
 use crate::decision::{self, Lookup, View};
 
@@ -30,9 +31,14 @@ const EEXIST: i32 = 17;
 /// entries.
 const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
-/// Destination, or [`Address::ANY`] with a port → 1. Written by the agent, one entry per captured endpoint.
+/// Of the draws of connections. A constant of the program, set when it is loaded.
+#[unsafe(no_mangle)]
+static SEED: Global<u64> = Global::new(0);
+
+/// Destination, or [`Address::ANY`] with a port → the share of connections to capture, in millionths. Written by the
+/// agent, one entry per captured endpoint.
 #[btf_map]
-static CAPTURED: HashMap<Endpoint, u8, 1024, NO_PREALLOC> = HashMap::new();
+static CAPTURED: HashMap<Endpoint, u32, 1024, NO_PREALLOC> = HashMap::new();
 
 /// Source prefix → 1. Written by the agent when it enrols.
 #[btf_map]
@@ -146,8 +152,9 @@ struct Maps;
 // the new one or that of an entry just replaced: each is a verdict that was right a moment ago.
 impl View for Maps {
     #[inline(always)]
-    fn captured(&self, destination: &Endpoint) -> bool {
-        CAPTURED.get_ptr(destination).is_some()
+    fn captured(&self, destination: &Endpoint) -> Option<u32> {
+        // SAFETY: see above.
+        CAPTURED.get_ptr(destination).map(|share| unsafe { share.read_volatile() })
     }
 
     #[inline(always)]
@@ -176,5 +183,10 @@ impl View for Maps {
     fn now(&self) -> u64 {
         // SAFETY: a helper without arguments.
         unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn seed(&self) -> Seed {
+        Seed(SEED.load())
     }
 }

@@ -41,6 +41,9 @@ struct Row {
     paused: bool,
     /// Of the rule's requests; None when it is not in force.
     percentage: Option<f64>,
+    /// What is within it as a whole: `request`, `key` or `connection`. Of the last, only connections that were handed to
+    /// the agent are counted here.
+    drawn_for: Option<&'static str>,
     offered: u64,
     completed: u64,
     /// By reason, those that happened.
@@ -118,6 +121,7 @@ impl Row {
             in_force: mirror.is_some(),
             paused: view.plane.is_paused() || account.is_paused(),
             percentage: mirror.map(|mirror| Mirroring::new(mirror).percentage),
+            drawn_for: mirror.map(|mirror| mirror.drawn_for().as_str()),
             offered,
             completed,
             failed: FailReason::ALL.iter().map(|r| r.as_str()).zip(failed).filter_map(happened).collect(),

@@ -55,6 +55,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
         snapshot: ArcSwap::from_pointee(compiled.snapshot),
         plane: Arc::clone(&plane),
         observer: recorder.clone(),
+        seed: capture::seed_of_this_boot(),
     });
     let enrolled = Enrolled::default();
     let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings::all(&enrolled, &plane));
@@ -74,14 +75,16 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     let workers = Workers::start(worker_count(&config), &node)?;
     let heart = Heart::start(enrolled.clone(), workers.silence()).context("start the heartbeat")?;
 
-    let steering = tokio::spawn(steering::steer(Arc::clone(&plane)));
+    let (steered, capturing) = (Arc::clone(&node), enrolled.clone());
+    let steering =
+        tokio::spawn(steering::steer(Arc::clone(&plane), move || rules::capture(&steered, &capturing)));
     let audit = audit::begin(&accounts, &plane, workers.count() + config.shadow.workers);
     let agent = config.clone();
     let mut keeper =
         Keeper { loader, accounts, node: &node, enrolled: &enrolled, agent, published: &configuration };
     let kept = async {
-        capture_all(&config, &workers, &enrolled).await?;
-        rules::capture(&node.snapshot.load(), &enrolled)?;
+        capture_all(&config, node.seed, &workers, &enrolled).await?;
+        rules::capture(&node, &enrolled)?;
         // Ready means captured: the kernel believes in us from the first beat on.
         heart::beat(&enrolled).map_err(anyhow::Error::msg)?;
         window.ready();
@@ -133,11 +136,17 @@ fn withdraw(enrolled: &Enrolled) {
     }
 }
 
-async fn capture_all(config: &AgentConfig, workers: &Workers, enrolled: &Enrolled) -> anyhow::Result<()> {
+async fn capture_all(
+    config: &AgentConfig,
+    seed: capture::Seed,
+    workers: &Workers,
+    enrolled: &Enrolled,
+) -> anyhow::Result<()> {
     let options = capture::Options {
         workers: worker_count(config),
         exempt: config.capture.exempt.clone(),
         client_address: config.capture.client_address,
+        seed,
     };
     for namespace in namespaces(config) {
         let (enrolment, listeners) = Enrolment::enrol(namespace, &options)?;

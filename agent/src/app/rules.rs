@@ -13,7 +13,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::heart::Enrolled;
 use crate::{
     admin::Configuration,
-    capture::Captured,
     config::{self, Report, Resources, Sources, umbra::AgentConfig},
     connection::Node,
     record::Accounts,
@@ -111,21 +110,24 @@ pub(super) fn first(loader: &mut Loader, accounts: &Accounts) -> anyhow::Result<
     Ok(compiled)
 }
 
-/// Tells the kernel which endpoints to hand over, in every namespace.
+/// Tells the kernel which endpoints to hand over by the rules in force, and what share of their connections, in every
+/// namespace.
 ///
 /// # Errors
 /// When a namespace's map cannot be written: the last such one. The others have the new endpoints all the same.
-pub(super) fn capture(snapshot: &Snapshot, enrolled: &Enrolled) -> anyhow::Result<()> {
-    let endpoints: Vec<Captured> =
-        snapshot.captured_ports().into_iter().map(|port| (port.address, port.port)).collect();
-    let mut captured = Ok(());
-    for enrolment in enrolled.all() {
-        let tried = enrolment.capture(&endpoints);
-        captured = tried
-            .with_context(|| format!("capture {} endpoints in {}", endpoints.len(), enrolment.name()))
-            .and(captured);
-    }
-    captured
+pub(super) fn capture(node: &Node, enrolled: &Enrolled) -> anyhow::Result<()> {
+    enrolled.tell(|enrolments| {
+        let captures = node.snapshot.load().captures();
+        let endpoints: Vec<_> = captures.iter().map(|(at, share)| ((at.address, at.port), *share)).collect();
+        let mut captured = Ok(());
+        for enrolment in enrolments {
+            let tried = enrolment.capture(&endpoints);
+            captured = tried
+                .with_context(|| format!("capture {} endpoints in {}", endpoints.len(), enrolment.name()))
+                .and(captured);
+        }
+        captured
+    })
 }
 
 /// Keeps the rules of a running agent current.
@@ -177,7 +179,7 @@ impl Keeper<'_> {
         self.node.snapshot.store(Arc::new(compiled.snapshot));
         self.published.accepted(compiled.sources, &compiled.report);
         // A namespace whose map cannot be written goes on with the endpoints it had; the relay asks the new rules.
-        if let Err(error) = capture(&self.node.snapshot.load(), self.enrolled) {
+        if let Err(error) = capture(self.node, self.enrolled) {
             tracing::error!("{error:#}");
         }
         self.accounts.forget_unused();

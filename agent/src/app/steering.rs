@@ -5,14 +5,19 @@ use std::{fs, sync::Arc, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::shadow::Plane;
+use crate::{
+    route::{DrawnFor, Mirror, Share},
+    shadow::Plane,
+};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Pressure stall information, Linux 4.20 or newer (`CONFIG_PSI`).
 const PRESSURE: &str = "/proc/pressure/cpu";
 
-/// Runs until it is dropped.
-pub(super) async fn steer(plane: Arc<Plane>) {
+/// Runs until it is dropped. `recapture` tells the kernel the shares anew; it is called when one that the kernel draws by
+/// has moved.
+pub(super) async fn steer(plane: Arc<Plane>, recapture: impl Fn() -> anyhow::Result<()>) {
+    let mut told_shares = Vec::new();
     let mut second = interval(EVERY);
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut told = false;
@@ -25,7 +30,24 @@ pub(super) async fn steer(plane: Arc<Plane>) {
             }
             pressure
         });
+        let shares = shares_of_connections(&plane.mirrors());
+        if shares != told_shares {
+            // What cannot be told is tried again.
+            match recapture() {
+                Ok(()) => told_shares = shares,
+                Err(error) => tracing::error!("{error:#}"),
+            }
+        }
     }
+}
+
+/// Those that move and that the kernel draws by.
+fn shares_of_connections(mirrors: &[Arc<Mirror>]) -> Vec<Share> {
+    let moving = |mirror: &&Arc<Mirror>| {
+        *mirror.drawn_for() == DrawnFor::Connection
+            && mirror.sampling().is_some_and(|sampling| sampling.adaptive.is_some())
+    };
+    mirrors.iter().filter(moving).map(|mirror| mirror.connections()).collect()
 }
 
 /// The share of the last ten seconds in which some task waited for a CPU, in percent.

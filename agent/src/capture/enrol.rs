@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 use nix::ifaddrs::getifaddrs;
 use tokio::net::TcpStream;
-use umbra_common::Verdict;
+use umbra_common::{Seed, Verdict};
 
 use super::{
     canonical,
@@ -21,7 +21,10 @@ use super::{
     netns::Netns,
     upstream::{ConnectError, Upstream},
 };
-use crate::config::umbra::{ClientAddress, NetnsRef};
+use crate::{
+    config::umbra::{ClientAddress, NetnsRef},
+    route::Share,
+};
 
 /// How to enrol.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct Options {
     /// Sources whose connections are never captured.
     pub exempt: Vec<IpNet>,
     pub client_address: ClientAddress,
+    /// Of the draws of connections.
+    pub seed: Seed,
 }
 
 /// Why a namespace cannot be enrolled.
@@ -109,8 +114,9 @@ impl Enrolment {
     }
 
     /// Makes the captured set equal this one; an endpoint without an address is that port of every address.
-    /// At most 1024 endpoints.
-    pub fn capture(&self, endpoints: &[Captured]) -> io::Result<()> {
+    /// At most 1024 endpoints. Of each, that share of new connections is handed over, chosen by
+    /// [`Seed::draw`]; connections there are stay where they are.
+    pub fn capture(&self, endpoints: &[(Captured, Share)]) -> io::Result<()> {
         self.maps.capture(endpoints).map_err(io::Error::other)
     }
 

@@ -57,7 +57,8 @@ impl Inside {
 
         let turn = passage::turn(netns).map_err(listen)?;
         // Attached first: from here on an older agent that withdraws leaves the passage to this one.
-        let (maps, link) = loader::load().and_then(|loaded| loaded.attach(netns)).map_err(load)?;
+        let (maps, link) =
+            loader::load(options.seed).and_then(|loaded| loaded.attach(netns)).map_err(load)?;
         maps.exempt(&options.exempt).and_then(|()| maps.offer(&v4, &v6)).map_err(|e| load(e.into()))?;
         let mut attached = Attached { link, passage: Passage::default() };
         let laid =

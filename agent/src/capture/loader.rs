@@ -4,9 +4,10 @@
 use std::os::fd::AsFd;
 
 use aya::{
-    Ebpf,
+    Ebpf, EbpfLoader,
     programs::{SkLookup, sk_lookup::SkLookupLink},
 };
+use umbra_common::Seed;
 
 use super::maps::Maps;
 
@@ -44,11 +45,11 @@ pub(super) struct Link {
 }
 
 /// Loads the program and its maps.
-pub(super) fn load() -> Result<Loaded, LoadError> {
+pub(super) fn load(seed: Seed) -> Result<Loaded, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NotBuilt);
     }
-    let mut ebpf = Ebpf::load(OBJECT)?;
+    let mut ebpf = EbpfLoader::new().override_global("SEED", &seed.0, true).load(OBJECT)?;
     program(&mut ebpf)?.load()?;
     Ok(Loaded { ebpf })
 }

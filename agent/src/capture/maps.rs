@@ -1,7 +1,7 @@
 //! What the agent says to the program of one namespace and hears from it: map names live here only.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{self, VecDeque},
     net::{IpAddr, SocketAddr, TcpListener},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -16,6 +16,7 @@ use nix::time::{ClockId, clock_gettime};
 use umbra_common::{Address, Endpoint, LISTENERS, Verdict};
 
 use super::loader::LoadError;
+use crate::route::Share;
 
 /// How long an endpoint whose app does not listen is left to the kernel.
 pub const RELEASE: Duration = Duration::from_secs(1);
@@ -29,7 +30,7 @@ pub type Captured = (Option<IpAddr>, u16);
 
 /// The maps of one program. Locks are held for one system call.
 pub(super) struct Maps {
-    captured: Mutex<HashMap<MapData, Endpoint, u8>>,
+    captured: Mutex<HashMap<MapData, Endpoint, u32>>,
     exempt: Mutex<LpmTrie<MapData, [u8; 16], u8>>,
     bypass: Mutex<Bypass>,
     released: Mutex<HashMap<MapData, Endpoint, u64>>,
@@ -58,19 +59,21 @@ impl Maps {
         })
     }
 
-    /// Makes the captured set equal this one. What is in both stays captured throughout.
-    pub(super) fn capture(&self, endpoints: &[Captured]) -> Result<(), MapError> {
-        let wanted: HashSet<Endpoint> = endpoints
-            .iter()
-            .map(|&(address, port)| Endpoint::new(address.map_or(Address::ANY, canonical), port))
-            .collect();
+    /// Makes the captured set equal this one. What is in both stays captured throughout, at the old share or the new.
+    pub(super) fn capture(&self, endpoints: &[(Captured, Share)]) -> Result<(), MapError> {
+        let endpoint =
+            |(address, port): Captured| Endpoint::new(address.map_or(Address::ANY, canonical), port);
+        let wanted: collections::HashMap<_, _> =
+            endpoints.iter().map(|&(captured, Share(share))| (endpoint(captured), share)).collect();
         let mut captured = lock(&self.captured);
-        let present = captured.keys().collect::<Result<HashSet<_>, _>>()?;
-        for endpoint in present.difference(&wanted) {
+        let present = captured.iter().collect::<Result<collections::HashMap<_, _>, _>>()?;
+        for endpoint in present.keys().filter(|endpoint| !wanted.contains_key(endpoint)) {
             captured.remove(endpoint)?;
         }
-        for endpoint in wanted.difference(&present) {
-            captured.insert(endpoint, 1, 0)?;
+        for (endpoint, share) in
+            wanted.iter().filter(|(endpoint, share)| present.get(endpoint) != Some(share))
+        {
+            captured.insert(endpoint, share, 0)?;
         }
         Ok(())
     }

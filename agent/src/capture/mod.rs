@@ -12,6 +12,7 @@ mod netns;
 mod passage;
 pub mod probe;
 mod query;
+mod seed;
 mod sockdiag;
 mod source;
 mod sysctl;
@@ -29,9 +30,10 @@ pub use listener::WorkerListeners;
 pub use loader::LoadError;
 pub use maps::{Captured, RELEASE};
 pub use netlink::MARK;
+pub use seed::seed_of_this_boot;
 use socket2::SockRef;
 use tokio::net::TcpStream;
-pub use umbra_common::Verdict;
+pub use umbra_common::{Seed, Verdict};
 pub use upstream::ConnectError;
 
 /// Where connections come from.

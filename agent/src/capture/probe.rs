@@ -12,6 +12,7 @@ use super::{
     sysctl::{FWMARK_ACCEPT, FWMARK_REFLECT_V4, FWMARK_REFLECT_V6, Sysctl},
 };
 use crate::config::umbra::NetnsRef;
+use umbra_common::Seed;
 
 /// One thing tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub struct Shortfall {
 const DIRECT: &str = "plain listeners in front of the apps (spec.capture.direct) need no kernel support";
 const LOCAL: &str = "apps see a local address instead of their clients' (clientAddress: local)";
 const TRY: &str = "the usual way to the app is tried first, then the other";
+const UNSTEERED: &str = "maxCpuPressure of ShadowPolicies has no effect; their other limits have";
 const V4_ONLY: &str = "connections over IPv6 are not captured; they reach the app directly";
 
 /// Bits of a capability set, capability.h.
@@ -42,6 +44,7 @@ pub fn checks(netns: &NetnsRef) -> Vec<Check> {
         check("kernel", DIRECT, kernel()),
         check("capabilities", DIRECT, capabilities()),
         check("program", DIRECT, program()),
+        check("CPU pressure", UNSTEERED, cpu_pressure()),
     ];
     let entered = Netns::open(netns).and_then(|open| {
         // Inside on a thread of its own: half of these answers belong to a namespace.
@@ -83,6 +86,14 @@ fn kernel() -> Result<String, String> {
     }
 }
 
+fn cpu_pressure() -> Result<String, String> {
+    const PRESSURE: &str = "/proc/pressure/cpu";
+    let read = fs::read_to_string(PRESSURE);
+    let missing =
+        |error| format!("{PRESSURE}: {error}; it takes CONFIG_PSI, and psi=1 where that is off by default");
+    read.map(|_| "the kernel tells how busy the CPUs are".into()).map_err(missing)
+}
+
 fn capabilities() -> Result<String, String> {
     let status = fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
     let effective = status
@@ -99,12 +110,14 @@ fn capabilities() -> Result<String, String> {
 }
 
 fn program() -> Result<String, String> {
-    loader::load().map(|_| "the inbound program loads".into()).map_err(|error| error.to_string())
+    loader::load(Seed::default())
+        .map(|_| "the inbound program loads".into())
+        .map_err(|error| error.to_string())
 }
 
 /// Attached with empty maps the program captures nothing; it is detached at once.
 fn attach(netns: &Netns) -> Result<String, String> {
-    loader::load()
+    loader::load(Seed::default())
         .and_then(|loaded| loaded.attach(netns))
         .map(|_| "the inbound program attaches".into())
         .map_err(|error| error.to_string())

@@ -279,8 +279,9 @@ impl Arguments {
             };
             writeln!(
                 out,
-                "mirror    {} % to {}:{}{}",
+                "mirror    {} %{} to {}:{}{}",
                 mirror.percentage,
+                if mirror.drawn_for == "connection" { " of connections" } else { "" },
                 mirror.host,
                 mirror.port,
                 subset(&mirror.subset)

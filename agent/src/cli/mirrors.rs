@@ -14,7 +14,8 @@ use super::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 OFFERED = COMPLETED + FAILED + DROPPED + SAMPLED OUT + IN FLIGHT, always. What each reason means is in the README.
-RATE is offered per second, over the last five to ten seconds.")]
+RATE is offered per second, over the last five to ten seconds. Where DRAWN FOR (-o wide) is connection, only requests of
+connections that were handed to the agent are offered; the others are `unsampled` in umbra_capture_verdicts_total.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     agent: Agent,
@@ -48,7 +49,8 @@ fn table() -> Vec<Column> {
 }
 
 fn wide() -> Vec<Column> {
-    let more: [Column; 4] = [
+    let more: [Column; 5] = [
+        ("DRAWN FOR", |row| text(&row["drawnFor"])),
         (" SAMPLED OUT", |row| text(&row["sampledOut"])),
         (" IN FLIGHT", |row| text(&row["inFlight"])),
         ("ENDPOINTS", endpoints),

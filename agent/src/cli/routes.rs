@@ -53,7 +53,9 @@ fn to(row: &Value) -> String {
 }
 
 fn mirrors(row: &Value) -> String {
-    let mirror = |mirror: &Value| format!("{} % to {}", mirror["percentage"], destination(mirror));
+    let of = |mirror: &Value| if mirror["drawnFor"] == "connection" { " of connections" } else { "" };
+    let mirror =
+        |mirror: &Value| format!("{} %{} to {}", mirror["percentage"], of(mirror), destination(mirror));
     let mirrors = each(&row["mirrors"], mirror);
     match row["unmirrored"].as_str() {
         Some(why) => format!("none: {why}"),

@@ -54,12 +54,15 @@ pub struct RuleRow<'s> {
 
 /// A mirror's destination and share.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Mirroring {
     pub host: String,
     pub subset: Option<String>,
     pub port: u16,
     /// Of the rule's requests, 0 to 100.
     pub percentage: f64,
+    /// What is within it as a whole: `request`, `key` or `connection`.
+    pub drawn_for: &'static str,
 }
 
 impl Mirroring {
@@ -69,7 +72,8 @@ impl Mirroring {
         let port = parts.next().and_then(|port| port.parse().ok()).unwrap_or(0);
         let subset = parts.next().filter(|subset| !subset.is_empty()).map(str::to_owned);
         let host = parts.next().unwrap_or_default().to_owned();
-        Self { host, subset, port, percentage: f64::from(mirror.share.0) / 10_000.0 }
+        let percentage = f64::from(mirror.share.0) / 10_000.0;
+        Self { host, subset, port, percentage, drawn_for: mirror.drawn_for().as_str() }
     }
 }
 

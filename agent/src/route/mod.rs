@@ -70,8 +70,8 @@ pub use compilation::Compilation;
 pub use endpoint::{Answers, At, Endpoint};
 pub use listing::{Mirroring, RuleRow, ServiceRules};
 pub use policy::{
-    Adaptive, BodyLimit, CopyFaults, Coverage, Enforced, HostChange, Marker, OnExceed, Policy, Redact,
-    Sampling, StickyKey, Ttl,
+    Adaptive, BodyLimit, CopyFaults, Coverage, DrawnFor, Enforced, HostChange, Marker, OnExceed, Policy,
+    Redact, Sampling, StickyKey, Ttl,
 };
 pub use ports::{Owner, PortRules};
 pub use settings::{
@@ -274,6 +274,11 @@ impl Snapshot {
         self.exact
             .get(&(destination.ip().to_canonical(), destination.port()))
             .or_else(|| self.any.get(&destination.port()))
+    }
+
+    /// What to hand to the kernel: every captured port with the share of its connections that is needed at this moment.
+    pub fn captures(&self) -> Vec<(CapturedPort, Share)> {
+        self.ports().map(|(port, rules)| (port, rules.connections())).collect()
     }
 
     /// The rules of exactly this.

@@ -66,9 +66,19 @@ pub struct BodyLimit {
 
 #[derive(Clone, Debug, Default)]
 pub struct Sampling {
-    pub sticky: Option<StickyKey>,
+    pub drawn_for: DrawnFor,
     pub adaptive: Option<Adaptive>,
     pub coverage: Option<Coverage>,
+}
+
+/// What is within the share or not as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DrawnFor {
+    #[default]
+    Request,
+    /// Everything with the same key.
+    Key(StickyKey),
+    Connection,
 }
 
 /// When the share is lowered, and between which bounds it moves.
@@ -125,9 +135,41 @@ impl Mirror {
         self.policy()?.sampling.as_ref()
     }
 
+    /// What its share is a share of.
+    pub fn drawn_for(&self) -> &DrawnFor {
+        self.sampling().map_or(&DrawnFor::Request, |sampling| &sampling.drawn_for)
+    }
+
+    /// Its share as `adaptive` has it at this moment.
+    pub(crate) fn share_now(&self) -> Share {
+        match self.sampling() {
+            Some(Sampling { adaptive: Some(_), .. }) => self.share.part(self.account.standing.in_force()),
+            _ => self.share,
+        }
+    }
+
+    /// The share of connections that it may copy requests of.
+    pub(crate) fn connections(&self) -> Share {
+        match self.drawn_for() {
+            DrawnFor::Connection => self.share_now(),
+            DrawnFor::Request | DrawnFor::Key(_) => Share::ALL,
+        }
+    }
+
     /// The kinds of requests it tells apart, where it does.
     pub(crate) fn kinds(&self) -> Option<&Arc<Kinds>> {
         self.enforced.as_ref()?.kinds.as_ref()
+    }
+}
+
+impl DrawnFor {
+    /// In listings.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Key(_) => "key",
+            Self::Connection => "connection",
+        }
     }
 }
 

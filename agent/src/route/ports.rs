@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    CapturedPort, Decision,
+    CapturedPort, Decision, Share,
     hosts::{ServiceHost, split_authority},
     served::Served,
     services::Endpoint,
@@ -101,6 +101,22 @@ impl PortRules {
 
     pub(super) fn mirrors(&self) -> bool {
         self.services().flat_map(|service| &service.rulings).any(|(_, ruling)| ruling.mirrors())
+    }
+
+    /// The share of connections that some mirror here may copy requests of: the largest one, for draws are the same for
+    /// all; all of them as soon as one mirror draws for anything else.
+    pub fn connections(&self) -> Share {
+        let rulings = self.services().flat_map(|service| &service.rulings).map(|(_, ruling)| ruling);
+        let entries = rulings.flat_map(|ruling| ruling.all()).flat_map(|table| &table.blocks);
+        let rules = entries.flat_map(|entry| &entry.ways.destinations).map(|(_, rule)| rule);
+        let mut largest = Share::NONE;
+        for mirror in rules.flat_map(|rule| &rule.mirrors) {
+            largest = largest.max(mirror.connections());
+            if largest == Share::ALL {
+                break;
+            }
+        }
+        largest
     }
 
     /// Adds a service port that leads here.

@@ -1,14 +1,14 @@
 //! How many of a rule's requests a mirror gets, with Istio's precedence, defaults and truncation.
 
+use umbra_common::MILLION;
+
 use crate::config::{
     Location,
     istio::{HttpRoute, MirrorPolicy, Percent},
 };
 
-const MILLION: u32 = 1_000_000;
-
 /// A share of requests, per million (Envoy's `FractionalPercent` with denominator MILLION).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(pub u32);
 
 impl Share {
@@ -22,9 +22,16 @@ impl Share {
         Self(((percent * 10_000.0) as u32).min(MILLION))
     }
 
-    /// One draw per request serves all its mirrors, so a request within a smaller share is within every larger one.
+    /// One draw per request serves all its mirrors, so a request within a smaller share is within every larger one. As
+    /// the kernel's program decides it, where it draws for connections.
     pub fn admits(self, draw: u64) -> bool {
-        draw % u64::from(MILLION) < u64::from(self.0)
+        umbra_common::admits(self.0, draw)
+    }
+
+    /// So many millionths of this share.
+    pub fn part(self, millionths: u32) -> Self {
+        let part = u64::from(self.0) * u64::from(millionths) / u64::from(MILLION);
+        Self(u32::try_from(part).unwrap_or(self.0))
     }
 }
 

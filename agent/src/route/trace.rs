@@ -46,11 +46,14 @@ pub struct Primary {
 }
 
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct MirrorTrace {
     pub host: String,
     pub subset: Option<String>,
     pub port: u16,
     pub percentage: f64,
+    /// What is within it as a whole: `request`, `key` or `connection`.
+    pub drawn_for: &'static str,
     pub endpoints: Vec<String>,
 }
 
@@ -124,12 +127,13 @@ impl Primary {
 
 impl MirrorTrace {
     fn new(mirror: &super::Mirror) -> Self {
-        let Mirroring { host, subset, port, percentage } = Mirroring::new(mirror);
+        let Mirroring { host, subset, port, percentage, drawn_for } = Mirroring::new(mirror);
         Self {
             host,
             subset,
             port,
             percentage,
+            drawn_for,
             endpoints: mirror.cluster.endpoints.iter().map(ToString::to_string).collect(),
         }
     }

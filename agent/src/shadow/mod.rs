@@ -61,7 +61,11 @@ use self::{
     rewrite::Rewriting,
     worker::Settings,
 };
-pub use self::{budget::Load, feed::Feed, sampler::share_in_force};
+pub use self::{
+    budget::Load,
+    feed::Feed,
+    sampler::{Draws, share_in_force},
+};
 use crate::{
     config::umbra::Shadow,
     message::RequestHead,
@@ -139,7 +143,7 @@ impl Plane {
         Ok(Arc::new(Self { shared, workers, stop, threads: Mutex::new(threads) }))
     }
 
-    /// Offers a matched request to one of its mirrors; to be called once for each, with the same `draw`, before the
+    /// Offers a matched request to one of its mirrors; to be called once for each, with the same draws, before the
     /// first piece of the body. Never waits and never fails: what becomes of the copy is in the mirror's account.
     /// None when no copy will be sent.
     ///
@@ -155,21 +159,21 @@ impl Plane {
         &self,
         mirror: &Arc<Mirror>,
         head: &RequestHead<'_>,
-        draw: u64,
+        draws: Draws,
         client: SocketAddr,
     ) -> Option<Feed> {
         let ticket = mirror.account.offer();
         let marked =
             head.header(self.shared.marker.as_str()).is_some() || self.shared.in_force.is_marked(head);
         let never = admission::never(marked, mirror, head);
-        if never.is_none() && !sampler::admits(mirror, head, draw, client, || self.shared.now()) {
+        if never.is_none() && !sampler::admits(mirror, head, draws, client, || self.shared.now()) {
             ticket.sampled_out();
             return None;
         }
         let entry = Entry::new(&self.shared, mirror, ticket);
         let admitted = match never {
             Some(reason) => Err(reason),
-            None => self.admit(&entry, head, draw),
+            None => self.admit(&entry, head, draws.request),
         };
         let Admitted { slot, turn, delay } = match admitted {
             Ok(admitted) => admitted,
@@ -184,7 +188,7 @@ impl Plane {
         let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole(), policy));
         let feed = Feed::new(&pipe);
         let job = Job { head, source: Source::new(pipe), slot, turn, delay, entry };
-        match self.worker_of(draw).try_send(job) {
+        match self.worker_of(draws.request).try_send(job) {
             Ok(()) => Some(feed),
             Err(TrySendError::Full(job)) => {
                 job.settle(Outcome::Dropped(DropReason::QueueFull));

@@ -1,7 +1,7 @@
 //! Which requests of a rule are copied.
 //!
 //! By itself, one draw per request against the mirror's share: Istio's `mirrorPercentage`. A ShadowPolicy may draw for
-//! something steadier than the request (`sticky`), hold back a part of the share for a while (`adaptive`), or spend a
+//! something steadier than the request (a key of it, or its connection), hold back a part of the share for a while (`adaptive`), or spend a
 //! budget within it on rare kinds of requests first (`coverage`).
 
 use std::net::{IpAddr, SocketAddr};
@@ -14,31 +14,42 @@ use super::{
 use crate::{
     message::RequestHead,
     record::Pace,
-    route::{Coverage, Mirror, Share, StickyKey},
+    route::{Coverage, DrawnFor, Mirror, Share, StickyKey},
 };
+
+/// The chances of one request, the same for all its mirrors.
+#[derive(Clone, Copy, Debug)]
+pub struct Draws {
+    pub request: u64,
+    /// Of its connection, and the one by which the kernel's program handed it over: a mirror whose share is a tenth of
+    /// what was captured copies a tenth of the connections.
+    pub connection: u64,
+}
 
 /// Whether the draw falls within the mirror's share. `now` is in nanoseconds, on the clock of the plane.
 pub(super) fn admits(
     mirror: &Mirror,
     head: &RequestHead<'_>,
-    draw: u64,
+    draws: Draws,
     client: SocketAddr,
     now: impl FnOnce() -> u64,
 ) -> bool {
-    let Some(sampling) = mirror.sampling() else { return mirror.share.admits(draw) };
-    let stuck = sampling.sticky.as_ref().and_then(|key| sticky_draw(key, head, client));
-    let share = if sampling.adaptive.is_some() { share_in_force(mirror) } else { mirror.share };
-    share.admits(stuck.unwrap_or(draw))
-        && sampling.coverage.is_none_or(|coverage| covers(mirror, coverage, head, draw, now()))
+    let Some(sampling) = mirror.sampling() else { return mirror.share.admits(draws.request) };
+    let draw = match &sampling.drawn_for {
+        DrawnFor::Request => draws.request,
+        DrawnFor::Key(key) => sticky_draw(key, head, client).unwrap_or(draws.request),
+        DrawnFor::Connection => draws.connection,
+    };
+    mirror.share_now().admits(draw)
+        && sampling.coverage.is_none_or(|coverage| covers(mirror, coverage, head, draws.request, now()))
 }
 
 /// The part of the rule's requests that is copied at this moment.
 pub fn share_in_force(mirror: &Mirror) -> Share {
-    if !mirror.sampling().is_some_and(|sampling| sampling.adaptive.is_some() || sampling.coverage.is_some()) {
-        return mirror.share;
+    if mirror.sampling().is_some_and(|sampling| sampling.coverage.is_some()) {
+        return mirror.share.part(mirror.account.standing.in_force());
     }
-    let part = u64::from(mirror.share.0) * u64::from(mirror.account.standing.in_force()) / 1_000_000;
-    Share(u32::try_from(part).unwrap_or(mirror.share.0))
+    mirror.share_now()
 }
 
 /// The draw of everything with the same key: the same for ever, on every node. None for a request without the key,

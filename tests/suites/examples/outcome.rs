@@ -47,7 +47,7 @@ impl Outcome {
             return what.to_owned();
         };
         let mut sentence = rule.to_owned();
-        if expected.sentence.contains(" of ") {
+        if expected.sentence.split(", ").next().is_some_and(|rule| rule.contains(" of ")) {
             sentence += &format!(" of {}", text(&answer["virtualService"]));
         }
         sentence += match text(&answer["action"]) {
@@ -64,7 +64,8 @@ impl Outcome {
             let endpoints: Vec<_> = list(&mirror["endpoints"]).iter().map(text).collect();
             let endpoints = if endpoints.is_empty() { "nowhere".to_owned() } else { endpoints.join(" and ") };
             let percentage = mirror["percentage"].as_f64().unwrap();
-            sentence += &format!(", copies {percentage} % to {endpoints}");
+            let of = if mirror["drawnFor"] == "connection" { " of connections" } else { "" };
+            sentence += &format!(", copies {percentage} %{of} to {endpoints}");
         }
         sentence
     }

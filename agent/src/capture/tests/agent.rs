@@ -15,8 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::pod::{Namespace, closing, eventually};
 use crate::{
-    capture::{Captured, ConnectError, Enrolment, Inbound, Options, Verdict, WorkerListeners},
+    capture::{Captured, ConnectError, Enrolment, Inbound, Options, Seed, Verdict, WorkerListeners},
     config::umbra::{ClientAddress, NetnsRef},
+    route::Share,
 };
 
 /// An agent in a namespace, until it is dropped.
@@ -29,7 +30,12 @@ pub(super) struct Agent {
 }
 
 pub(super) fn options() -> Options {
-    Options { workers: 1, exempt: Vec::new(), client_address: ClientAddress::Keep }
+    Options { workers: 1, exempt: Vec::new(), client_address: ClientAddress::Keep, seed: Seed(7) }
+}
+
+/// Every connection there.
+pub(super) fn whole(captured: &[Captured]) -> Vec<(Captured, Share)> {
+    captured.iter().map(|&captured| (captured, Share::ALL)).collect()
 }
 
 impl Agent {
@@ -52,7 +58,7 @@ impl Agent {
             let _context = runtime.enter();
             accept(&Inbound::Enrolled(Arc::clone(&enrolment)), worker, listeners, &accepted);
         }
-        enrolment.capture(captured).unwrap();
+        enrolment.capture(&whole(captured)).unwrap();
         enrolment.beat().unwrap();
         let beating = Arc::new(AtomicBool::new(true));
         let (heart, on) = (Arc::downgrade(&enrolment), Arc::clone(&beating));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    agent::{Agent, accept, options},
+    agent::{Agent, accept, options, whole},
     pod::{APP_V4, APP_V6, Pod, closing, eventually},
 };
 use crate::capture::{Enrolment, Inbound, Options, Verdict};
@@ -19,7 +19,7 @@ fn before_its_first_heartbeat_nothing_is_captured() {
     let node = Pod::new();
     let app = node.pod.app("::");
     let (enrolment, _listeners) = Enrolment::enrol(&node.pod.reference(), &options()).unwrap();
-    enrolment.capture(&[(None, app.port())]).unwrap();
+    enrolment.capture(&whole(&[(None, app.port())])).unwrap();
 
     assert!(node.client.call(app.at(APP_V4)).unwrap().is_direct());
 
@@ -67,7 +67,7 @@ fn a_worker_that_dies_leaves_its_connections_to_the_others() {
     let app = node.pod.app("::");
     let workers = Options { workers: 3, ..options() };
     let (enrolment, mut sets) = Enrolment::enrol(&node.pod.reference(), &workers).unwrap();
-    enrolment.capture(&[(None, app.port())]).unwrap();
+    enrolment.capture(&whole(&[(None, app.port())])).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let accepted = Arc::new((0..3).map(|_| AtomicUsize::new(0)).collect());
 

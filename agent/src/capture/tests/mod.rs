@@ -6,5 +6,6 @@ mod client_address;
 mod fail_open;
 mod host;
 pub(super) mod pod;
+mod sampling;
 mod verdicts;
 mod withdraw;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    agent::{Agent, options},
+    agent::{Agent, options, whole},
     pod::{APP_V4, APP_V6, CLIENT_V4, OTHER_CLIENT, Pod},
 };
 use crate::capture::{Options, RELEASE, Verdict};
@@ -40,7 +40,7 @@ fn the_captured_set_becomes_what_it_is_told() {
     let (app, other) = (node.pod.app("::"), node.pod.app("::"));
     let agent = Agent::on(&node.pod, app.port());
 
-    agent.enrolment.capture(&[(Some(APP_V6.parse().unwrap()), other.port())]).unwrap();
+    agent.enrolment.capture(&whole(&[(Some(APP_V6.parse().unwrap()), other.port())])).unwrap();
     assert!(node.client.call(app.at(APP_V4)).unwrap().is_direct());
     assert!(!node.client.call(other.at(APP_V6)).unwrap().is_direct());
 

@@ -8,7 +8,6 @@ pub(super) const SHADOW_POLICY: Rows = &[
         "spec.{marker,hostSuffix,authority,headers,redact,methods,timeout,body,rateLimit,concurrency}",
         HONOURED,
     ),
-    // `mode: Connection` is not: what attaches policies says so.
     ("spec.{sampling,faults,ttl}", HONOURED),
     ("spec.{compare,record}", "responses of shadows are read and thrown away"),
 ];

@@ -15,7 +15,8 @@ use crate::{
         alter::{self, Altered, Values},
         findings::{Findings, Site},
         policy::{
-            Adaptive, BodyLimit, CopyFaults, Coverage, HostChange, Marker, Policy, Redact, Sampling, Ttl,
+            Adaptive, BodyLimit, CopyFaults, Coverage, DrawnFor, HostChange, Marker, Policy, Redact,
+            Sampling, Ttl,
         },
     },
 };
@@ -112,10 +113,7 @@ pub(super) fn read(policy: &ShadowPolicy, accounts: &Accounts, findings: &mut Fi
             Pace::new(limit.requests_per_second.value, limit.burst.as_ref().map(|burst| burst.value))
         }),
         concurrency: policy.concurrency.as_ref().map(|limit| limit.value),
-        sampling: policy
-            .sampling
-            .as_ref()
-            .map(|sampling| self::sampling(sampling, &site.field("sampling"), findings)),
+        sampling: policy.sampling.as_ref().map(sampling),
         faults: policy.faults.as_ref().map(|faults| CopyFaults {
             delay: faults.delay.as_ref().map(|delay| (share(delay.percentage.as_ref()), delay.fixed.value)),
             abort: faults.abort.as_ref().map(|abort| share(abort.percentage.as_ref())),
@@ -151,13 +149,13 @@ fn redact(written: &written::Redact, site: &Site<'_>, findings: &mut Findings<'_
     }
 }
 
-fn sampling(written: &written::Sampling, site: &Site<'_>, findings: &mut Findings<'_>) -> Sampling {
-    if written.mode.value == SamplingMode::Connection {
-        let what = "Connection is not honoured yet: each request is drawn for by itself";
-        findings.add(Code::NotHonoured, &written.mode.at, &site.field("mode"), what, None);
-    }
+fn sampling(written: &written::Sampling) -> Sampling {
     Sampling {
-        sticky: written.sticky.as_ref().map(|key| key.value.clone()),
+        drawn_for: match (written.mode.value, &written.sticky) {
+            (SamplingMode::Connection, _) => DrawnFor::Connection,
+            (_, Some(key)) => DrawnFor::Key(key.value.clone()),
+            (_, None) => DrawnFor::Request,
+        },
         adaptive: written.adaptive.as_ref().map(|adaptive| {
             let floor = part(adaptive.floor.as_ref()).unwrap_or(0.01);
             Adaptive {

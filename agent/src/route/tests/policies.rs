@@ -6,9 +6,11 @@ use super::build::*;
 use crate::{
     config::{
         Code, Resources,
-        shadow_policy::{Marker, Redact, Sampling, SamplingMode, ShadowPolicy, TargetKind, TargetRef},
+        shadow_policy::{
+            Adaptive, Marker, Redact, Sampling, SamplingMode, ShadowPolicy, TargetKind, TargetRef,
+        },
     },
-    route::Policy,
+    route::{Policy, Share},
 };
 
 fn target(kind: TargetKind, name: &str, section: Option<&str>) -> TargetRef {
@@ -171,17 +173,58 @@ fn a_delegate_s_rules_are_under_its_policies_and_its_root_s() {
     }
 }
 
+fn by_connection(policy: ShadowPolicy) -> ShadowPolicy {
+    let mode = written(SamplingMode::Connection);
+    let sampling = Sampling { at: here(), mode, sticky: None, adaptive: None, coverage: None };
+    policy.with(|policy| policy.sampling = Some(sampling))
+}
+
+/// Rules `one` at 5 % and `it` at 20 %.
+fn two_shares(shadow_policies: Vec<ShadowPolicy>) -> Resources {
+    two_rules(shadow_policies).with(|resources| {
+        let http = &mut resources.virtual_services[0].http;
+        http[0].mirror_percentage = percent(5.0);
+        http[1].mirror_percentage = percent(20.0);
+    })
+}
+
+#[test]
+fn a_port_hands_over_the_largest_share_of_connections_that_its_mirrors_draw_for() {
+    let world = in_force(&two_shares(vec![by_connection(on_app("p"))]));
+    let captures = world.snapshot.captures();
+    assert!(
+        !captures.is_empty() && captures.iter().all(|(_, share)| *share == Share(200_000)),
+        "{captures:?}"
+    );
+    // One that draws for each request has to see them all.
+    let world = in_force(&two_shares(vec![by_connection(on_app_rule("p", "it"))]));
+    assert!(world.snapshot.captures().iter().all(|(_, share)| *share == Share::ALL));
+    let world = in_force(&two_shares(vec![]));
+    assert!(world.snapshot.captures().iter().all(|(_, share)| *share == Share::ALL));
+}
+
+#[test]
+fn the_share_of_connections_follows_the_one_in_force() {
+    let adaptive = Adaptive {
+        at: here(),
+        floor: None,
+        ceiling: None,
+        max_latency: None,
+        max_errors: None,
+        max_cpu_pressure: None,
+    };
+    let adapting = by_connection(on_app("p")).with(|policy| {
+        policy.sampling.as_mut().unwrap().adaptive = Some(adaptive);
+    });
+    let world = in_force(&two_shares(vec![adapting]));
+    for mirror in world.snapshot.mirrors() {
+        mirror.account.standing.put_in_force(700_000);
+    }
+    assert!(world.snapshot.captures().iter().all(|(_, share)| *share == Share(140_000)));
+}
+
 #[test]
 fn what_a_policy_cannot_have_yet_is_told() {
-    let sampling = Sampling {
-        at: here(),
-        mode: written(SamplingMode::Connection),
-        sticky: None,
-        adaptive: None,
-        coverage: None,
-    };
-    let world = compile(&two_rules(vec![on_namespace("p").with(|policy| policy.sampling = Some(sampling))]));
-    assert_eq!(world.fault().code, Code::NotHonoured);
     let redact = Redact {
         at: here(),
         headers: vec![text("content-length")],

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use bytes::Bytes;
 
 use super::{
-    BodyLength, DropReason, Fields, Header, NEVER, Outcome, RequestHead, Scene, Share, Version, config, push,
+    BodyLength, DropReason, Fields, Header, NEVER, Outcome, RequestHead, Scene, Share, Version, config,
+    drawn, push,
     shadows::{Healthy, black_hole},
 };
 
@@ -54,7 +55,8 @@ async fn one_draw_decides_every_mirror_of_a_request() {
     };
     let mut copies = 0;
     for draw in (0..2_000_000u64).step_by(997) {
-        let sent = mirrors.each_ref().map(|mirror| scene.plane.offer(mirror, &head, draw, NOBODY).is_some());
+        let sent =
+            mirrors.each_ref().map(|mirror| scene.plane.offer(mirror, &head, drawn(draw), NOBODY).is_some());
         assert!(sent.is_sorted(), "a smaller share must lie within a larger one: {sent:?}");
         copies += sent.iter().filter(|&&it| it).count();
     }
@@ -81,7 +83,7 @@ async fn a_copy_is_dropped_as_such_whatever_the_share() {
         headers: &headers,
         body: BodyLength::None,
     };
-    assert!(scene.plane.offer(&mirror, &head, 5, NOBODY).is_none());
+    assert!(scene.plane.offer(&mirror, &head, drawn(5), NOBODY).is_none());
     assert_eq!(mirror.account.read().dropped[DropReason::Marked as usize], 1);
     assert_eq!(mirror.account.read().in_flight(), 0);
 }

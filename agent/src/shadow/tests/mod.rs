@@ -24,7 +24,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 
-use super::{Feed, Load, Plane};
+use super::{Draws, Feed, Load, Plane};
 use crate::{
     config::umbra::Shadow,
     message::{BodyLength, Header, RequestHead, Slice, Version},
@@ -89,6 +89,10 @@ impl Observer for Seen {
 
 fn config() -> Shadow {
     Shadow { nice: 0, timeout: NEVER, connect_timeout: NEVER, ..Shadow::default() }
+}
+
+fn drawn(request: u64) -> Draws {
+    Draws { request, connection: 0 }
 }
 
 impl Scene {
@@ -158,7 +162,8 @@ impl Scene {
             fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
         let head = RequestHead { method, target, version, headers: &headers, body };
         self.offers.fetch_add(1, Ordering::Relaxed);
-        let feed = self.plane.offer(&self.mirror, &head, fastrand::u64(..), ([127, 0, 0, 1], 1).into());
+        let feed =
+            self.plane.offer(&self.mirror, &head, drawn(fastrand::u64(..)), ([127, 0, 0, 1], 1).into());
         self.seen.check();
         let Load { waiting, in_flight, bytes } = self.plane.load();
         assert!(waiting + in_flight <= self.config.queue.requests && bytes <= self.config.queue.bytes);

@@ -24,8 +24,12 @@ fn mirror(share: u32, sampling: Option<Sampling>) -> Mirror {
     Mirror { account, share: Share(share), cluster, changes: None, timeout: None, enforced }
 }
 
+fn drawn(request: u64) -> Draws {
+    Draws { request, connection: 0 }
+}
+
 fn sticky(key: StickyKey) -> Sampling {
-    Sampling { sticky: Some(key), ..Sampling::default() }
+    Sampling { drawn_for: DrawnFor::Key(key), ..Sampling::default() }
 }
 
 fn with<R>(target: &str, fields: &[(&str, &str)], read: impl FnOnce(&RequestHead<'_>) -> R) -> R {
@@ -36,7 +40,7 @@ fn with<R>(target: &str, fields: &[(&str, &str)], read: impl FnOnce(&RequestHead
 }
 
 fn admitted(mirror: &Mirror, target: &str, fields: &[(&str, &str)], draw: u64) -> bool {
-    with(target, fields, |head| admits(mirror, head, draw, CLIENT, || 0))
+    with(target, fields, |head| admits(mirror, head, drawn(draw), CLIENT, || 0))
 }
 
 /// Within five standard deviations of a binomial distribution; the seeds are fixed, so this holds or it does not.
@@ -126,6 +130,37 @@ const ALICE: u64 = 0x3507_d047_a67c_08f4;
 const SOURCE: u64 = 0x8039_3182_6a22_88ea;
 
 #[test]
+fn all_requests_of_a_connection_are_copied_or_none() {
+    let mut rng = fastrand::Rng::with_seed(12);
+    let whole =
+        |share| mirror(share, Some(Sampling { drawn_for: DrawnFor::Connection, ..Sampling::default() }));
+    let (small, large) = (whole(100_000), whole(400_000));
+    let of_connection = |mirror: &Mirror, rng: &mut fastrand::Rng, connection| {
+        let mut admitted = || {
+            let draws = Draws { request: rng.u64(..), connection };
+            with("/", &[], |head| admits(mirror, head, draws, CLIENT, || 0))
+        };
+        let first = admitted();
+        assert!((0..5).all(|_| admitted() == first));
+        first
+    };
+    let (mut captured, mut copied) = (0, 0);
+    for _ in 0..50_000 {
+        let connection = rng.u64(..);
+        let in_large = of_connection(&large, &mut rng, connection);
+        let in_small = of_connection(&small, &mut rng, connection);
+        assert!(in_large || !in_small, "what is within a smaller share is within every larger one");
+        captured += u32::from(in_large);
+        copied += u32::from(in_small);
+    }
+    assert!(is_share(captured, 50_000, 0.4) && is_share(copied, 50_000, 0.1));
+    assert!(
+        is_share(copied, captured, 0.25),
+        "of those captured for the larger share: {copied} of {captured}"
+    );
+}
+
+#[test]
 fn the_share_in_force_is_a_part_of_the_rules() {
     let adaptive = crate::route::Adaptive {
         floor: 0.0,
@@ -156,7 +191,7 @@ fn coverage_spends_its_budget_on_rare_kinds_first() {
             let is_rare = request % 500 == 250;
             let target = if is_rare { "/checkout/refund" } else { "/catalogue" };
             let now = second * SECOND + request * SECOND / 1000;
-            let copied = with(target, &[], |head| admits(&mirror, head, rng.u64(..), CLIENT, || now));
+            let copied = with(target, &[], |head| admits(&mirror, head, drawn(rng.u64(..)), CLIENT, || now));
             rare_seen += u32::from(is_rare);
             rare += u32::from(is_rare && copied);
             common += u32::from(!is_rare && copied);

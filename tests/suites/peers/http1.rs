@@ -22,7 +22,7 @@ fn curl_and_nginx_in_http1() {
             probe("http/1.0", "curl -sSi -0 $url/hello.txt?a=%20b").mirrored("http1 1, requests 1, completed 1"),
             probe("http/1.0, a body", "curl -sSi -0 -d a=b $url/upload")
                 .mirrored("http1 1, requests 1, completed 1"),
-            probe("get", "curl -sSi -H 'x-twice: 1' -H 'x-twice: 2' -b 'a=1; b=2' $url/noise | sha256sum")
+            probe("get", "curl -sSi -H 'x-twice: 1' -H 'x-twice: 2' -b 'a=1; b=2' $url/noise | grep -aiv ^date: | sha256sum")
                 .mirrored("http1 1, requests 1, completed 1"),
             probe("head", "curl -sSI $url/noise").mirrored("http1 1, requests 1, completed 1"),
             probe("a kept connection", "curl -sSi $url/hello.txt $url/upload?1 $url/nothing $url/missing $url/empty")
@@ -36,20 +36,17 @@ fn curl_and_nginx_in_http1() {
                 .mirrored("http1 1, requests 2, completed 2"),
             probe("not modified", "etag=$(curl -sSI $url/hello.txt | sed -n 's/^ETag: //p' | tr -d '\\r') && curl -sSi -H \"if-none-match: $etag\" $url/hello.txt")
                 .mirrored("http1 2, requests 2, completed 2"),
-            probe("a range", "curl -sSi -r 100-1099 $url/noise | sha256sum")
+            probe("a range", "curl -sSi -r 100-1099 $url/noise | grep -aiv ^date: | sha256sum")
                 .mirrored("http1 1, requests 1, completed 1"),
             probe("several ranges", "curl -sS -r 0-9,100-199,-50 $url/lines.txt | tr -d '\\r' | grep -v '^--'")
                 .mirrored("http1 1, requests 1, completed 1"),
             probe("a range that cannot be", "curl -sSi -r 9000000- $url/noise")
                 .mirrored("http1 1, requests 1, completed 1"),
-            probe("a download gone on with", "curl -sS -C 2999990 -o - $url/noise | sha256sum")
+            probe("a download gone on with", "curl -sS -C 2999990 -o - $url/noise | grep -aiv ^date: | sha256sum")
                 .mirrored("http1 1, requests 1, completed 1"),
-            probe("compressed", "curl -sSi -H 'accept-encoding: gzip' $url/gzip/lines.txt | sha256sum")
+            probe("compressed", "curl -sSi -H 'accept-encoding: gzip' $url/gzip/lines.txt | grep -aiv ^date: | sha256sum")
                 .mirrored("http1 1, requests 1, completed 1"),
             probe("a form", "curl -sSi -d name=value -d more=%20 $url/upload")
-                .mirrored("http1 1, requests 1, completed 1"),
-            probe("parts of a form", "curl -sSi -F file=@noise -F text=hello $url/upload")
-                .bytes_vary()
                 .mirrored("http1 1, requests 1, completed 1"),
             probe("an upload of known length", "curl -sSi -T noise $url/upload")
                 .mirrored("http1 1, requests 1, completed 1"),
@@ -75,8 +72,9 @@ fn what_nginx_got_in_http1_an_http2_shadow_gets_with_its_trailers() {
         &scene,
         [
             probe("chunks and trailers", "$python $programs/h1_trailers.py $to").copies(json!([{
+                "host": "peers.test",
                 "headers": [
-                    [":authority", "peers.test"], [":method", "POST"], [":path", "/upload?a=%20b"], [":scheme", "http"],
+                    [":method", "POST"], [":path", "/upload?a=%20b"], [":scheme", "http"],
                     ["accept-encoding", "identity"], ["x-note", "chunks"]
                 ],
                 "cookie": "a=1; b=2",
@@ -85,8 +83,9 @@ fn what_nginx_got_in_http1_an_http2_shadow_gets_with_its_trailers() {
                 "trailers": [["x-again", "1"], ["x-again", "2"], ["x-checksum", "abc"]]
             }])),
             probe("no chunks, no trailers", "$python $programs/h1_trailers.py $to none").copies(json!([{
+                "host": "peers.test",
                 "headers": [
-                    [":authority", "peers.test"], [":method", "POST"], [":path", "/upload?a=%20b"], [":scheme", "http"],
+                    [":method", "POST"], [":path", "/upload?a=%20b"], [":scheme", "http"],
                     ["accept-encoding", "identity"], ["content-length", "0"], ["x-note", "none"]
                 ],
                 "cookie": "",

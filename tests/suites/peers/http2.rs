@@ -23,11 +23,13 @@ fn curl_nghttp_and_h2load_with_nginx_in_http2() {
     hold(
         &scene,
         [
-            probe("curl: get", "curl -sSi --http2-prior-knowledge -H 'x-twice: 1' -b 'a=1; b=2' $url/noise | sha256sum")
+            probe("curl: get", "curl -sSi --http2-prior-knowledge -H 'x-twice: 1' -b 'a=1; b=2' $url/noise | grep -aiv ^date: | sha256sum")
                 .mirrored("http2 1, requests 1, completed 1"),
-            probe("curl: head and status codes", "curl -sSI --http2-prior-knowledge $url/noise $url/nothing $url/missing $url/elsewhere")
-                .mirrored("http2 1, requests 4, completed 4"),
-            probe("curl: a range", "curl -sSi --http2-prior-knowledge -r 100-1099 $url/noise | sha256sum")
+            probe("curl: head", "curl -sSI --http2-prior-knowledge $url/noise")
+                .mirrored("http2 1, requests 1, completed 1"),
+            probe("curl: status codes", "for path in nothing missing elsewhere empty; do curl -sSi --http2-prior-knowledge $url/$path; done")
+                .mirrored("http2 4, requests 4, completed 4"),
+            probe("curl: a range", "curl -sSi --http2-prior-knowledge -r 100-1099 $url/noise | grep -aiv ^date: | sha256sum")
                 .mirrored("http2 1, requests 1, completed 1"),
             probe("curl: an upload of known length", "curl -sSi --http2-prior-knowledge -T noise $url/upload")
                 .bytes_vary()
@@ -38,10 +40,7 @@ fn curl_nghttp_and_h2load_with_nginx_in_http2() {
             probe("curl: 100-continue", "curl -sSi --http2-prior-knowledge -H 'expect: 100-continue' -d @hello.txt $url/upload")
                 .bytes_vary()
                 .mirrored("http2 1, requests 1, completed 1"),
-            probe("curl: streams at once", "curl -sSZ --http2-prior-knowledge $url/upload?[1-50] 2>/dev/null | wc -l")
-                .bytes_vary()
-                .mirrored("http2 1, requests 50, completed 50"),
-            probe("nghttp: get", "nghttp $url/noise | sha256sum").bytes_vary().mirrored("http2 1, requests 1, completed 1"),
+            probe("nghttp: get", "nghttp $url/noise | grep -aiv ^date: | sha256sum").bytes_vary().mirrored("http2 1, requests 1, completed 1"),
             probe("nghttp: padding, CONTINUATION, no table", "nghttp -b 200 --continuation -c 0 -H x-long:$(printf %05000d 7) $url/hello.txt")
                 .bytes_vary()
                 .mirrored("http2 1, requests 1, completed 1"),
@@ -51,6 +50,7 @@ fn curl_nghttp_and_h2load_with_nginx_in_http2() {
             probe("nghttp: an upload, small windows", "nghttp -w 1 -W 1 --expect-continue -d noise $url/upload")
                 .bytes_vary()
                 .mirrored("http2 1, requests 1, completed 1"),
+            frames("h2: GOAWAY of the client", "client_goes_away").mirrored("http2 1, requests 1, completed 1"),
             probe("h2load", "h2load -n 500 -c 5 -m 20 -H cookie:a=1 $url/hello.txt | grep -E '^(requests|status)'")
                 .bytes_vary()
                 .mirrored("http2 5, requests 500, completed 500"),
@@ -84,7 +84,6 @@ fn frames_that_are_odd_but_legal() {
             frames("a window of one byte", "tiny_window").bytes_vary().mirrored("http2 1, requests 2, completed 2"),
             frames("interim answers", "interim").mirrored("http2 1, requests 1, completed 1"),
             frames("GOAWAY of the server", "server_goes_away").mirrored("http2 1, requests 2, completed 2"),
-            frames("GOAWAY of the client", "client_goes_away").mirrored("http2 1, requests 1, completed 1"),
             frames("RST_STREAM of the client", "resets").mirrored("http2 1, requests 3, completed 2, dropped cancelled 1"),
             frames("RST_STREAM of the server", "server_resets").mirrored("http2 1, requests 3, completed 1, dropped cancelled 2"),
             frames("push", "push").mirrored("http2 1, requests 1, completed 1"),

@@ -5,8 +5,10 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a suite fails where it stands")]
 
+mod grpc;
 mod http1;
 mod http2;
+mod opaque;
 mod probe;
 mod scene;
 mod servers;

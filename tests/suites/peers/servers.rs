@@ -3,9 +3,10 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::Mutex,
 };
 
 use serde_json::Value;
@@ -23,7 +24,11 @@ pub(crate) trait Server {
 }
 
 /// An nginx that keeps every body in a file. It does not show trailers.
-pub(crate) struct NginxServer(Nginx);
+pub(crate) struct NginxServer {
+    nginx: Nginx,
+    /// What was read of the log so far.
+    seen: Mutex<Vec<Value>>,
+}
 
 impl NginxServer {
     /// `listen` is said after the port, as `http2`.
@@ -52,6 +57,7 @@ impl NginxServer {
             "log_format seen escape=json '{{{fields}}}';
              types {{ text/plain txt; }} default_type application/octet-stream; etag on;
              client_max_body_size 0; client_body_in_file_only on; keepalive_requests 1000000; gzip_min_length 1;
+             absolute_redirect off;
              server {{ listen 127.0.0.1:9001; access_log off; return 200 'got it\\n'; }}
              server {{
                listen {PORT} {listen}; access_log seen.log seen; root {files};
@@ -62,15 +68,19 @@ impl NginxServer {
                location = /elsewhere {{ return 302 /hello.txt; }}
              }}"
         );
-        Self(Nginx::start(pod.netns(), (Ipv4Addr::LOCALHOST, PORT).into(), &http))
+        let nginx = Nginx::start(pod.netns(), (Ipv4Addr::LOCALHOST, PORT).into(), &http);
+        Self { nginx, seen: Mutex::default() }
     }
 }
 
 impl Server for NginxServer {
     fn records(&self) -> Vec<Value> {
-        let log = self.0.file("seen.log");
+        let log = self.nginx.file("seen.log");
+        let mut seen = self.seen.lock().unwrap();
         // The line that nginx is writing at this moment does not count.
-        log.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(with_hashed_body).collect()
+        let new = log.split_inclusive('\n').filter(|line| line.ends_with('\n')).skip(seen.len());
+        seen.extend(new.map(with_hashed_body));
+        seen.clone()
     }
 }
 
@@ -107,7 +117,7 @@ impl Program {
             panic!("cannot start {command:?}: {error}; run by `cargo xtask test`, which installs it")
         });
         let mut program = Self { child, dir };
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
         eventually("a server to listen", || {
             assert!(program.child.try_wait().unwrap().is_none(), "{command:?} ended; its complaint is above");
             pod.netns().connect(address).ok()

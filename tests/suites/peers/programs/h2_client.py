@@ -134,9 +134,9 @@ def padding(client):
 
 @scenario
 def continuation(client):
-    """A head of 15 KB, cut to pieces of one byte, and of none; trailers likewise."""
-    for stream, size in ((1, 1), (3, 500)):
-        more = [(f"x-long-{number}", hashlib.sha512(bytes([number])).hexdigest()) for number in range(100)]
+    """Heads and trailers cut to pieces of one byte and of none, and one of 10 KB. h2 takes no more than 64 pieces."""
+    for stream, size, fields in ((1, 1, 0), (3, 500, 100)):
+        more = [(f"x-long-{number}", hashlib.sha512(bytes([number])).hexdigest()) for number in range(fields)]
         client.conn.send_headers(stream, client.headers("/", "POST", more))
         client.conn.send_data(stream, b"and a body")
         client.conn.send_headers(stream, [("x-checksum", "abc"), ("x-more", "def")], end_stream=True)
@@ -193,9 +193,7 @@ def interleaved(client):
 def strangers(client):
     """PINGs, frames and settings that nobody knows, and flags without a meaning, between and within messages."""
     def noise():
-        ping, unknown = PingFrame(0, b"whatever"), ExtensionFrame(0xf7, 0, 0xff, b"what is this")
-        alien = SettingsFrame(0, {0x4a4a: 7})
-        client.send(ping, unknown, alien)
+        client.send(PingFrame(0, b"whatever"), stranger(0), SettingsFrame(0, {0x4a4a: 7}))
     noise()
     client.conn.send_headers(1, client.headers("/echo", "POST"))
     client.flush()
@@ -204,11 +202,17 @@ def strangers(client):
     client.flush()
     for _ in range(200):
         client.send(PingFrame(0, b"are you?"))
-    client.send(ExtensionFrame(0xf7, 1, 0, b"on the stream"))
+    client.send(stranger(1))
     client.conn.send_data(1, b"pieces", end_stream=True)
     client.flush()
     client.until(1)
     client.until(true=lambda: client.conn_pings == 202)
+
+
+def stranger(stream):
+    frame = ExtensionFrame(0xf7, stream, 0xff, b"what is this")
+    frame.body_len = len(frame.body)  # hyperframe takes it from what was parsed only
+    return frame
 
 
 @scenario
@@ -287,9 +291,10 @@ def tiny_window(client):
     client.request(1, "/small", "POST", body=b"x")
     while not client.streams.get(1, {}).get("over"):
         before = client.counts.get("DataReceived", 0)
-        client.until(true=lambda: client.counts.get("DataReceived", 0) > before or client.streams[1].get("over"))
-        client.conn.increment_flow_control_window(1, 1)
-        client.flush()
+        client.until(true=lambda: client.counts.get("DataReceived", 0) > before or client.streams.get(1, {}).get("over"))
+        if not client.streams.get(1, {}).get("over"):
+            client.conn.increment_flow_control_window(1, 1)
+            client.flush()
     # A window that shrinks below nothing, and opens again.
     client.acknowledge = True
     client.conn.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 65535})
@@ -299,7 +304,7 @@ def tiny_window(client):
 
 @scenario
 def interim(client):
-    client.request(1, "/interim", "POST", body=b"x", more=[("expect", "100-continue")])
+    client.request(1, "/interim", "POST", body=b"x")
     client.until(1)
 
 
@@ -338,18 +343,13 @@ def read_past_goaway(client, stream):
 
 @scenario
 def client_goes_away(client):
-    """The client takes no more pushes, and goes on with what is open and with a new stream."""
-    client.conn.send_headers(1, client.headers("/echo", "POST"))
+    """The client takes no more pushes, and goes on with what is open."""
+    client.conn.send_headers(1, client.headers("/upload", "POST"))
     client.flush()
     client.send(GoAwayFrame(0, last_stream_id=0, error_code=0, additional_data=b"bye"))
     client.conn.send_data(1, b"still open", end_stream=True)
     client.flush()
-    raw_until_end(client, 1)
-
-
-def raw_until_end(client, stream):
-    client.streams[stream] = {"body": b""}
-    read_past_goaway(client, stream)
+    read_past_goaway(client, 1)
 
 
 @scenario
@@ -413,7 +413,7 @@ def shapes(client):
     client.request(3, "*", "OPTIONS")
     head = [(":method", "GET"), (":scheme", "http"), (":path", "/host"), ("host", "shop.test:80")]
     client.conn.send_headers(5, head, end_stream=True)
-    client.request(7, "/?q=%20#", more=[("cookie", "a=1"), ("x-between", "1"), ("cookie", "b=2")])
+    client.request(7, "/?q=%20", more=[("cookie", "a=1"), ("x-between", "1"), ("cookie", "b=2")])
     client.request(9, "/echo", "PUT", more=[("content-length", "5")], body=b"12345")
     client.until(1, 3, 5, 7, 9)
 

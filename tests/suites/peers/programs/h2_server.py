@@ -11,7 +11,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
-    DataReceived, ConnectionTerminated, RemoteSettingsChanged, RequestReceived, StreamEnded, StreamReset,
+    DataReceived, RemoteSettingsChanged, RequestReceived, StreamEnded, StreamReset,
     TrailersReceived, WindowUpdated,
 )
 from h2.exceptions import ProtocolError
@@ -26,10 +26,12 @@ class Request:
         return next((value for key, value in self.headers if key == name), "")
 
     def record(self):
-        fields = [[name, value] for name, value in self.headers if name not in ("cookie", "x-umbra-shadow")]
+        apart = (":authority", "host", "cookie", "x-umbra-shadow")
+        fields = [[name, value] for name, value in self.headers if name not in apart]
         crumbs = [value for name, value in self.headers if name == "cookie"]
         return {
-            "headers": sorted(fields), "cookie": "; ".join(crumbs), "length": len(self.body),
+            "host": self[":authority"] or self["host"], "headers": sorted(fields), "cookie": "; ".join(crumbs),
+            "length": len(self.body),
             "body": hashlib.sha256(self.body).hexdigest(), "trailers": sorted(self.trailers),
             "marked": self["x-umbra-shadow"],
         }
@@ -97,12 +99,11 @@ class Server(asyncio.Protocol):
         elif isinstance(event, StreamEnded):
             self.ended(stream)
         elif isinstance(event, StreamReset):
-            self.requests.pop(stream, None), self.owed.pop(stream, None)
+            self.requests.pop(stream, None)
+            self.owed.pop(stream, None)
         elif isinstance(event, (WindowUpdated, RemoteSettingsChanged)):
             for stream in list(self.owed):
                 self.pay(stream)
-        elif isinstance(event, ConnectionTerminated) and not self.requests:
-            pass
 
     def ended(self, stream):
         request = self.requests.pop(stream, None)
@@ -149,6 +150,8 @@ class Server(asyncio.Protocol):
                 SettingCodes.MAX_FRAME_SIZE: 1 << 20,
             })
             self.answer(stream, b"with other settings")
+        elif request[":method"] == "HEAD":
+            self.conn.send_headers(stream, [(":status", "200"), ("content-length", "12345")], end_stream=True)
         else:
             self.answer(stream, json.dumps(told).encode())
 

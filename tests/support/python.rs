@@ -8,6 +8,9 @@ pub fn python() -> PathBuf {
     let exe = env::current_exe().unwrap();
     let found = exe.ancestors().map(|dir| dir.join("python/bin/python")).find(|path| path.exists());
     found.unwrap_or_else(|| {
-        panic!("there is no python/bin/python near {}: run by `cargo xtask test`, which makes it", exe.display())
+        panic!(
+            "there is no python/bin/python near {}: run by `cargo xtask test`, which makes it",
+            exe.display()
+        )
     })
 }

@@ -23,7 +23,8 @@ fn grpc_in_every_kind_of_call() {
         &scene,
         [
             call("unary, with metadata", "one").mirrored("http2 1, requests 3, completed 3"),
-            call("messages of 4 MiB, and one too large", "large").mirrored("http2 1, requests 2, completed 2"),
+            call("messages of 4 MiB, and one too large", "large")
+                .mirrored("http2 1, requests 2, completed 2"),
             call("compressed", "compressed").mirrored("http2 1, requests 1, completed 1"),
             call("a stream of the client", "upload").mirrored("http2 1, requests 1, completed 1"),
             call("a stream of 4 MiB messages", "upload_large").mirrored("http2 1, requests 1, completed 1"),

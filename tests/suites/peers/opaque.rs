@@ -19,8 +19,12 @@ fn websocket() {
     hold(
         &scene,
         [
-            probe("ten thousand messages", "$python $programs/ws_client.py $to 10000").bytes_vary().relayed(books),
-            probe("compressed messages", "$python $programs/ws_client.py $to 500 deflate").bytes_vary().relayed(books),
+            probe("ten thousand messages", "$python $programs/ws_client.py $to 10000")
+                .bytes_vary()
+                .relayed(books),
+            probe("compressed messages", "$python $programs/ws_client.py $to 500 deflate")
+                .bytes_vary()
+                .relayed(books),
         ],
     );
 }
@@ -41,7 +45,10 @@ fn tls() {
         probe("a download", "curl -ksS --http2 https://$to/noise | sha256sum"),
         probe("TLS 1.2", "curl -ksSi --tls-max 1.2 https://$to/hello.txt"),
         probe("a certificate that is not trusted", "curl -sS https://$to/hello.txt; test $? = 60"),
-        probe("openssl", "openssl s_client -connect $to </dev/null 2>/dev/null | openssl x509 -noout -fingerprint"),
+        probe(
+            "openssl",
+            "openssl s_client -connect $to </dev/null 2>/dev/null | openssl x509 -noout -fingerprint",
+        ),
         probe("nghttp", "nghttp -y https://$to/hello.txt"),
     ];
     hold(&scene, https.map(|probe| probe.bytes_vary().relayed(books)));

@@ -118,7 +118,8 @@ impl Probe {
         assert_eq!(direct.at_app.len(), captured.at_app.len(), "{}: connections", self.name);
         if matches!(self.bytes, Bytes::Same) {
             let requests = |run: &Run| {
-                let mut requests: Vec<_> = run.at_app.iter().map(|said: &Said| said.request.clone()).collect();
+                let mut requests: Vec<_> =
+                    run.at_app.iter().map(|said: &Said| said.request.clone()).collect();
                 requests.sort();
                 requests
             };
@@ -150,7 +151,12 @@ impl Probe {
             lines.sort();
             lines
         };
-        assert_eq!(text(expected), text(&copies), "{}: requests at the app, and copies at the shadow", self.name);
+        assert_eq!(
+            text(expected),
+            text(&copies),
+            "{}: requests at the app, and copies at the shadow",
+            self.name
+        );
     }
 }
 
@@ -213,9 +219,8 @@ fn assert_same_bytes(left: &[u8], right: &[u8], name: &str, what: &str) {
     if left != right {
         let at = left.iter().zip(right).position(|(left, right)| left != right);
         let at = at.unwrap_or(left.len().min(right.len()));
-        let excerpt = |bytes: &[u8]| {
-            bytes[at.saturating_sub(40)..bytes.len().min(at + 40)].escape_ascii().to_string()
-        };
+        let excerpt =
+            |bytes: &[u8]| bytes[at.saturating_sub(40)..bytes.len().min(at + 40)].escape_ascii().to_string();
         panic!(
             "{name}: {what} differ from byte {at} of {} and {}:\n  {}\n  {}",
             left.len(),
@@ -262,7 +267,11 @@ impl Books {
         };
         let deadline = Instant::now() + std::time::Duration::from_secs(5);
         while settled().is_none() {
-            assert!(Instant::now() < deadline, "{name}: the books are not as expected\n{expected}\n{found}\n{}", agent.log());
+            assert!(
+                Instant::now() < deadline,
+                "{name}: the books are not as expected\n{expected}\n{found}\n{}",
+                agent.log()
+            );
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         agent.metrics().assert_accounts_balance();

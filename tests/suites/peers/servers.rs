@@ -149,7 +149,17 @@ impl Server for Program {
 pub(crate) fn certificate(dir: &std::path::Path) -> [PathBuf; 2] {
     let [key, certificate] = ["key.pem", "certificate.pem"].map(|name| dir.join(name));
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
         .args(["-subj", "/CN=peers.test", "-keyout"])
         .arg(&key)
         .arg("-out")

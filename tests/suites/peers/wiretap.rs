@@ -70,7 +70,8 @@ impl Wiretap {
 
     /// Everything said since the last time, by the order of the connections; once all of them are over.
     pub(crate) fn heard(&self) -> Vec<Said> {
-        let over = |call: &Arc<Call>| call.request.lock().unwrap().ended && call.response.lock().unwrap().ended;
+        let over =
+            |call: &Arc<Call>| call.request.lock().unwrap().ended && call.response.lock().unwrap().ended;
         eventually("every connection to be over", || {
             self.calls.lock().unwrap().iter().all(over).then_some(())
         });

@@ -9,19 +9,27 @@ pub struct Config {
     socket: String,
     app: SocketAddr,
     mirrors: Vec<(SocketAddr, f64)>,
+    speaking: String,
 }
 
 impl Config {
     /// Captures connections to `app` in the namespace of this path.
     pub fn capture(netns: &str, app: SocketAddr) -> Self {
         let agent = format!("  capture:\n    inbound:\n    - netns: {netns}\n");
-        Self { agent, socket: String::new(), app, mirrors: Vec::new() }
+        Self { agent, socket: String::new(), app, mirrors: Vec::new(), speaking: "HTTP".to_owned() }
     }
 
     /// Copies this percentage of all requests there.
     #[must_use]
     pub fn mirror(mut self, shadow: SocketAddr, percent: f64) -> Self {
         self.mirrors.push((shadow, percent));
+        self
+    }
+
+    /// The protocol of all shadows' ports, as a ServiceEntry names it; HTTP unless this is called.
+    #[must_use]
+    pub fn speaking(mut self, protocol: &str) -> Self {
+        protocol.clone_into(&mut self.speaking);
         self
     }
 
@@ -47,10 +55,10 @@ impl Config {
              admin: {{address: '{admin}', socket: '{}'}}\n{}",
             self.socket, self.agent
         );
-        yaml.push_str(&service("app", self.app));
+        yaml.push_str(&service("app", self.app, "HTTP"));
         let mut mirrors = String::new();
         for (index, (shadow, percent)) in self.mirrors.iter().enumerate() {
-            yaml.push_str(&service(&format!("shadow-{index}"), *shadow));
+            yaml.push_str(&service(&format!("shadow-{index}"), *shadow, &self.speaking));
             let host = format!("shadow-{index}.test");
             let _ = writeln!(
                 mirrors,
@@ -67,11 +75,11 @@ impl Config {
     }
 }
 
-fn service(name: &str, endpoint: SocketAddr) -> String {
+fn service(name: &str, endpoint: SocketAddr, protocol: &str) -> String {
     let (address, port) = (endpoint.ip(), endpoint.port());
     format!(
         "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: default}}\n\
          spec:\n  hosts: [{name}.test]\n  location: MESH_INTERNAL\n  resolution: STATIC\n  \
-         ports: [{{number: 80, name: http, protocol: HTTP, targetPort: {port}}}]\n  endpoints:\n  - {{address: '{address}'}}\n"
+         ports: [{{number: 80, name: http, protocol: {protocol}, targetPort: {port}}}]\n  endpoints:\n  - {{address: '{address}'}}\n"
     )
 }

@@ -32,6 +32,7 @@ mod netns;
 mod nginx;
 mod node;
 mod page;
+mod python;
 mod upstream;
 
 use std::{
@@ -51,6 +52,7 @@ pub use netns::{Link, Netns, Subnet};
 pub use nginx::Nginx;
 pub use node::{Node, Pod, Refusing};
 pub use page::Page;
+pub use python::python;
 pub use upstream::{Body, Received, Recorder, Upstream, UpstreamBuilder, upstream};
 
 /// How long anything may take before the test is failed.

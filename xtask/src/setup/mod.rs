@@ -3,6 +3,7 @@
 
 mod apt;
 mod bpf;
+mod python;
 
 use anyhow::Result;
 pub(crate) use bpf::Toolchain;
@@ -24,8 +25,14 @@ pub(crate) enum For {
 
 /// Programs and the Debian packages that bring them.
 const DEMO_PROGRAMS: &[(&str, &str)] = &[("ip", "iproute2")];
-const TEST_PROGRAMS: &[(&str, &str)] =
-    &[("nginx", "nginx-light"), ("curl", "curl"), ("python3", "python3"), ("h2load", "nghttp2-client")];
+const TEST_PROGRAMS: &[(&str, &str)] = &[
+    ("nginx", "nginx-light"),
+    ("curl", "curl"),
+    ("python3", "python3"),
+    ("h2load", "nghttp2-client"),
+    ("nghttpd", "nghttp2-server"),
+    ("openssl", "openssl"),
+];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[("nginx", "nginx-light"), ("wrk", "wrk")];
 const FUZZ_PROGRAMS: &[(&str, &str)] = &[("c++", "g++")];
 
@@ -37,6 +44,14 @@ pub(crate) fn run(purpose: For) -> Result<Toolchain> {
         For::Bench => BENCH_PROGRAMS,
         For::Fuzz => FUZZ_PROGRAMS,
     };
+    let toolchain = programs(more)?;
+    if purpose == For::Tests {
+        python::install()?;
+    }
+    Ok(toolchain)
+}
+
+fn programs(more: &[(&str, &str)]) -> Result<Toolchain> {
     let wanted = DEMO_PROGRAMS.iter().chain(more);
     let missing: Vec<_> = wanted.filter(|(program, _)| !shell::exists(program)).collect();
     if missing.is_empty()

@@ -10,6 +10,7 @@
 //! of a read, it is 13 KiB a table and 72 bytes a stream. What makes no progress (PING, PRIORITY, empty DATA, streams
 //! reset at once) costs its bytes and no memory.
 
+mod binary;
 mod block;
 mod field;
 mod frame;
@@ -180,6 +181,9 @@ impl Http2 {
         let text: Cow<'_, [u8]> = block.whole(fragment)?;
         let mut fields = Fields::for_block(text.len());
         own.hpack.decode(&text, own.limits.table_max(), &mut fields)?;
+        if own.limits.binary() {
+            fields = binary::spelt_out(fields);
+        }
         match (side, block.promised) {
             (Side::Client, _) => self.streams.request_headers(&block, &fields, sink),
             (Side::Server, Some(promised)) => self.streams.promise(block.stream, promised),

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Unread, hpack};
+use super::{Unread, binary, hpack};
 
 /// How many SETTINGS frames of one side may wait for their acknowledgement; each takes 32 bytes.
 pub(super) const UNACKNOWLEDGED_MAX: usize = 64;
@@ -24,6 +24,7 @@ const MAX_FRAME_SIZE: u16 = 5;
 pub(super) struct Change {
     table: Option<usize>,
     frame: Option<usize>,
+    binary: bool,
 }
 
 /// The limits of one direction.
@@ -31,12 +32,14 @@ pub(super) struct Change {
 pub(super) struct Limits {
     table: usize,
     frame: usize,
+    /// Values of gRPC's own making may come: once allowed, for good.
+    binary: bool,
     waiting: VecDeque<Change>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { table: hpack::DEFAULT_TABLE, frame: DEFAULT_FRAME, waiting: VecDeque::new() }
+        Self { table: hpack::DEFAULT_TABLE, frame: DEFAULT_FRAME, binary: false, waiting: VecDeque::new() }
     }
 }
 
@@ -50,6 +53,7 @@ impl Change {
             match id {
                 HEADER_TABLE_SIZE => change.table = Some(value as usize),
                 MAX_FRAME_SIZE if (1 << 14..1 << 24).contains(&value) => change.frame = Some(value as usize),
+                binary::ALLOWED => change.binary = value == 1,
                 MAX_FRAME_SIZE => return Err(Unread::Settings),
                 ENABLE_PUSH if value > 1 => return Err(Unread::Settings),
                 INITIAL_WINDOW_SIZE if value > i32::MAX as u32 => return Err(Unread::Settings),
@@ -66,6 +70,7 @@ impl Limits {
         if self.waiting.len() == UNACKNOWLEDGED_MAX {
             return Err(Unread::SettingsUnacknowledged);
         }
+        self.binary |= change.binary;
         self.waiting.push_back(change);
         Ok(())
     }
@@ -84,6 +89,11 @@ impl Limits {
     /// The longest payload of a frame.
     pub(super) fn frame_max(&self) -> usize {
         self.waiting.iter().filter_map(|change| change.frame).fold(self.frame, usize::max)
+    }
+
+    /// Whether this side may send binary metadata as it is.
+    pub(super) fn binary(&self) -> bool {
+        self.binary
     }
 
     /// The largest table of header compression.

@@ -23,6 +23,11 @@ impl Fields {
         Self { text: Vec::with_capacity(bytes.clamp(64, 1024) * 4), ends: Vec::with_capacity(32), over: None }
     }
 
+    /// Without any field, but over the bound if these are.
+    pub(in crate::wire::http2) fn none_of_it(&self) -> Self {
+        Self { over: self.over, ..Self::for_block(self.text.len()) }
+    }
+
     /// The bound that was exceeded, if one was.
     pub(in crate::wire::http2) fn over(&self) -> Option<Skipped> {
         self.over
@@ -42,7 +47,7 @@ impl Fields {
     }
 
     /// A field that is known whole.
-    pub(super) fn push(&mut self, name: &[u8], value: &[u8]) {
+    pub(in crate::wire::http2) fn push(&mut self, name: &[u8], value: &[u8]) {
         if self.has_room(name.len() + value.len()) {
             let start = self.text.len();
             self.text.extend_from_slice(name);

@@ -1,5 +1,6 @@
 //! What the tests of the HTTP/2 reader share: frames, written byte by byte, and conversations made of them.
 
+mod binary;
 mod hostile;
 mod live;
 mod messages;

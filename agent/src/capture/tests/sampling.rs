@@ -67,7 +67,7 @@ fn each_connection_goes_where_its_draw_says() {
 }
 
 /// With a cookie for each SYN, the last packet of every handshake is looked up too. Were it drawn for anew, half of the
-/// connections would end at a listener that knows nothing of them.
+/// connections would end at a listener that sent no cookie, and be reset: `bpf_get_prandom_u32` fails this test.
 #[test]
 fn a_handshake_by_cookie_ends_where_it_began() {
     const COUNT: u16 = 100;

@@ -163,7 +163,7 @@ fn what_a_thousand_connections_cost_by_themselves() {
         Setting::new(shadow.address, shadow)
     });
     assert!(world.agent.umbra(&["pause", "--all"]).status.success());
-    let before = world.agent.memory().now;
+    let before = world.agent.memory_at_rest();
     let (metrics, peak) = world.bear(PARALLEL, 0);
     let (growth, ends) = (mib(peak, before), outcomes(&metrics, &metrics));
     println!("{:32} {:24} +{growth:5.1} MiB {ends}", "paused", PARALLEL.name);
@@ -176,8 +176,7 @@ fn a_response_of_a_gibibyte_is_read_to_its_end_and_not_kept() {
         let shadow = shadow(pod, Way::OneGib);
         Setting::new(shadow.address, shadow)
     });
-    let before = world.agent.memory().now;
-    world.agent.forget_peak();
+    let (before, memory) = (world.agent.memory_at_rest(), world.agent.watch_memory());
     let one = Load { name: "one request", connections: 1, requests: 1, body: 0 };
     assert_eq!(one.run(&world.client, world.primary.address), Vec::<String>::new());
     let completed = "umbra_shadow_outcomes_total{outcome=\"completed\"}";
@@ -185,7 +184,7 @@ fn a_response_of_a_gibibyte_is_read_to_its_end_and_not_kept() {
         (world.agent.metrics().sum(completed) > 0.5).then_some(())
     });
     world.agent.accounting_is_exact();
-    let growth = mib(world.agent.memory().peak, before);
+    let growth = mib(memory.stop(), before);
     assert!(growth < 8.0, "reading a response of 1 GiB took {growth:.1} MiB");
 }
 

@@ -59,16 +59,15 @@ impl World {
         Self { agent, client, primary, _running: setting.running, _pods: [app, shadow], _node: node }
     }
 
-    /// Runs a load and returns what became of its copies, and the peak of memory meanwhile.
+    /// Runs a load and returns what became of its copies, and the most memory seen meanwhile.
     pub(crate) fn bear(&self, load: Load, heard_before: usize) -> (Metrics, u64) {
-        self.agent.forget_peak();
-        let watch = self.agent.watch_accounts();
+        let (books, memory) = (self.agent.watch_accounts(), self.agent.watch_memory());
         let failures = load.run(&self.client, self.primary.address);
         assert!(failures.is_empty(), "{}: {} failed, as {:?}", load.name, failures.len(), failures.first());
-        assert!(watch.stop() > 0);
+        assert!(books.stop() > 0);
         self.primary.has_heard(heard_before + load.total());
         self.agent.accounting_is_exact();
-        (self.agent.metrics(), self.agent.memory().peak)
+        (self.agent.metrics(), memory.stop())
     }
 }
 
@@ -83,13 +82,11 @@ pub(crate) enum Ends {
 
 pub(crate) fn trial(kind: &str, ends: Ends, place: impl FnOnce(&Node, &Pod) -> Setting) {
     let world = World::new("1s", place);
-    // What an allocator has not yet given back after the start must not hide growth: the least ever seen counts.
-    let mut least = world.agent.memory().now;
+    let before = world.agent.memory_at_rest();
     let (mut sent, mut peaks, mut seen) = (0, Vec::new(), Metrics::default());
     for load in [PLAIN, UPLOADS, PARALLEL] {
         let (metrics, peak) = world.bear(load, sent);
         sent += load.total();
-        least = least.min(world.agent.memory().now);
         let ends = outcomes(&metrics, &seen);
         println!("{kind:32} {:24} peak {:5.1} MiB  {ends}", load.name, mib(peak, 0));
         peaks.push((load.name, peak));
@@ -106,8 +103,8 @@ pub(crate) fn trial(kind: &str, ends: Ends, place: impl FnOnce(&Node, &Pod) -> S
             assert!(ended > 0.0, "none ended as {end}: {}", outcomes(&seen, &Metrics::default()));
         }
     }
-    let most = mib(peaks.iter().map(|(_, peak)| *peak).max().unwrap_or_default(), least);
-    println!("{kind:32} {:24} grew {most:5.1} MiB from {:.1}", "all", mib(least, 0));
+    let most = mib(peaks.iter().map(|(_, peak)| *peak).max().unwrap_or_default(), before);
+    println!("{kind:32} {:24} grew {most:5.1} MiB from {:.1}", "all", mib(before, 0));
     assert!(
         most < mib(MOST_GROWTH, 0),
         "memory grew by {most:.1} MiB ({peaks:?}). 1,000 connections take some 6 MiB of it by themselves (see \

@@ -3,6 +3,7 @@
 
 mod audit;
 mod heart;
+mod memory;
 mod readings;
 mod rules;
 mod steering;
@@ -13,10 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use nix::sys::{
-    prctl::set_thp_disable,
-    resource::{Resource, getrlimit, setrlimit},
-};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use rules::{Compiled, Source};
@@ -46,7 +44,7 @@ const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 pub async fn run(source: Source) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     take_all_descriptors();
-    take_small_pages();
+    memory::take_small_pages();
     let accounts = Arc::new(Accounts::default());
     let mut loader = Loader::new(source);
     let compiled = rules::first(&mut loader, &accounts)?;
@@ -88,6 +86,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
         rules::capture(&node.snapshot.load(), &enrolled)?;
         // Ready means captured: the kernel believes in us from the first beat on.
         heart::beat(&enrolled).map_err(anyhow::Error::msg)?;
+        memory::give_back();
         window.ready();
         let ports = node.snapshot.load().captured_ports().len();
         tracing::info!(admin = %config.admin.address, ports, "umbra is ready");
@@ -181,14 +180,6 @@ fn take_all_descriptors() {
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files cannot be raised (RLIMIT_NOFILE)");
-    }
-}
-
-/// The allocator asks for huge pages (MADV_HUGEPAGE), by which 64 KiB take 2 MiB, cleared while a data thread waits; the
-/// agent's memory is many small buffers of many threads. Measured: 200 requests in a row took 44 MiB with them.
-fn take_small_pages() {
-    if let Err(error) = set_thp_disable(true) {
-        tracing::warn!(%error, "huge pages cannot be refused (PR_SET_THP_DISABLE): the agent takes more memory");
     }
 }
 

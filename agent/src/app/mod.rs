@@ -24,7 +24,7 @@ use crate::{
     capture::{self, Direct, Enrolment, Inbound},
     config::umbra::{AgentConfig, NetnsRef},
     connection::Node,
-    observe::{Metrics, Recorder},
+    observe::{Metrics, Reading, Recorder},
     record::Accounts,
     shadow::Plane,
 };
@@ -37,11 +37,11 @@ use workers::Workers;
 /// complete within it.
 const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 
-/// Runs an agent until it is told to stop.
+/// Runs an agent until it is told to stop. `log` is shown among its metrics.
 ///
 /// # Errors
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
-pub async fn run(source: Source) -> anyhow::Result<()> {
+pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     take_all_descriptors();
     memory::take_small_pages();
@@ -59,7 +59,9 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
         observer: recorder.clone(),
     });
     let enrolled = Enrolled::default();
-    let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings::all(&enrolled, &plane));
+    let mut readings = readings::all(&enrolled, &plane);
+    readings.push(log);
+    let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings);
     let configuration =
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
     let rules = Arc::clone(&node);

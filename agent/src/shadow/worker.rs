@@ -136,9 +136,7 @@ impl Worker {
             outcome = due.overdue(&job.source) => {
                 if let Outcome::Failed(FailReason::Timeout) = outcome && busy.get() {
                     // The endpoint was never asked, so the time was not its own.
-                    let error = UpstreamError::Busy(turn.address, due.waited());
-                    job.entry.why = Some(error.to_string());
-                    return error.outcome();
+                    return Outcome::Dropped(DropReason::Pending);
                 }
                 if let Outcome::Failed(_) = outcome {
                     turn.report(Sign::TimedOut);

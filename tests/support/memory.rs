@@ -13,9 +13,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{Agent, eventually};
+use crate::Agent;
 
-/// No agent at rest takes more. While it starts it does, for it reads the types of the whole kernel (some 30 MiB).
+/// No agent at rest takes more. While it starts it does, for it reads the types of the whole kernel (some 30 MiB); when
+/// it is ready it has given that back.
 const MOST_AT_REST: u64 = 24 << 20;
 
 /// The kernel keeps a peak of everything resident only, files included, so that of one's own memory is looked for.
@@ -27,13 +28,11 @@ impl Agent {
         resident(self.pid()).unwrap_or_else(|| panic!("the agent has ended\n{}", self.log()))
     }
 
-    /// The same once it has given back what its start took. The allocator does that a second after it was freed, when
-    /// it is next asked for something, as it is here.
+    /// The same of an agent that is ready and has met no traffic.
     pub fn memory_at_rest(&self) -> u64 {
-        eventually(&format!("the agent to take less than {MOST_AT_REST} bytes at rest"), || {
-            self.metrics();
-            Some(self.memory()).filter(|taken| *taken < MOST_AT_REST)
-        })
+        let taken = self.memory();
+        assert!(taken < MOST_AT_REST, "{taken} bytes are taken at rest");
+        taken
     }
 
     /// Looks at its memory until told to stop.

@@ -46,7 +46,7 @@ pub use client::{Client, Connection, Reply, chunked};
 pub use config::Config;
 pub use interrupt::Interrupt;
 pub use load::{Failure, Load, LoadReport};
-pub use memory::Memory;
+pub use memory::MemoryWatch;
 pub use metrics::{Metrics, Sample};
 pub use netns::{Link, Netns, Subnet};
 pub use nginx::Nginx;

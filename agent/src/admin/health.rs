@@ -1,14 +1,14 @@
-//! For probes and scrapers: alive, ready, and the metrics.
+//! For probes and scrapers: alive, ready, and the metrics. Those may be long, and probes must not wait for them.
 
 use std::sync::Arc;
 
 use axum::{
     extract::State,
     http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
 };
 
-use super::View;
+use super::{View, page, problem::Problem};
 
 pub(super) async fn livez() -> impl IntoResponse {
     "ok\n"
@@ -23,6 +23,8 @@ pub(super) async fn readyz(State(view): State<Arc<View>>) -> impl IntoResponse {
     }
 }
 
-pub(super) async fn metrics(State(view): State<Arc<View>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], view.metrics.render())
+pub(super) async fn metrics(State(view): State<Arc<View>>) -> Result<Response, Problem> {
+    let text = page::elsewhere(move || view.metrics.render().into_bytes()).await?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }

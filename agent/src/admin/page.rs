@@ -1,5 +1,5 @@
-//! Long lists in pages: `?limit=` at most so many items, `?continue=` where the last page ended. A page is made on a
-//! thread of its own, one at a time, so that a long one holds up neither probes nor memory.
+//! Long lists in pages: `?limit=` at most so many items, `?continue=` where the last page ended. A page, as any
+//! other long answer, is made on a thread of its own, one at a time, so that it holds up neither probes nor memory.
 
 use axum::{
     extract::RawQuery,
@@ -99,19 +99,29 @@ pub(super) fn json(answer: &impl Serialize) -> Vec<u8> {
     text
 }
 
-/// Makes an answer away from the window's thread, one at a time.
+/// A page's answer.
 pub(super) async fn make(work: impl FnOnce() -> Vec<u8> + Send + 'static) -> Result<Response, Problem> {
+    let text = elsewhere(work).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+/// Makes a text away from the window's thread, one at a time, whatever it is for.
+pub(super) async fn elsewhere(work: impl FnOnce() -> Vec<u8> + Send + 'static) -> Result<Vec<u8>, Problem> {
     static ONE: Semaphore = Semaphore::const_new(1);
-    // Neither closed nor poisoned ever: the one place waits for the one before.
-    let _place = ONE.acquire().await;
-    let text = tokio::task::spawn_blocking(work).await.map_err(|_| {
+    // Neither closed nor poisoned ever: the one place waits for the one before. It goes along with the work, which ends
+    // even when whoever asked for it has left.
+    let place = ONE.acquire().await;
+    let made = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        work()
+    });
+    made.await.map_err(|_| {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "the page could not be made",
+            "the answer could not be made",
             "report it, with the agent's log",
         )
-    })?;
-    Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
+    })
 }
 
 #[cfg(test)]

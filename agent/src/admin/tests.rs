@@ -9,7 +9,7 @@ use tokio::{
 use super::*;
 use crate::{
     config::{Report, Resources, Sources, read, umbra::AgentConfig},
-    observe::Recorder,
+    observe::{Kind, Reading, Recorder},
     record::{DropReason, FailReason, Outcome},
 };
 
@@ -40,6 +40,10 @@ fn yaml(services: usize) -> String {
 
 impl Scene {
     async fn new(services: usize) -> Self {
+        Self::with(services, Vec::new()).await
+    }
+
+    async fn with(services: usize, readings: Vec<Reading>) -> Self {
         let text = yaml(services);
         let (mut resources, mut report, mut sources) =
             (Resources::default(), Report::default(), Sources::default());
@@ -54,7 +58,7 @@ impl Scene {
         plane.enforce(&snapshot);
         let configuration = Arc::new(Configuration::new(agent, sources, &report));
         let view = View {
-            metrics: Metrics::new(&recorder, Arc::clone(&accounts), Vec::new()),
+            metrics: Metrics::new(&recorder, Arc::clone(&accounts), readings),
             missing: Box::new(Vec::new),
             rules: Box::new(move || Arc::clone(&snapshot)),
             configuration: Arc::clone(&configuration),
@@ -128,6 +132,46 @@ async fn a_question_never_finished_does_not_keep_the_window_open() {
     let closed = tokio::time::timeout(Duration::from_secs(10), scene.window).await;
     closed.expect("the window closes").unwrap().unwrap();
     assert!(!scene.folder.path().join("s").exists());
+}
+
+/// A scrape that goes on until it is let go: what a very long one is for others.
+#[tokio::test]
+async fn probes_are_answered_while_a_scrape_is_made_and_scrapes_one_by_one() {
+    const SCRAPE: &str = "GET /metrics HTTP/1.1\r\nHost: a";
+    let (begun_tx, begun) = std::sync::mpsc::channel();
+    let (go, may_go) = std::sync::mpsc::channel();
+    let may_go = std::sync::Mutex::new(may_go);
+    let read = move || {
+        begun_tx.send(()).unwrap();
+        may_go.lock().unwrap().recv().unwrap();
+        Vec::new()
+    };
+    let slow = Reading { name: "slow", help: "slow", kind: Kind::Gauge, read: Box::new(read) };
+    let scene = Arc::new(Scene::with(1, vec![slow]).await);
+    let scrape = || {
+        let scene = Arc::clone(&scene);
+        tokio::spawn(async move { scene.ask(SCRAPE).await })
+    };
+    let mut left = TcpStream::connect(scene.address).await.unwrap();
+    left.write_all(format!("{SCRAPE}\r\n\r\n").as_bytes()).await.unwrap();
+    let begun = tokio::task::spawn_blocking(move || {
+        begun.recv().unwrap();
+        begun
+    });
+    let begun = begun.await.unwrap();
+
+    // Who asked leaves; what was begun for it still is the one that is made.
+    drop(left);
+    let others = [scrape(), scrape()];
+    for probe in ["/livez", "/readyz"] {
+        assert_eq!(scene.ask(&format!("GET {probe} HTTP/1.1\r\nHost: a")).await.0, 200, "{probe}");
+        assert!(begun.try_recv().is_err(), "two scrapes are made at once");
+    }
+    assert!(others.iter().all(|scrape| !scrape.is_finished()));
+    (0..3).for_each(|_| go.send(()).unwrap());
+    for scrape in others {
+        assert_eq!(scrape.await.unwrap().0, 200);
+    }
 }
 
 #[tokio::test]

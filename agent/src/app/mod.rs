@@ -3,6 +3,7 @@
 
 mod audit;
 mod heart;
+mod memory;
 mod readings;
 mod rules;
 mod steering;
@@ -23,7 +24,7 @@ use crate::{
     capture::{self, Direct, Enrolment, Inbound},
     config::umbra::{AgentConfig, NetnsRef},
     connection::Node,
-    observe::{Metrics, Recorder},
+    observe::{Metrics, Reading, Recorder},
     record::Accounts,
     shadow::Plane,
 };
@@ -36,13 +37,14 @@ use workers::Workers;
 /// complete within it.
 const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 
-/// Runs an agent until it is told to stop.
+/// Runs an agent until it is told to stop. `log` is shown among its metrics.
 ///
 /// # Errors
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
-pub async fn run(source: Source) -> anyhow::Result<()> {
+pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     take_all_descriptors();
+    memory::take_small_pages();
     let accounts = Arc::new(Accounts::default());
     let mut loader = Loader::new(source);
     let compiled = rules::first(&mut loader, &accounts)?;
@@ -58,7 +60,9 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
         seed: capture::seed_of_this_boot(),
     });
     let enrolled = Enrolled::default();
-    let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings::all(&enrolled, &plane));
+    let mut readings = readings::all(&enrolled, &plane);
+    readings.push(log);
+    let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings);
     let configuration =
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
     let rules = Arc::clone(&node);
@@ -87,6 +91,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
         rules::capture(&node, &enrolled)?;
         // Ready means captured: the kernel believes in us from the first beat on.
         heart::beat(&enrolled).map_err(anyhow::Error::msg)?;
+        memory::give_back();
         window.ready();
         let ports = node.snapshot.load().captured_ports().len();
         tracing::info!(admin = %config.admin.address, ports, "umbra is ready");

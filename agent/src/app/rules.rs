@@ -183,6 +183,7 @@ impl Keeper<'_> {
             tracing::error!("{error:#}");
         }
         self.accounts.forget_unused();
+        super::memory::give_back();
         tracing::info!(ports = self.node.snapshot.load().captured_ports().len(), "new rules are in force");
     }
 }

@@ -70,7 +70,7 @@ enum Output {
 /// Runs the command that was asked for.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let _log = match log::start(&arguments.log) {
+    let log = match log::start(&arguments.log) {
         Ok(log) => log,
         Err(error) => {
             tell(&error);
@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
         }
     };
     let done = match arguments.command {
-        Command::Run(run) => run.execute(),
+        Command::Run(run) => run.execute(log.lost()),
         Command::Check(check) => check.execute(),
         Command::Match(request) => request.execute(),
         Command::Doctor(doctor) => doctor.execute(),

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::quick;
-use crate::app::{self, Source};
+use crate::{
+    app::{self, Source},
+    observe::Reading,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -25,13 +28,14 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+    /// `log`: what the log says of itself, to be shown among the metrics.
+    pub(super) fn execute(self, log: Reading) -> anyhow::Result<ExitCode> {
         let source = match self.quick.to_yaml()? {
             Some(yaml) => Source::CommandLine(yaml),
             None => Source::Files(self.config),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start")?;
-        let ran = runtime.block_on(app::run(source));
+        let ran = runtime.block_on(app::run(source, log));
         // Told to stop twice, nothing that still drains is waited for.
         runtime.shutdown_background();
         ran.map(|()| ExitCode::SUCCESS)

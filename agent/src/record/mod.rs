@@ -5,6 +5,8 @@
 mod account;
 mod kinds;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -144,7 +146,8 @@ reasons! {
         Paused = "paused",
         /// The ShadowPolicy's `ttl` is over.
         Expired = "expired",
-        /// The DestinationRule's `connectionPool` lets no further request wait for a connection, or have one.
+        /// No connection to the endpoint became free in time (`shadow.connectionsPerEndpoint`), or the DestinationRule's
+        /// `connectionPool` lets no further request wait for one, or have one.
         Pending = "pending",
         /// Every endpoint of the mirror's destination is ejected (`outlierDetection`).
         Ejected = "ejected",

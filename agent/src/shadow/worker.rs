@@ -2,6 +2,7 @@
 //! shadow holds up nobody but itself.
 
 use std::{
+    cell::Cell,
     io,
     rc::Rc,
     sync::Arc,
@@ -21,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{body::CopyBody, budget::Slot, due::Due, entry::Job, rewrite::Rewriting};
 use crate::{
-    record::{DropReason, Outcome},
+    record::{DropReason, FailReason, Outcome},
     upstream::{Client, Pool, SendError, Sign, Turn, UpstreamError, Upstreams},
 };
 
@@ -127,11 +128,16 @@ impl Worker {
             Err(why) => return why.outcome(),
         };
         job.entry.endpoint = Some(turn.address);
-        let exchange = Self::exchange(&pool, &turn, request, &job.slot);
+        let busy = Cell::new(false);
+        let exchange = Self::exchange(&pool, &turn, request, &job.slot, &busy);
         tokio::select! {
             // In this order: stopping a copy also breaks its exchange, and must not count as the shadow's failure.
             biased;
             outcome = due.overdue(&job.source) => {
+                if let Outcome::Failed(FailReason::Timeout) = outcome && busy.get() {
+                    // The endpoint was never asked, so the time was not its own.
+                    return Outcome::Dropped(DropReason::Pending);
+                }
                 if let Outcome::Failed(_) = outcome {
                     turn.report(Sign::TimedOut);
                 }
@@ -155,15 +161,18 @@ impl Worker {
         }
     }
 
-    /// The status of the answer, once that was read to its end.
+    /// The status of the answer, once that was read to its end. `busy` while it waits for others to give a connection back.
     async fn exchange(
         pool: &Pool<CopyBody>,
         turn: &Turn,
         mut request: Request<CopyBody>,
         slot: &Slot,
+        busy: &Cell<bool>,
     ) -> Result<u16, UpstreamError> {
         loop {
+            busy.set(pool.is_busy(turn.address, request.version()));
             let mut lease = pool.lease(turn.address, request.version()).await?;
+            busy.set(false);
             let _sending = slot.sending();
             let response = match lease.send(request).await {
                 Ok(response) => response,

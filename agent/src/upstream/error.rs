@@ -42,11 +42,13 @@ impl UpstreamError {
     pub fn outcome(&self) -> Outcome {
         Outcome::Failed(match self {
             Self::Connect(..) | Self::ConnectTimeout(..) => FailReason::Connect,
-            Self::Busy(..) => FailReason::Timeout,
             Self::Http(_, error) => http_reason(error),
             Self::Http2(_, error) => http2_reason(error),
             Self::Tls(..) | Self::TlsSetup(_) | Self::Impossible(_) => FailReason::Tls,
-            Self::Pending | Self::Requests => return Outcome::Dropped(DropReason::Pending),
+            // Our own limits: the shadow was not asked.
+            Self::Busy(..) | Self::Pending | Self::Requests => {
+                return Outcome::Dropped(DropReason::Pending);
+            }
             Self::Shared(error) => return error.outcome(),
         })
     }

@@ -197,6 +197,11 @@ where
         Ok(Exclusive { address, upstream, endpoint, connection, reused, slots, _request: request })
     }
 
+    /// Whether every connection to the endpoint is in use, so that a lease has to wait for one.
+    pub fn is_busy(&self, address: SocketAddr, version: Version) -> bool {
+        version != Version::HTTP_2 && self.free_slots(&self.endpoint(address)).is_none()
+    }
+
     /// Closes connections unused for too long and forgets endpoints nobody uses.
     pub(super) fn sweep(&self, now: Instant) {
         self.upstream.refresh(&self.upstreams.names, now);

@@ -1,17 +1,37 @@
 //! Shadows, each bad in its own way.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
+use rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer};
 use socket2::SockRef;
 use support::Pod;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
     runtime::Runtime,
 };
+use tokio_rustls::TlsAcceptor;
 
 static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
 pub(crate) const GIB: usize = 1 << 30;
+
+/// A server's end of TLS, with a certificate made on the spot.
+static TLS: LazyLock<TlsAcceptor> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(["shadow.test".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+});
 
 /// Ends with its handle.
 pub(crate) struct Shadow {
@@ -56,6 +76,7 @@ impl Way {
             Self::Healthy => return answer_each(stream, "200 OK").await,
             Self::Answers500 => return answer_each(stream, "500 Internal Server Error").await,
             Self::NeverReads => std::future::pending::<()>().await,
+            Self::SpeaksTls => return answer_each(TLS.accept(stream).await?, "200 OK").await,
             _ => {}
         }
         read_some(&mut stream).await?;
@@ -66,8 +87,6 @@ impl Way {
                 return reset(&stream);
             }
             Self::Garbage => return stream.write_all(b"220 this is not HTTP\r\n\x00\xff\r\n\r\n").await,
-            // A handshake it could not read: alert, fatal, unexpected_message (RFC 8446 §6).
-            Self::SpeaksTls => return stream.write_all(b"\x15\x03\x03\x00\x02\x02\x0a").await,
             _ => {}
         }
         let (reader, mut writer) = stream.into_split();
@@ -115,7 +134,7 @@ fn reset(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// A server in order, but for the status it answers with: reads each request to its end.
-async fn answer_each(mut stream: TcpStream, status: &str) -> io::Result<()> {
+async fn answer_each(mut stream: impl AsyncRead + AsyncWrite + Unpin, status: &str) -> io::Result<()> {
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
     let (mut unread, mut buffer) = (Vec::new(), vec![0; BLOCK.len()]);
     loop {

@@ -4,6 +4,7 @@
 mod audit;
 mod heart;
 mod readings;
+mod renewals;
 mod rules;
 mod steering;
 mod window;
@@ -25,6 +26,7 @@ use crate::{
     connection::Node,
     observe::{Metrics, Recorder},
     record::Accounts,
+    relay::tls::Certificates,
     shadow::Plane,
 };
 use heart::{Enrolled, Heart};
@@ -51,13 +53,16 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     let recorder = Arc::new(Recorder::default());
     let plane = Plane::start(&config.shadow, recorder.clone()).context("start the shadow plane")?;
     plane.enforce(&compiled.snapshot);
+    let certificates = Arc::new(Certificates::load(&config.capture.tls));
     let node = Arc::new(Node {
         snapshot: ArcSwap::from_pointee(compiled.snapshot),
         plane: Arc::clone(&plane),
         observer: recorder.clone(),
+        certificates: Arc::clone(&certificates),
     });
     let enrolled = Enrolled::default();
-    let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings::all(&enrolled, &plane));
+    let metrics =
+        Metrics::new(&recorder, Arc::clone(&accounts), readings::all(&enrolled, &plane, &certificates));
     let configuration =
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
     let rules = Arc::clone(&node);
@@ -75,6 +80,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
     let heart = Heart::start(enrolled.clone(), workers.silence()).context("start the heartbeat")?;
 
     let steering = tokio::spawn(steering::steer(Arc::clone(&plane)));
+    let renewing = tokio::spawn(renewals::renew(certificates));
     let audit = audit::begin(&accounts, &plane, workers.count() + config.shadow.workers);
     let agent = config.clone();
     let mut keeper =
@@ -102,6 +108,7 @@ pub async fn run(source: Source) -> anyhow::Result<()> {
         () = told_again => tracing::warn!("told to stop again: umbra stops at once, open connections are cut"),
     }
     steering.abort();
+    renewing.abort();
     drop(heart);
     withdraw(&enrolled);
     window.close();

@@ -18,9 +18,9 @@ const HANDSHAKE: u8 = 0x16;
 pub(super) enum Hello {
     /// One that can be read, and its bytes as they came.
     Tls(Box<Accepted>, Vec<u8>),
-    /// Anything else, as far as it was read: another protocol, an app that speaks first, a client that is slow or gone.
+    /// Anything else, as far as it was read: another protocol, an app that speaks first, a client that says nothing.
     Other(Vec<u8>),
-    /// TLS as it is not spoken here.
+    /// TLS as it is not spoken here, or not to its end.
     Strange(Vec<u8>),
     /// The client has reset the connection.
     Reset,
@@ -32,6 +32,8 @@ pub(super) async fn read(client: &TcpStream, app: &TcpStream) -> Hello {
         Ok(Found::Tls(accepted)) => Hello::Tls(accepted, said),
         Ok(Found::Strange) => Hello::Strange(said),
         Ok(Found::Reset) => Hello::Reset,
+        // One that began, and stopped or took too long.
+        Ok(Found::Other) | Err(_) if said.first() == Some(&HANDSHAKE) => Hello::Strange(said),
         Ok(Found::Other) | Err(_) => Hello::Other(said),
     }
 }

@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     capture::ConnectError,
     config::{Code, Located, Location, Report},
-    relay::{End, Side, Tap, relay, relay_after, reset},
+    relay::{End, Tap, relay, relay_after, reset},
     upstream::pem,
 };
 
@@ -104,7 +104,7 @@ impl Identity {
     }
 }
 
-fn at(column: usize) -> Location {
+fn at(column: u32) -> Location {
     Location { file: "agent.yaml".into(), line: 7, column }
 }
 

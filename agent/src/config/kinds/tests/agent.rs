@@ -174,7 +174,7 @@ fn unknown_and_repeated_things_are_refused() {
             ),
             (
                 "capture: {tls: [{port: 443, certificate: a.pem, privateKey: /b}]}",
-                "UMB0103 5:46 spec.capture.tls[0].certificate: `a.pem` is not a path from the root (write a path from the \
+                "UMB0103 5:44 spec.capture.tls[0].certificate: `a.pem` is not a path from the root (write a path from the \
                  root, such as /etc/umbra/tls/tls.crt)",
             ),
             (

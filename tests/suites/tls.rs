@@ -52,6 +52,7 @@ impl World {
             "  log_format seen '$ssl_server_name $ssl_protocol $server_protocol $request_method $request_uri $remote_addr';\n  \
              access_log seen.log seen;\n  client_max_body_size 0;\n  \
              ssl_certificate {folder}/app.test.crt; ssl_certificate_key {folder}/app.test.key;\n  \
+             ssl_protocols TLSv1.2 TLSv1.3; ssl_ecdh_curve X25519:prime256v1:secp521r1;\n  \
              {}\n  \
              server {{ listen 127.0.0.1:8081; access_log off; return 200 ok; }}",
             server.replace("FILES", &folder.to_string())
@@ -162,7 +163,7 @@ fn copies_equal_their_primaries_whatever_version_client_and_app_agree_on() {
 fn a_client_whom_only_the_app_can_serve_is_served_by_it() {
     let world = World::new(
         "server { listen 8443 ssl default_server; ssl_reject_handshake on; }\n  \
-         server { listen 8443 ssl http2; server_name app.test; ssl_ecdh_curve X25519:secp521r1; return 200 ok; }\n  \
+         server { listen 8443 ssl http2; server_name app.test; return 200 ok; }\n  \
          server { listen 8443 ssl; server_name other.test; ssl_certificate FILES/other.test.crt; \
          ssl_certificate_key FILES/other.test.key; return 200 other; }",
     );

@@ -179,8 +179,8 @@ impl Port {
     }
 
     /// What the app showed, with its key.
-    fn certified(&self, chain: Vec<CertificateDer<'static>>) -> Option<CertifiedKey> {
-        self.pairs.load().iter().find_map(|pair| pair.certify(&chain))
+    fn certified(&self, chain: &[CertificateDer<'static>]) -> Option<CertifiedKey> {
+        self.pairs.load().iter().find_map(|pair| pair.certify(chain))
     }
 
     fn count(&self, completed: bool) {

@@ -19,7 +19,11 @@ use super::{
     hello::{self, Hello},
     shown::{Asked, Shown},
 };
-use crate::{capture::ConnectError, relay::reset, upstream::pem};
+use crate::{
+    capture::ConnectError,
+    relay::{Side, reset},
+    upstream::pem,
+};
 
 /// An app is in the same namespace: its part takes milliseconds.
 const APP_PATIENCE: Duration = Duration::from_secs(5);
@@ -57,7 +61,6 @@ impl Port {
         if let Some(why) = self.stays_sealed() {
             return Opened::Untouched { client, app, said: Bytes::new(), why: Some(why) };
         }
-        let untouched = |said: Vec<u8>, why| (Bytes::from(said), why);
         let (accepted, said) = match hello::read(&client, &app).await {
             Hello::Tls(accepted, said) => (accepted, said),
             Hello::Reset => {
@@ -65,12 +68,11 @@ impl Port {
                 return Opened::Over;
             }
             Hello::Other(said) => {
-                let (said, why) = untouched(said, None);
-                return Opened::Untouched { client, app, said, why };
+                return Opened::Untouched { client, app, said: said.into(), why: None };
             }
             Hello::Strange(said) => {
-                let (said, why) = untouched(said, Some(Sealed::ClientHello));
-                return Opened::Untouched { client, app, said, why };
+                let why = Some(Sealed::ClientHello);
+                return Opened::Untouched { client, app, said: said.into(), why };
             }
         };
         let answered = match self.ask(app, &accepted.client_hello()).await {
@@ -94,12 +96,12 @@ impl Port {
         let Some(shown) =
             Shown::for_client(provider.signature_verification_algorithms, hello.signature_schemes())
         else {
-            return Err(dropping(app, Sealed::ClientHello));
+            return Err(cutting(&app, Sealed::ClientHello));
         };
         let (shown, asked) = (Arc::new(shown), Arc::new(Asked::default()));
         let Ok(builder) = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()
         else {
-            return Err(dropping(app, Sealed::App));
+            return Err(cutting(&app, Sealed::App));
         };
         let mut config = builder
             .dangerous()
@@ -112,25 +114,25 @@ impl Port {
         config.enable_sni = name.is_some();
         let name = name.unwrap_or(ServerName::IpAddress(IpAddr::V4([127, 0, 0, 1].into())));
         let Ok(connection) = ClientConnection::new(Arc::new(config), name) else {
-            return Err(dropping(app, Sealed::App));
+            return Err(cutting(&app, Sealed::App));
         };
         let app = Secured::new(app, connection);
         let shaken = timeout(APP_PATIENCE, app.shake_hands()).await;
         if asked.was() {
-            return Err(dropping(app.into_socket(), Sealed::ClientCertificate));
+            return Err(cutting(app.socket(), Sealed::ClientCertificate));
         }
         if !matches!(shaken, Ok(Ok(()))) {
-            return Err(dropping(app.into_socket(), Sealed::App));
+            return Err(cutting(app.socket(), Sealed::App));
         }
         let chain = app.agreed(|tls| tls.peer_certificates().map(<[_]>::to_vec)).unwrap_or_default();
         let protocol = app.agreed(|tls| tls.alpn_protocol().map(<[u8]>::to_vec));
-        let certified = self.certified(chain).map(|mut certified| {
+        let certified = self.certified(&chain).map(|mut certified| {
             certified.ocsp = shown.ocsp.get().cloned();
             certified
         });
         match certified {
             Some(certified) => Ok(Choice { app, certified, protocol }),
-            None => Err(dropping(app.into_socket(), Sealed::OtherCertificate)),
+            None => Err(cutting(app.socket(), Sealed::OtherCertificate)),
         }
     }
 
@@ -140,7 +142,7 @@ impl Port {
         let builder =
             ServerConfig::builder_with_provider(pem::provider()).with_safe_default_protocol_versions();
         let Ok(builder) = builder else {
-            return Err(dropping(app.into_socket(), Sealed::ClientHello));
+            return Err(cutting(app.socket(), Sealed::ClientHello));
         };
         let mut config =
             builder.with_no_client_auth().with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
@@ -151,7 +153,7 @@ impl Port {
         }
         match accepted.into_connection(Arc::new(config)) {
             Ok(connection) => Ok((connection, app)),
-            Err(_) => Err(dropping(app.into_socket(), Sealed::ClientHello)),
+            Err(_) => Err(cutting(app.socket(), Sealed::ClientHello)),
         }
     }
 
@@ -162,13 +164,13 @@ impl Port {
         if completed {
             return Opened::Read { client, app };
         }
-        reset(&app.into_socket());
+        reset(app.socket());
         Opened::Over
     }
 }
 
-/// Without a trace: the client's own port is needed for the connection that takes its place.
-fn dropping(app: TcpStream, why: Sealed) -> Sealed {
-    reset(&app);
+/// Cuts the connection that asked: the client's own port is needed for the one that takes its place.
+fn cutting(app: &TcpStream, why: Sealed) -> Sealed {
+    reset(app);
     why
 }

@@ -24,7 +24,7 @@ pub struct Secured {
 
 #[derive(Debug)]
 struct Tls {
-    connection: Connection,
+    connection: Box<Connection>,
     /// Of the bytes that are being written: encrypted, and not with the kernel yet.
     taken: usize,
     /// The peer's `close_notify` came.
@@ -34,7 +34,7 @@ struct Tls {
 
 impl Secured {
     pub(super) fn new(socket: TcpStream, connection: impl Into<Connection>) -> Self {
-        let connection = connection.into();
+        let connection = Box::new(connection.into());
         let tls = Tls { connection, taken: 0, heard_last_word: false, said_last_word: false };
         Self { socket, tls: RefCell::new(tls) }
     }
@@ -62,10 +62,6 @@ impl Secured {
     /// What was agreed upon in the handshake.
     pub(super) fn agreed<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
         read(&self.tls.borrow().connection)
-    }
-
-    pub(super) fn into_socket(self) -> TcpStream {
-        self.socket
     }
 }
 

@@ -110,7 +110,7 @@ async fn an_app_that_asks_for_certificates_gets_the_clients_own() {
         };
         let (told, (answer, _), (_, shown)) = conversation(&port, peers, asks, app).await;
         assert_eq!((&*answer, told.sealed), (&b"answer"[..], Some(Sealed::ClientCertificate)));
-        assert_eq!(shown, [user.chain.clone()]);
+        assert_eq!(shown, std::slice::from_ref(&user.chain));
     }
     assert_eq!(port.stays_sealed(), Some(Sealed::ClientCertificate));
 }

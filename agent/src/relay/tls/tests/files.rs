@@ -42,7 +42,7 @@ fn files_are_read_again_and_the_last_good_pair_stays() {
     let (old, new) = (before.chain.clone(), after.chain.clone());
     let certificates = Certificates::load(&[before.written()]);
     let port = certificates.at(8443).unwrap();
-    let knows = |chain: &CertificateDer<'static>| port.certified(vec![chain.clone()]).is_some();
+    let knows = |chain: &CertificateDer<'static>| port.certified(std::slice::from_ref(chain)).is_some();
     certificates.reload();
     assert_eq!((knows(&old), knows(&new), certificates.reloads()), (true, false, [0, 0]));
 

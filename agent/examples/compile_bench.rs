@@ -165,6 +165,7 @@ fn matches(snapshot: &Snapshot) -> Vec<Duration> {
             version: Version::Http11,
             headers: &headers,
             body: BodyLength::None,
+            encrypted: false,
         };
         let destination = (address(n * ENDPOINTS), 8080).into();
         let client = Ipv4Addr::LOCALHOST.into();

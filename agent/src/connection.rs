@@ -18,7 +18,10 @@ use crate::{
     capture::{ConnectError, Inbound, Seed, canonical},
     message::{RequestHead, ResponseHead, Slice},
     record::{DropReason, Exchange, Observer, RuleKey},
-    relay::{self, Tap},
+    relay::{
+        self, Tap,
+        tls::{self, Certificates, Opened, Sealed},
+    },
     route::{Decision, Snapshot},
     shadow::{Draws, Feed, Plane},
     wire::{Cut, ExchangeId, Reader, Sink, Skipped, Unread},
@@ -32,6 +35,7 @@ pub struct Node {
     pub observer: Arc<dyn Observer>,
     /// Of the draws of connections; the kernel's program has the same.
     pub seed: Seed,
+    pub certificates: Arc<Certificates>,
 }
 
 /// Carries one captured connection to its end.
@@ -48,8 +52,38 @@ pub async fn serve(client_stream: TcpStream, inbound: &Inbound, node: &Node) {
         Err(error) => return refuse(&client_stream, inbound, destination, &error),
     };
     let mut story = Story::new(client, destination, node);
-    relay::relay(client_stream, app_stream, &mut story).await;
+    match node.certificates.at(destination.port()) {
+        None => {
+            relay::relay(client_stream, app_stream, &mut story).await;
+        }
+        // On the heap, so that other connections need no room for it.
+        Some(port) => Box::pin(open(port, client_stream, app_stream, inbound, &mut story)).await,
+    }
     story.finish();
+}
+
+/// Carries a connection that is encrypted, read where that is possible.
+async fn open(
+    port: &tls::Port,
+    client_stream: TcpStream,
+    app_stream: TcpStream,
+    inbound: &Inbound,
+    story: &mut Story<'_>,
+) {
+    let Exchanges { client, destination, .. } = story.exchanges;
+    let again = async || inbound.connect(client, destination).await;
+    match port.open(client_stream, app_stream, again).await {
+        Opened::Read { client, app } => {
+            story.exchanges.encrypted = true;
+            relay::relay(client, app, story).await;
+        }
+        Opened::Untouched { client, app, said, why } => {
+            story.exchanges.sealed = why;
+            relay::relay_after(said, client, app, story).await;
+        }
+        Opened::Refused { client, error } => refuse(&client, inbound, destination, &error),
+        Opened::Over => {}
+    }
 }
 
 /// Bytes leave as they come, and a client that vanished is found out although the app only ever talks to us.
@@ -85,6 +119,8 @@ impl<'n> Story<'n> {
                 destination,
                 draw: node.seed.draw(&client.into(), &destination.into()),
                 node,
+                encrypted: false,
+                sealed: None,
                 open: Vec::new(),
             },
             protocol_counted: false,
@@ -139,6 +175,10 @@ struct Exchanges<'n> {
     /// Of the connection.
     draw: u64,
     node: &'n Node,
+    /// The client's TLS ends here.
+    encrypted: bool,
+    /// Why it does not, where it was meant to.
+    sealed: Option<Sealed>,
     /// In the order of their heads, which is that of their numbers; bounded by the reader's limit on outstanding requests.
     open: Vec<Open>,
 }
@@ -176,6 +216,7 @@ impl Exchanges<'_> {
 
 impl Sink for Exchanges<'_> {
     fn request_head(&mut self, id: ExchangeId, head: &RequestHead<'_>) {
+        let head = &RequestHead { encrypted: self.encrypted, ..*head };
         let snapshot = self.node.snapshot.load();
         let mut exchange = Open {
             id,
@@ -245,7 +286,8 @@ impl Sink for Exchanges<'_> {
     }
 
     fn unread(&mut self, reason: Unread) {
-        self.node.observer.unread(reason.as_str());
+        let sealed = self.sealed.filter(|_| reason == Unread::Tls);
+        self.node.observer.unread(sealed.map_or(reason.as_str(), Sealed::as_str));
         // A message cut short is no doubt of the reader's: client or app have broken it off.
         let dropped = if reason == Unread::Truncated { DropReason::Cancelled } else { DropReason::Unread };
         for mut exchange in self.open.drain(..) {

@@ -33,6 +33,8 @@ pub struct RequestHead<'a> {
     pub version: Version,
     pub headers: &'a [Header<'a>],
     pub body: BodyLength,
+    /// It arrived over TLS, which ends here.
+    pub encrypted: bool,
 }
 
 impl<'a> RequestHead<'a> {

@@ -260,6 +260,14 @@ fn files_and_folders_are_read_together() {
 }
 
 #[test]
+fn what_is_encrypted_is_told_only_where_it_is_read() {
+    let (_kept, rules) = file(RULES);
+    let output = umbra_match(&rules, &["GET", "https://app.shop/"]);
+    assert!(text(&output.stderr).contains("what is encrypted cannot be read"), "{output:?}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
     let (_kept, rules) = file(RULES);
     let (get, url) = ("GET", "http://app.shop/");
@@ -269,7 +277,6 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         (&[get, "/cart"], "not of the form http://HOST/PATH"),
         (&[get, "app.shop"], "not of the form http://HOST/PATH"),
         (&[get, "ftp://app.shop/"], "not of the form http://HOST/PATH"),
-        (&[get, "https://app.shop/"], "what is encrypted cannot be read"),
         (&["G ET", url], "invalid HTTP method"),
         (&["-H", "accept", get, url], "not of the form `name: value`"),
         (&["-H", "x tester: 1", get, url], "`x tester` is no header name"),

@@ -5,6 +5,7 @@ mod audit;
 mod heart;
 mod memory;
 mod readings;
+mod renewals;
 mod rules;
 mod steering;
 mod window;
@@ -26,6 +27,7 @@ use crate::{
     connection::Node,
     observe::{Metrics, Reading, Recorder},
     record::Accounts,
+    relay::tls::Certificates,
     shadow::Plane,
 };
 use heart::{Enrolled, Heart};
@@ -53,14 +55,16 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let recorder = Arc::new(Recorder::default());
     let plane = Plane::start(&config.shadow, recorder.clone()).context("start the shadow plane")?;
     plane.enforce(&compiled.snapshot);
+    let certificates = Arc::new(Certificates::load(&config.capture.tls));
     let node = Arc::new(Node {
         snapshot: ArcSwap::from_pointee(compiled.snapshot),
         plane: Arc::clone(&plane),
         observer: recorder.clone(),
         seed: capture::seed_of_this_boot(),
+        certificates: Arc::clone(&certificates),
     });
     let enrolled = Enrolled::default();
-    let mut readings = readings::all(&enrolled, &plane);
+    let mut readings = readings::all(&enrolled, &plane, &certificates);
     readings.push(log);
     let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings);
     let configuration =
@@ -82,6 +86,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let (steered, capturing) = (Arc::clone(&node), enrolled.clone());
     let steering =
         tokio::spawn(steering::steer(Arc::clone(&plane), move || rules::capture(&steered, &capturing)));
+    let renewing = tokio::spawn(renewals::renew(certificates));
     let audit = audit::begin(&accounts, &plane, workers.count() + config.shadow.workers);
     let agent = config.clone();
     let mut keeper =
@@ -110,6 +115,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
         () = told_again => tracing::warn!("told to stop again: umbra stops at once, open connections are cut"),
     }
     steering.abort();
+    renewing.abort();
     drop(heart);
     withdraw(&enrolled);
     window.close();

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::heart::Enrolled;
 use crate::{
     observe::{Kind, Reading, Sample},
+    relay::tls::Certificates,
     route::Mirror,
     shadow::{Load, Plane, share_in_force},
 };
 
-pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>) -> Vec<Reading> {
+pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>, certificates: &Arc<Certificates>) -> Vec<Reading> {
     let enrolled = enrolled.clone();
-    vec![
+    let mut readings = vec![
         Reading {
             name: "umbra_capture_verdicts",
             help: "What the kernel program said of new connections, summed over CPUs and namespaces",
@@ -30,6 +31,48 @@ pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>) -> Vec<Reading> {
                 let plane = Arc::clone(plane);
                 Box::new(move || plane.mirrors().iter().map(|mirror| share(mirror)).collect())
             },
+        },
+    ];
+    readings.extend(of_tls(certificates));
+    readings
+}
+
+fn of_tls(certificates: &Arc<Certificates>) -> [Reading; 3] {
+    let (usable, handshakes, reloads) =
+        (Arc::clone(certificates), Arc::clone(certificates), Arc::clone(certificates));
+    let port = |port: u16| ("port", port.to_string());
+    let ends = ["completed", "failed"];
+    [
+        Reading {
+            name: "umbra_tls_certificates_usable",
+            help: "Certificates of AgentConfig that can be used, by port",
+            kind: Kind::Gauge,
+            read: Box::new(move || {
+                usable.standing().map(|(number, usable, _)| (vec![port(number)], usable as u64)).collect()
+            }),
+        },
+        Reading {
+            name: "umbra_tls_handshakes",
+            help: "Handshakes with clients in an app's stead; failed: the client did not go on",
+            kind: Kind::Counter,
+            read: Box::new(move || {
+                let of_port = |(number, _, counts): (u16, usize, [u64; 2])| {
+                    let sample = move |(end, count): (&str, u64)| {
+                        (vec![port(number), ("outcome", end.to_owned())], count)
+                    };
+                    ends.into_iter().zip(counts).map(sample).collect::<Vec<_>>()
+                };
+                handshakes.standing().flat_map(of_port).collect()
+            }),
+        },
+        Reading {
+            name: "umbra_tls_reloads",
+            help: "How often files of certificates had changed, and whether they could be used",
+            kind: Kind::Counter,
+            read: Box::new(move || {
+                let outcomes = ["accepted", "refused"].into_iter().zip(reloads.reloads());
+                outcomes.map(|(outcome, count)| (vec![("outcome", outcome.to_owned())], count)).collect()
+            }),
         },
     ]
 }

@@ -16,6 +16,7 @@ use crate::{
     config::{self, Report, Resources, Sources, umbra::AgentConfig},
     connection::Node,
     record::Accounts,
+    relay,
     route::{Compilation, Snapshot},
     source::{Watch, files, watch},
     upstream,
@@ -81,6 +82,9 @@ impl Loader {
         let agent = parts.iter().find_map(|part| part.agent.as_deref().cloned());
         let snapshot = self.compilation.compile(parts, accounts, &mut report);
         upstream::check_files(snapshot.clusters(), &mut report);
+        if let Some(agent) = &agent {
+            relay::tls::check(&agent.capture.tls, &mut report);
+        }
         if !report.has_errors() {
             self.reader.accept();
         }

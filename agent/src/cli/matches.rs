@@ -16,7 +16,10 @@ use serde::Serialize;
 use super::{Output, out};
 use crate::{
     app::Source as Configuration,
-    config::{Report, umbra::Shadow},
+    config::{
+        Report,
+        umbra::{AgentConfig, Shadow},
+    },
     message::{BodyLength, Header, RequestHead, Version},
     record::Accounts,
     route::{CapturedPort, PortRules, Snapshot, Source, Trace},
@@ -31,7 +34,7 @@ pub(super) struct Arguments {
     /// The method of the request.
     #[arg(value_parser = method)]
     method: String,
-    /// The request as its client would write it: http://my-app/cart?id=1.
+    /// The request as its client would write it: http://my-app/cart?id=1. With https for ports that are opened (`capture.tls`).
     #[arg(value_parser = url)]
     url: Uri,
     /// A header of the request; may be repeated.
@@ -62,8 +65,7 @@ fn method(text: &str) -> Result<String, String> {
 fn url(text: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|error: InvalidUri| error.to_string())?;
     match url.scheme_str() {
-        Some("http") => Ok(url),
-        Some("https") => Err("what is encrypted cannot be read, and is never mirrored".to_owned()),
+        Some("http" | "https") => Ok(url),
         _ => Err("not of the form http://HOST/PATH".to_owned()),
     }
 }
@@ -106,7 +108,8 @@ impl Arguments {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         let source = Configuration::Files(self.paths.clone());
         let (resources, mut report, sources) = source.read();
-        let shadow = resources.agent.as_ref().map(|agent| agent.shadow.clone()).unwrap_or_default();
+        let AgentConfig { shadow, capture, .. } = resources.agent.clone().unwrap_or_default();
+        let opened = capture.tls.iter().map(|tls| *tls.port).collect();
         let snapshot = Snapshot::compile_everything(&resources, &Accounts::default(), &mut report);
         if report.has_errors() {
             let errors = Report {
@@ -118,11 +121,12 @@ impl Arguments {
             };
             bail!("the configuration is refused:\n{}", errors.render(&sources));
         }
-        out::print(&self.answer(&snapshot, &shadow)?)?;
+        out::print(&self.answer(&snapshot, &shadow, &opened)?)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn answer(&self, snapshot: &Snapshot, shadow: &Shadow) -> anyhow::Result<String> {
+    /// `opened` are the ports at which HTTPS is read.
+    fn answer(&self, snapshot: &Snapshot, shadow: &Shadow, opened: &BTreeSet<u16>) -> anyhow::Result<String> {
         let authority =
             self.url.authority().context("the URL names no host: write http://HOST/PATH")?.as_str();
         let target = self.url.path_and_query().map_or("/", |path| path.as_str());
@@ -133,10 +137,17 @@ impl Arguments {
         headers.extend(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let headers: Vec<_> =
             headers.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
+        let encrypted = self.is_encrypted();
         let (version, body) = (Version::Http11, BodyLength::None);
-        let head = RequestHead { method: &self.method, target, version, headers: &headers, body };
+        let head = RequestHead { method: &self.method, target, version, headers: &headers, body, encrypted };
 
         let (at, trace) = self.trace(snapshot, &head)?;
+        if encrypted && !at.is_some_and(|at| opened.contains(&at.port)) {
+            bail!(
+                "what is encrypted cannot be read, and is never mirrored, unless AgentConfig names the app's certificate \
+                 and key for that port (capture.tls)"
+            );
+        }
         let marker = HeaderName::try_from(&shadow.marker_header).context("shadow.markerHeader")?;
         let mirrors = trace.matched.iter().flat_map(|rule| &rule.mirrors);
         let copies = mirrors.map(|mirror| {
@@ -148,6 +159,10 @@ impl Arguments {
             Output::Json => Ok(serde_json::to_string_pretty(&answer)? + "\n"),
             Output::Text => Ok(self.text(&answer)),
         }
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.url.scheme_str() == Some("https")
     }
 
     /// Of the endpoints of the service, one the matched rule routes to, else the first.
@@ -199,7 +214,7 @@ impl Arguments {
             [] => bail!("no service with an endpoint and an HTTP port is called `{host}`"),
             several => bail!("`{host}` may be any of {}: write the name in full", several.join(", ")),
         };
-        let port = self.url.port_u16().unwrap_or(80);
+        let port = self.url.port_u16().unwrap_or(if self.is_encrypted() { 443 } else { 80 });
         let of_service = |port: Option<u16>| -> Vec<_> {
             let owned = snapshot.all_ports().filter(|(_, rules)| {
                 rules.services().any(|owner| {

@@ -103,6 +103,8 @@ codes! {
     TlsFile = ("UMB0232", Warning),
     /// Copies are sent unencrypted to a port that speaks TLS.
     PlainToTls = ("UMB0233", Warning),
+    /// A certificate or key of AgentConfig that cannot be used: what is encrypted with it is relayed unread.
+    AppCertificate = ("UMB0234", Warning),
     /// A target of a ShadowPolicy, or a rule of it, that does not exist.
     UnknownTarget = ("UMB0240", Warning),
     /// A part of a ShadowPolicy that an equally specific one overrules.

@@ -257,6 +257,15 @@ impl Code {
                 "ports: [{number: 443, name: https, protocol: HTTPS}]   # and no trafficPolicy.tls",
                 "write a DestinationRule for the host with `trafficPolicy: {tls: {mode: SIMPLE}}`.",
             ),
+            Self::AppCertificate => text(
+                "a certificate or key of an app cannot be used",
+                "It is missing, unreadable or expired, or certificate and key do not belong together. Until it is right the\n\
+                 connections it is for are relayed untouched and nothing of them is copied; files are read again when they\n\
+                 change.",
+                "tls: [{port: 8443, certificate: /etc/umbra/tls/tls.crt, privateKey: /etc/umbra/tls/other.key}]",
+                "name the files the app itself uses, in PEM, readable for the agent; inside a container the path is the\n\
+                 container's.",
+            ),
             Self::ExternalWrites => text(
                 "writes are copied to a host outside of the mesh",
                 "The rule matches POST, PUT, PATCH or DELETE as well, which change something there once more.",

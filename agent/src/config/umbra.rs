@@ -40,6 +40,18 @@ pub struct Capture {
     /// Sources whose connections are never captured.
     pub exempt: Vec<IpNet>,
     pub client_address: ClientAddress,
+    /// Certificates of apps, with their keys: what is encrypted at these ports is read. Empty: nothing is.
+    pub tls: Vec<Certificate>,
+}
+
+/// The certificate an app shows at a port, and its key. Several of one port are for apps that show several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Of the app.
+    pub port: Located<u16>,
+    /// PEM, the app's own first.
+    pub certificate: Located<PathBuf>,
+    pub private_key: Located<PathBuf>,
 }
 
 /// A network namespace to enrol.
@@ -153,6 +165,7 @@ impl Default for Capture {
             direct: Vec::new(),
             exempt: Vec::new(),
             client_address: ClientAddress::Auto,
+            tls: Vec::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Sources, decode,
-    umbra::{Admin, AgentConfig, Capture, ClientAddress, Queue, Shadow},
+    umbra::{Admin, AgentConfig, Capture, Certificate, ClientAddress, Queue, Shadow},
 };
 
 /// One document of a source, not read again before it is asked for.
@@ -41,10 +41,13 @@ impl AgentConfig {
         let Self { meta, admin, capture, shadow, workers, drain_timeout } = self;
         let Admin { address, socket } = admin;
         let socket = socket.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-        let Capture { inbound, direct, exempt, client_address } = capture;
+        let Capture { inbound, direct, exempt, client_address, tls } = capture;
         let inbound = inbound.iter().map(|inbound| json!({"netns": inbound.netns.value.to_string()}));
         let direct =
             direct.iter().map(|direct| json!({"listen": *direct.listen, "upstream": direct.upstream}));
+        let tls = tls.iter().map(|Certificate { port, certificate, private_key }| {
+            json!({"port": **port, "certificate": **certificate, "privateKey": **private_key})
+        });
         let exempt: Vec<_> = exempt.iter().map(ToString::to_string).collect();
         json!({
             "apiVersion": "umbra.dev/v1alpha1",
@@ -63,6 +66,7 @@ impl AgentConfig {
                         ClientAddress::Keep => "keep",
                         ClientAddress::Local => "local",
                     },
+                    "tls": tls.collect::<Value>(),
                 },
                 "shadow": shadow_json(shadow),
             },
@@ -107,7 +111,7 @@ mod tests {
         let changed = "apiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {name: a}\nspec:\n  drainTimeout: 0s\n  \
                        admin: {address: '[::1]:1', socket: ''}\n  capture:\n    inbound: [{netns: host}, {netns: 'pid:7'}]\n    \
                        direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n    exempt: [10.1.2.3, fd00::/8]\n    \
-                       clientAddress: keep\n  shadow: {timeout: 1.5s, connectTimeout: 10ms, queue: {bytes: 1Gi, bytesPerRequest: 70001}}\n";
+                       clientAddress: keep\n    tls: [{port: 1, certificate: /a, privateKey: /b}]\n  shadow: {timeout: 1.5s, connectTimeout: 10ms, queue: {bytes: 1Gi, bytesPerRequest: 70001}}\n";
         for text in [include_str!("../../../config/agent.yaml"), changed] {
             let read = *clean(text).agent.unwrap();
             let again = *clean(&read.to_json().to_string()).agent.unwrap();

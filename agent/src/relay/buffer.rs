@@ -35,6 +35,17 @@ pub(super) fn read(stream: &TcpStream) -> io::Result<Bytes> {
     })
 }
 
+/// A copy of bytes that lie elsewhere, such as decrypted ones.
+pub(super) fn copy(bytes: &[u8]) -> Bytes {
+    BUFFER.with_borrow_mut(|buffer| {
+        if buffer.capacity() - buffer.len() < bytes.len() {
+            buffer.reserve(BLOCK.max(bytes.len()));
+        }
+        buffer.extend_from_slice(bytes);
+        buffer.split().freeze()
+    })
+}
+
 /// A read that left room has emptied the socket: what comes later is announced by epoll, and asking before would be a
 /// system call for nothing on each message. An end of the stream that was announced already stays announced.
 fn nothing_more(stream: &TcpStream) {

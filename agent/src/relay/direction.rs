@@ -3,15 +3,15 @@
 
 use std::{
     io::{self, ErrorKind},
+    mem,
     net::Shutdown,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use socket2::SockRef;
-use tokio::net::TcpStream;
 
-use super::buffer;
+use super::side::{Said, Side};
 
 /// How many chunks a direction moves before the other one, and other connections of the thread, have their turn.
 const TURN: usize = 8;
@@ -40,25 +40,38 @@ impl Progress {
     }
 }
 
-pub(super) struct Direction<'s> {
-    source: &'s TcpStream,
-    sink: &'s TcpStream,
+pub(super) struct Direction<'s, S> {
+    source: &'s S,
+    sink: &'s S,
     /// Read, not yet written. Empty while the direction waits to read.
     pending: Bytes,
+    last_word: LastWord,
     /// Set once the direction is over for good.
     over: Option<Progress>,
     end_reported: bool,
     source_was_reset: bool,
 }
 
-impl<'s> Direction<'s> {
-    pub(super) fn new(source: &'s TcpStream, sink: &'s TcpStream) -> Self {
-        Self { source, sink, pending: Bytes::new(), over: None, end_reported: false, source_was_reset: false }
+/// That of the source, which may leave its socket open after it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LastWord {
+    Unsaid,
+    /// Not passed on yet.
+    Said,
+    PassedOn,
+}
+
+impl<'s, S: Side> Direction<'s, S> {
+    /// `said` was read from the source before.
+    pub(super) fn new(source: &'s S, sink: &'s S, said: Bytes) -> Self {
+        let (pending, last_word) = (said, LastWord::Unsaid);
+        Self { source, sink, pending, last_word, over: None, end_reported: false, source_was_reset: false }
     }
 
-    /// True once, after the source ended in order.
+    /// True once, after the source said in order that it says no more, and the sink was told.
     pub(super) fn just_ended(&mut self) -> bool {
-        let ended = self.over == Some(Progress::Ended) && !self.end_reported;
+        let told = self.over == Some(Progress::Ended) || self.last_word == LastWord::PassedOn;
+        let ended = told && !self.end_reported;
         self.end_reported |= ended;
         ended
     }
@@ -87,16 +100,17 @@ impl<'s> Direction<'s> {
                 cx.waker().wake_by_ref();
                 break;
             }
-            match self.poll_read(cx) {
+            match self.source.poll_read(cx) {
                 Poll::Pending => return Progress::WaitsToRead,
                 Poll::Ready(Err(_)) => return self.end_as(Progress::SourceReset),
-                Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false)) if self.source_was_reset => {
+                Poll::Ready(Ok(Said::Bytes(chunk))) => self.pending = chunk,
+                Poll::Ready(Ok(Said::LastWord)) => self.last_word = LastWord::Said,
+                Poll::Ready(Ok(Said::End)) if self.source_was_reset => {
                     return self.end_as(Progress::SourceReset);
                 }
-                Poll::Ready(Ok(false)) => {
+                Poll::Ready(Ok(Said::End)) => {
                     // Refused only when the sink is already gone, which its own direction will find out.
-                    let _ = SockRef::from(self.sink).shutdown(Shutdown::Write);
+                    let _ = SockRef::from(self.sink.socket()).shutdown(Shutdown::Write);
                     return self.end_as(Progress::Ended);
                 }
             }
@@ -112,31 +126,15 @@ impl<'s> Direction<'s> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, written: &mut impl FnMut(&Bytes)) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
-            match self.sink.try_write(&self.pending) {
-                Ok(count) if count == self.pending.len() => written(&std::mem::take(&mut self.pending)),
-                Ok(count) => written(&self.pending.split_to(count)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    ready!(self.sink.poll_write_ready(cx))?;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
+            match ready!(self.sink.poll_write(cx, &self.pending))? {
+                count if count == self.pending.len() => written(&mem::take(&mut self.pending)),
+                count => written(&self.pending.split_to(count)),
             }
+        }
+        if self.last_word == LastWord::Said {
+            ready!(self.sink.poll_last_word(cx))?;
+            self.last_word = LastWord::PassedOn;
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// True when bytes were read, false at the end of the stream.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        loop {
-            ready!(self.source.poll_read_ready(cx))?;
-            match buffer::read(self.source) {
-                Ok(chunk) => {
-                    self.pending = chunk;
-                    return Poll::Ready(Ok(!self.pending.is_empty()));
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
     }
 }

@@ -4,6 +4,8 @@
 
 mod buffer;
 mod direction;
+mod side;
+pub mod tls;
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
@@ -12,6 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{io::Interest, net::TcpStream};
 
 use direction::{Direction, Progress};
+pub use side::{Said, Side};
 
 /// Silence after which an app that has ended is asked whether it is there: Linux's `tcp_fin_timeout`.
 const GONE_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 60 });
@@ -41,11 +44,16 @@ pub enum End {
 }
 
 /// Relays until both directions have ended. Dropping the future closes both connections.
-pub async fn relay(client: TcpStream, app: TcpStream, tap: &mut impl Tap) -> End {
-    let end = copy_both(&client, &app, tap).await;
+pub async fn relay<S: Side>(client: S, app: S, tap: &mut impl Tap) -> End {
+    relay_after(Bytes::new(), client, app, tap).await
+}
+
+/// The same for a client of which something was read already.
+pub async fn relay_after<S: Side>(said: Bytes, client: S, app: S, tap: &mut impl Tap) -> End {
+    let end = copy_both(said, &client, &app, tap).await;
     if end == End::Reset {
-        reset(&client);
-        reset(&app);
+        reset(client.socket());
+        reset(app.socket());
     }
     end
 }
@@ -64,12 +72,12 @@ fn ask_whether_it_is_there(app: &TcpStream) {
     let _ = SockRef::from(app).set_tcp_keepalive(&asking);
 }
 
-async fn copy_both(client: &TcpStream, app: &TcpStream, tap: &mut impl Tap) -> End {
-    let mut requests = Direction::new(client, app);
-    let mut responses = Direction::new(app, client);
+async fn copy_both<S: Side>(said: Bytes, client: &S, app: &S, tap: &mut impl Tap) -> End {
+    let mut requests = Direction::new(client, app, said);
+    let mut responses = Direction::new(app, client, Bytes::new());
     // A direction that waits to write, or has ended, does not read: a reset of its source shows only here.
-    let mut client_error = pin!(client.ready(Interest::ERROR));
-    let mut app_error = pin!(app.ready(Interest::ERROR));
+    let mut client_error = pin!(client.socket().ready(Interest::ERROR));
+    let mut app_error = pin!(app.socket().ready(Interest::ERROR));
     poll_fn(|cx| {
         // The app's answer to what was just written may already be there: requests first.
         let request = requests.poll(cx, |chunk| tap.request(chunk));
@@ -82,7 +90,7 @@ async fn copy_both(client: &TcpStream, app: &TcpStream, tap: &mut impl Tap) -> E
         let response = responses.poll(cx, |chunk| tap.response(chunk));
         if responses.just_ended() {
             tap.response_end();
-            ask_whether_it_is_there(app);
+            ask_whether_it_is_there(app.socket());
         }
         if response == Progress::SinkReset {
             requests.source_was_reset();

@@ -217,12 +217,13 @@ impl Field {
     }
 }
 
-/// Of an absolute target, in lower case as Envoy makes it; else what a captured plain connection speaks.
+/// Of an absolute target, in lower case as Envoy makes it; else what the connection speaks.
 fn scheme<'a>(head: &RequestHead<'a>) -> &'a str {
     match head.target.split_once("://") {
         Some((scheme, _)) if !scheme.contains('/') => {
             ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known)).unwrap_or(scheme)
         }
+        _ if head.encrypted => "https",
         _ => "http",
     }
 }

@@ -1,6 +1,8 @@
 //! What was written, by kind, over all the parts it was read in. An object that stayed in its part is the same value as
 //! before, at the same address: that is how an unchanged one is known.
 
+use std::sync::Arc;
+
 use crate::config::{Resources, gateway, istio, kubernetes, shadow_policy::ShadowPolicy};
 
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ pub(super) struct Objects<'a> {
     pub(super) grpc_routes: Vec<&'a gateway::GrpcRoute>,
     pub(super) reference_grants: Vec<&'a gateway::ReferenceGrant>,
     pub(super) shadow_policies: Vec<&'a ShadowPolicy>,
+    /// Ports of apps at which HTTPS is read, as AgentConfig names them.
+    pub(super) opened: Arc<[u16]>,
 }
 
 impl<'a> Objects<'a> {
@@ -33,6 +37,9 @@ impl<'a> Objects<'a> {
             objects.grpc_routes.extend(&part.grpc_routes);
             objects.reference_grants.extend(&part.reference_grants);
             objects.shadow_policies.extend(&part.shadow_policies);
+            if let Some(agent) = &part.agent {
+                objects.opened = agent.capture.tls.iter().map(|tls| *tls.port).collect();
+            }
         }
         objects
     }

@@ -199,14 +199,14 @@ impl Owner {
         self.rulings.iter().map(|&(port, _)| port)
     }
 
-    /// Which service port was dialled is not known here. Where it matters, the port the client named tells (80 when it
-    /// named none), else the first one written.
+    /// Which service port was dialled is not known here. Where it matters, the port the client named tells (80 or 443 when
+    /// it named none), else the first one written.
     pub(super) fn ruling(&self, head: &RequestHead<'_>) -> &Ruling {
-        const HTTP: u16 = 80;
+        let default = if head.encrypted { 443 } else { 80 };
         let index = match self.rulings.len() {
             1 => 0,
             _ => {
-                let dialled = head.authority().and_then(|a| split_authority(a).1).unwrap_or(HTTP);
+                let dialled = head.authority().and_then(|a| split_authority(a).1).unwrap_or(default);
                 self.rulings.iter().position(|&(port, _)| port == dialled).unwrap_or(0)
             }
         };

@@ -70,6 +70,8 @@ pub(super) struct Port<'a> {
     pub(super) name: &'a str,
     pub(super) speaks_http: bool,
     pub(super) is_https: bool,
+    /// Ports of apps at which HTTPS is read.
+    pub(super) opened: Arc<[u16]>,
     /// What Istio speaks to it, unless a rule says otherwise.
     pub(super) protocol: Protocol,
     /// Where it was written.
@@ -142,7 +144,8 @@ impl<'a> Registry<'a> {
                 entries::endpoints(entry, objects, &workloads, labels, &site, findings)
             });
             for (index, written) in entry.hosts.iter().enumerate() {
-                let service = entries::service(entry, written, Arc::clone(&endpoints), kept, findings);
+                let endpoints = Arc::clone(&endpoints);
+                let service = entries::service(entry, written, endpoints, &objects.opened, kept, findings);
                 if let Some(winner) = registry.get(&service.host) {
                     let what = format!("`{}` is already declared by {}", service.host, winner.declared_by());
                     let hint = "a Service comes first, of two entries the older, then the first by name";
@@ -204,8 +207,9 @@ impl<'a> Service<'a> {
         self.ports.iter().find(|p| p.number == number)
     }
 
+    /// Those whose requests can be read.
     pub(super) fn http_ports(&self) -> impl Iterator<Item = &Port<'a>> {
-        self.ports.iter().filter(|p| p.speaks_http)
+        self.ports.iter().filter(|p| p.speaks_http || p.is_https && !p.opened.is_empty())
     }
 
     pub(super) fn is_visible_to(&self, namespace: &str) -> bool {
@@ -230,10 +234,15 @@ impl Endpoint {
         }
     }
 
-    /// Where this endpoint serves a port of its service; None when it does not, or has a name instead of an address.
+    /// Where this endpoint serves a port of its service; None when it does not, has a name instead of an address, or
+    /// speaks TLS that stays closed.
     pub(super) fn socket(&self, port: &Port<'_>) -> Option<SocketAddr> {
         match self.address {
-            Address::Ip(address) => Some(SocketAddr::new(address, self.port(port)?)),
+            Address::Ip(address) => {
+                let number = self.port(port)?;
+                let is_read = port.speaks_http || port.opened.contains(&number);
+                is_read.then(|| SocketAddr::new(address, number))
+            }
             Address::Name(..) => None,
         }
     }

@@ -27,7 +27,7 @@ mod tests {
 
     fn kind(method: &str, target: &str) -> u64 {
         let (version, body) = (Version::Http11, BodyLength::None);
-        kind_of(&RequestHead { method, target, version, headers: &[], body })
+        kind_of(&RequestHead { method, target, version, headers: &[], body, encrypted: false })
     }
 
     #[test]

@@ -28,4 +28,4 @@ pub use names::Names;
 pub use outlier::Sign;
 pub use pool::{Answer, AnswerError, Lease, Limits, Pool, SendError};
 pub use shared::{Turn, Unpicked, Upstreams};
-pub use tls::check as check_files;
+pub use tls::{check as check_files, pem};

@@ -2,37 +2,33 @@
 //! A file that is missing or wrong fails copies, nothing else, until it is right.
 
 mod check;
+pub mod pem;
 mod verify;
 
 use std::{
-    fs,
-    os::unix::fs::MetadataExt,
     path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use http::Version;
 use rustls::{
     ClientConfig, RootCertStore,
     client::WebPkiServerVerifier,
-    crypto::{CryptoProvider, ring},
-    pki_types::{
-        CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName,
-        pem::{self, PemObject},
-    },
+    pki_types::{CertificateRevocationListDer, ServerName},
 };
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 pub use self::check::check;
-use self::verify::Verifier;
+use self::{
+    pem::{Stamp, certificates, items, private_key, provider},
+    verify::Verifier,
+};
 use crate::route::Tls;
 
 /// How often files are looked at for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Certificates are a few KiB, bundles of authorities a few hundred.
-const LARGEST_FILE: u64 = 8 << 20;
 
 pub(super) struct TlsClient {
     settings: Tls,
@@ -51,14 +47,6 @@ struct Connector {
     http1: TlsConnector,
     http2: TlsConnector,
     name: ServerName<'static>,
-}
-
-/// Changes whenever a file does, also when a symlink is turned to another one, as ConfigMaps and Secrets do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    length: u64,
-    modified: Option<SystemTime>,
 }
 
 impl TlsClient {
@@ -95,11 +83,7 @@ impl TlsClient {
 }
 
 fn stamps(settings: &Tls) -> Vec<Option<Stamp>> {
-    let stamp = |path: &Path| {
-        let file = fs::metadata(path).ok()?;
-        Some(Stamp { inode: file.ino(), length: file.len(), modified: file.modified().ok() })
-    };
-    settings.files().map(|(_, file)| stamp(&file.value)).collect()
+    settings.files().map(|(_, file)| Stamp::of(&file.value)).collect()
 }
 
 fn load(settings: &Tls) -> Result<Connector, String> {
@@ -143,10 +127,6 @@ fn server_name(settings: &Tls) -> Result<ServerName<'static>, String> {
         .map_err(|_| format!("`{name}` is no name that a server can be asked for; write `sni`"))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    items(path, "certificate")
-}
-
 fn authorities(path: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
@@ -157,33 +137,6 @@ fn authorities(path: &Path) -> Result<RootCertStore, String> {
 
 fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
     items(path, "revocation list (X509 CRL)")
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let text = read(path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        pem::Error::NoItemsFound => format!("{} holds no private key in PEM", path.display()),
-        error => format!("{}: {error}", path.display()),
-    })
-}
-
-fn items<T: PemObject>(path: &Path, what: &str) -> Result<Vec<T>, String> {
-    let text = read(path)?;
-    let items: Result<Vec<T>, _> = T::pem_slice_iter(&text).collect();
-    let items = items.map_err(|error| format!("{}: {error}", path.display()))?;
-    match items.is_empty() {
-        true => Err(format!("{} holds no {what} in PEM", path.display())),
-        false => Ok(items),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let fault = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let file = fs::metadata(path).map_err(|error| fault(&error))?;
-    if !file.is_file() || file.len() > LARGEST_FILE {
-        return Err(fault(&"not a file of certificates"));
-    }
-    fs::read(path).map_err(|error| fault(&error))
 }
 
 /// The system's own list, read once: it changes with the system's packages.
@@ -198,9 +151,4 @@ fn system_authorities() -> Result<Arc<RootCertStore>, String> {
         true => Err("this system has no list of authorities: write `caCertificates`".to_owned()),
         false => Ok(Arc::clone(roots)),
     }
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(ring::default_provider())))
 }

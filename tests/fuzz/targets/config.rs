@@ -183,8 +183,14 @@ fn judge(
     headers: &[(&str, &[u8])],
 ) {
     let headers: Vec<_> = headers.iter().map(|&(name, value)| Header { name, value }).collect();
-    let head =
-        RequestHead { method, target, version: Version::Http11, headers: &headers, body: BodyLength::None };
+    let head = RequestHead {
+        method,
+        target,
+        version: Version::Http11,
+        headers: &headers,
+        body: BodyLength::None,
+        encrypted: false,
+    };
     let trace = rules.trace(&head, None);
     serde_json::to_string(&trace).unwrap();
     match rules.decide_for(&head, None) {

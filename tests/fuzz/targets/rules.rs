@@ -95,6 +95,7 @@ pub fn check(data: &[u8]) -> usize {
             version: Version::Http11,
             headers: &headers,
             body: BodyLength::None,
+            encrypted: false,
         };
         let compiled = port.map(|port| match port.decide_for(&head, None) {
             Decision::Rule(rule) => rule.key.rule.clone(),

@@ -66,6 +66,7 @@ fn ask(rules: &PortRules, request: &Request) -> Outcome {
         version: Version::Http11,
         headers: &headers,
         body: BodyLength::None,
+        encrypted: url.scheme_str() == Some("https"),
     };
     let (address, source) = match &request.client {
         Client::Unknown => (UNKNOWN_CLIENT, None),

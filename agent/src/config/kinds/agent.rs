@@ -14,13 +14,16 @@ use crate::config::{
     Code, Located, Meta,
     field::{Faults, Field},
     fields::{Fields, Names},
-    umbra::{Admin, AgentConfig, Capture, ClientAddress, Direct, Inbound, NetnsRef, Queue, Shadow},
+    umbra::{
+        Admin, AgentConfig, Capture, Certificate, ClientAddress, Direct, Inbound, NetnsRef, Queue, Shadow,
+    },
     values,
 };
 
 const QUANTITY: &str = "write bytes like 64Mi, 500k or 4096";
 const ADDRESS: &str = "write ADDRESS:PORT, such as 127.0.0.1:9977 or [::1]:9977";
 const SOCKET: &str = "write a path such as /run/umbra/admin.sock, or '' for none";
+const FILE: &str = "write a path from the root, such as /etc/umbra/tls/tls.crt";
 const NETNS: &str = "write `host`, a path such as /run/netns/NAME, or pid:NUMBER";
 /// Longer than any request lives; a mistyped unit ends here instead of in a hang.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -60,6 +63,7 @@ fn capture(faults: &mut Faults<'_>, fields: &mut Fields<'_>, capture: &mut Captu
     capture.inbound = items(faults, "inbound").iter().filter_map(|item| inbound(faults, item)).collect();
     capture.direct = items(faults, "direct").iter().filter_map(|item| direct(faults, item)).collect();
     capture.exempt = items(faults, "exempt").iter().filter_map(|item| network(faults, item)).collect();
+    capture.tls = items(faults, "tls").iter().filter_map(|item| certificate(faults, item)).collect();
     let names =
         &[("auto", ClientAddress::Auto), ("keep", ClientAddress::Keep), ("local", ClientAddress::Local)];
     set(
@@ -100,6 +104,21 @@ fn direct(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Direct> {
     });
     fields.finish(faults, Names::Umbra);
     Some(Direct { listen: listen?, upstream: upstream?.value })
+}
+
+fn certificate(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Certificate> {
+    let mut fields = field.fields(faults)?;
+    let port = fields.required(faults, "port").and_then(|field| field.port(faults));
+    let mut file = |name| {
+        let path = |text: &str| match text.starts_with('/') {
+            true => Ok(PathBuf::from(text)),
+            false => Err(format!("`{text}` is not a path from the root")),
+        };
+        fields.required(faults, name).and_then(|field| field.parsed(faults, FILE, path))
+    };
+    let (certificate, private_key) = (file("certificate"), file("privateKey"));
+    fields.finish(faults, Names::Umbra);
+    Some(Certificate { port: port?, certificate: certificate?, private_key: private_key? })
 }
 
 fn network(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<IpNet> {

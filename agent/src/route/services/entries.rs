@@ -24,6 +24,7 @@ pub(super) fn service<'a>(
     entry: &'a ServiceEntry,
     host: &'a Located<String>,
     endpoints: Arc<[Endpoint]>,
+    opened: &Arc<[u16]>,
     kept: &mut Kept<'_>,
     findings: &mut Findings<'_>,
 ) -> Service<'a> {
@@ -42,6 +43,7 @@ pub(super) fn service<'a>(
         name: &port.name,
         speaks_http: is_any(port, &HTTP),
         is_https: port.protocol == "HTTPS",
+        opened: Arc::clone(opened),
         protocol: if is_any(port, &HTTP2) { Protocol::Http2 } else { Protocol::Http1 },
         at: &port.number.at,
         target: Target::Number(port.target_port),

@@ -149,7 +149,7 @@ pub(super) fn services<'w, 'a: 'w>(
                 .ports
                 .iter()
                 .filter(|p| p.transport == Transport::Tcp)
-                .map(|p| port(p, service))
+                .map(|p| port(p, service, &objects.opened))
                 .collect(),
             endpoints: kept.endpoints(address(service), findings, !changed.workloads, inputs, make),
             addresses: service.cluster_ips.iter().map(IpAddr::to_canonical).collect(),
@@ -163,7 +163,7 @@ pub(super) fn services<'w, 'a: 'w>(
     services
 }
 
-fn port<'a>(port: &'a KubePort, service: &kubernetes::Service) -> Port<'a> {
+fn port<'a>(port: &'a KubePort, service: &kubernetes::Service, opened: &Arc<[u16]>) -> Port<'a> {
     let target = match &port.target {
         // A name is all that an ExternalName changes: who dials it dials the service's port.
         _ if service.external_name.is_some() => Target::Number(port.number.value),
@@ -176,6 +176,7 @@ fn port<'a>(port: &'a KubePort, service: &kubernetes::Service) -> Port<'a> {
         speaks_http: speaks_http(port),
         is_https: port.app_protocol.as_deref().unwrap_or(&port.name).eq_ignore_ascii_case("https")
             || port.app_protocol.is_none() && named_after(&port.name, &["https"]),
+        opened: Arc::clone(opened),
         protocol: protocol(port),
         at: &port.number.at,
         target,

@@ -296,6 +296,7 @@ impl Request {
             version: Version::Http11,
             headers: &headers,
             body: BodyLength::None,
+            encrypted: false,
         })
     }
 }

@@ -17,7 +17,14 @@ use crate::{
 fn copy(target: &str, fields: &[(&str, &str)], body: BodyLength) -> Result<Request<()>, Unsendable> {
     let headers: Vec<_> =
         fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
-    let head = RequestHead { method: "POST", target, version: Version::Http11, headers: &headers, body };
+    let head = RequestHead {
+        method: "POST",
+        target,
+        version: Version::Http11,
+        headers: &headers,
+        body,
+        encrypted: false,
+    };
     to_request(&head, None, None)
 }
 
@@ -97,7 +104,8 @@ fn a_request_of_http2_becomes_one_of_http1() {
     let fields = [("host", "shop"), ("cookie", "a=1; b=2"), ("te", "trailers"), ("x-one", "1")];
     let headers = fields.map(|(name, value)| Header { name, value: value.as_bytes() });
     let (version, body) = (Version::Http2, BodyLength::Streamed);
-    let head = RequestHead { method: "POST", target: "/x?y", version, headers: &headers, body };
+    let head =
+        RequestHead { method: "POST", target: "/x?y", version, headers: &headers, body, encrypted: false };
     let copy = to_request(&head, None, None).unwrap();
     assert_eq!(copy.uri(), "/x?y");
     let fields: Vec<_> =
@@ -138,7 +146,8 @@ fn a_copy_shows_what_its_rule_changes() {
     let headers = [("Host", "shop"), ("Cookie", "c"), ("X-A", "1")];
     let headers = headers.map(|(name, value)| Header { name, value: value.as_bytes() });
     let (version, body) = (Version::Http11, BodyLength::None);
-    let head = RequestHead { method: "GET", target: "/v1/x?y", version, headers: &headers, body };
+    let head =
+        RequestHead { method: "GET", target: "/v1/x?y", version, headers: &headers, body, encrypted: false };
     let copy = to_request(&head, Some(&changes), None).unwrap();
     assert_eq!(copy.uri(), "/v2/x?y");
     let fields: Vec<_> =
@@ -172,7 +181,14 @@ fn a_copy_shows_what_its_policies_change_after_its_rule() {
     let headers = [("Host", "shop:80"), ("Authorization", "secret"), ("X-Billing", "1"), ("X-Trail", "a")];
     let headers = headers.map(|(name, value)| Header { name, value: value.as_bytes() });
     let (version, body) = (Version::Http11, BodyLength::None);
-    let head = RequestHead { method: "GET", target: "/a?token=1&b=2", version, headers: &headers, body };
+    let head = RequestHead {
+        method: "GET",
+        target: "/a?token=1&b=2",
+        version,
+        headers: &headers,
+        body,
+        encrypted: false,
+    };
     let show = |copy: &Request<()>| -> Vec<String> {
         let fields =
             copy.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
@@ -227,7 +243,7 @@ proptest! {
     ) {
         let headers: Vec<_> = fields.iter().map(|(name, value)| Header { name, value }).collect();
         for body in [BodyLength::None, BodyLength::Known(1), BodyLength::Streamed] {
-            let head = RequestHead { method: "GET", target: &target, version: Version::Http11, headers: &headers, body };
+            let head = RequestHead { method: "GET", target: &target, version: Version::Http11, headers: &headers, body, encrypted: false };
             let _ = to_request(&head, None, None);
         }
     }

@@ -52,6 +52,7 @@ async fn one_draw_decides_every_mirror_of_a_request() {
         version: Version::Http11,
         headers: &[],
         body: BodyLength::None,
+        encrypted: false,
     };
     let mut copies = 0;
     for draw in (0..2_000_000u64).step_by(997) {
@@ -82,6 +83,7 @@ async fn a_copy_is_dropped_as_such_whatever_the_share() {
         version: Version::Http11,
         headers: &headers,
         body: BodyLength::None,
+        encrypted: false,
     };
     assert!(scene.plane.offer(&mirror, &head, drawn(5), NOBODY).is_none());
     assert_eq!(mirror.account.read().dropped[DropReason::Marked as usize], 1);

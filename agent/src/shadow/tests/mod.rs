@@ -160,7 +160,7 @@ impl Scene {
     ) -> Option<Feed> {
         let headers: Vec<_> =
             fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
-        let head = RequestHead { method, target, version, headers: &headers, body };
+        let head = RequestHead { method, target, version, headers: &headers, body, encrypted: false };
         self.offers.fetch_add(1, Ordering::Relaxed);
         let feed =
             self.plane.offer(&self.mirror, &head, drawn(fastrand::u64(..)), ([127, 0, 0, 1], 1).into());

@@ -91,7 +91,14 @@ async fn a_request_with_the_marker_of_any_policy_is_a_copy() {
     for (mirror, marker) in [(&scene.mirror, "X-Umbra-Shadow"), (&scene.mirror, "X-Env"), (&plain, "X-Env")] {
         let headers = [super::Header { name: marker, value: b"anything" }];
         let (version, body) = (super::Version::Http11, BodyLength::None);
-        let head = super::RequestHead { method: "GET", target: "/", version, headers: &headers, body };
+        let head = super::RequestHead {
+            method: "GET",
+            target: "/",
+            version,
+            headers: &headers,
+            body,
+            encrypted: false,
+        };
         scene.offers.fetch_add(1, Ordering::Relaxed);
         assert!(scene.plane.offer(mirror, &head, drawn(0), ([127, 0, 0, 1], 1).into()).is_none(), "{marker}");
         scene.is_dropped(DropReason::Marked).await;
@@ -282,6 +289,7 @@ async fn copies_are_aborted_and_delayed_for_their_share() {
             version: super::Version::Http11,
             headers: &[],
             body: BodyLength::None,
+            encrypted: false,
         };
         scene.offers.fetch_add(1, Ordering::Relaxed);
         drop(scene.plane.offer(&scene.mirror, &head, drawn(draw), ([127, 0, 0, 1], 1).into()));

@@ -36,7 +36,7 @@ fn with<R>(target: &str, fields: &[(&str, &str)], read: impl FnOnce(&RequestHead
     let headers: Vec<_> =
         fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
     let (version, body) = (Version::Http11, BodyLength::None);
-    read(&RequestHead { method: "GET", target, version, headers: &headers, body })
+    read(&RequestHead { method: "GET", target, version, headers: &headers, body, encrypted: false })
 }
 
 fn admitted(mirror: &Mirror, target: &str, fields: &[(&str, &str)], draw: u64) -> bool {

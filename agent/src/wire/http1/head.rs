@@ -35,7 +35,7 @@ pub(super) fn request<'r, 'b: 'r>(
         None | Some(0) => BodyLength::None,
         Some(length) => BodyLength::Known(length),
     };
-    let head = RequestHead { method, target, version, headers, body };
+    let head = RequestHead { method, target, version, headers, body, encrypted: false };
     target::check(&head)?;
     Ok((head, fields))
 }

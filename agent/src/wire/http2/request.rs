@@ -60,7 +60,10 @@ pub(super) fn read(
         // Of an empty body that ends later there is no telling yet whether trailers come.
         Some(0) | None => BodyLength::Streamed,
     };
-    tell(&RequestHead { method, target, version: Version::Http2, headers: &headers, body }, length);
+    tell(
+        &RequestHead { method, target, version: Version::Http2, headers: &headers, body, encrypted: false },
+        length,
+    );
     Ok(())
 }
 

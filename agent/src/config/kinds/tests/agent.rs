@@ -15,7 +15,7 @@ fn every_key_arrives() {
         "workers: 2\ndrainTimeout: 1m\nadmin: {address: '[::1]:1', socket: /a}\ncapture:\n  inbound: [{netns: \
          host}, {netns: /run/netns/a}, \
          {netns: 'pid:7'}]\n  direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n  exempt: [10.1.2.3, 10.1.2.3/8, fd00::1]\n  \
-         clientAddress: keep\nshadow:\n  workers: 3\n  nice: 19\n  timeout: 1.5s\n  connectTimeout: 10ms\n  \
+         clientAddress: keep\n  tls: [{port: 8443, certificate: /a.crt, privateKey: /a.key}]\nshadow:\n  workers: 3\n  nice: 19\n  timeout: 1.5s\n  connectTimeout: 10ms\n  \
          connectionsPerEndpoint: 5\n  markerHeader: X-Mine\n  queue: {requests: 6, bytes: 1Gi, \
          bytesPerRequest: 70000}",
     );
@@ -29,6 +29,11 @@ fn every_key_arrives() {
     let exempt: Vec<_> = read.capture.exempt.iter().map(ToString::to_string).collect();
     assert_eq!(exempt, ["10.1.2.3/32", "10.0.0.0/8", "fd00::1/128"]);
     assert_eq!(read.capture.client_address, ClientAddress::Keep);
+    let tls = &read.capture.tls[0];
+    assert_eq!(
+        (*tls.port, tls.certificate.to_str(), tls.private_key.to_str()),
+        (8443, Some("/a.crt"), Some("/a.key"))
+    );
     let shadow = read.shadow;
     assert_eq!((shadow.workers, shadow.nice, shadow.connections_per_endpoint), (3, 19, 5));
     assert_eq!(
@@ -162,6 +167,15 @@ fn unknown_and_repeated_things_are_refused() {
             (
                 "capture: {direct: [{listen: 127.0.0.1:1}]}",
                 "UMB0104 5:22 spec.capture.direct[0].upstream: is required",
+            ),
+            (
+                "capture: {tls: [{port: 443, certificate: /a}]}",
+                "UMB0104 5:19 spec.capture.tls[0].privateKey: is required",
+            ),
+            (
+                "capture: {tls: [{port: 443, certificate: a.pem, privateKey: /b}]}",
+                "UMB0103 5:44 spec.capture.tls[0].certificate: `a.pem` is not a path from the root (write a path from the \
+                 root, such as /etc/umbra/tls/tls.crt)",
             ),
             (
                 "capture: {direct: [{listen: 127.0.0.1:1, upstream: 127.0.0.1:0}]}",

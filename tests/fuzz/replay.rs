@@ -34,9 +34,14 @@ replayed! {
     kept_objects_hold: "objects",
     kept_rules_hold: "rules",
     kept_http1_conversations_hold: "http1",
+    kept_messages_hold: "messages",
+    kept_requests_are_the_same_to_hyper: "strict",
     kept_http2_conversations_hold: "http2",
-    kept_expressions_hold: "regex",
+    kept_frames_hold: "frames",
     kept_first_bytes_hold: "sniff",
+    kept_openings_hold: "openings",
+    kept_splits_hold: "splits",
+    kept_expressions_hold: "regex",
 }
 
 /// A million pairs: every set of rules meets a hundred requests.

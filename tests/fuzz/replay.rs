@@ -44,6 +44,21 @@ replayed! {
     kept_expressions_hold: "regex",
 }
 
+/// The beginning of every fuzzing, without a fuzzer: what is put together from bytes takes any bytes.
+#[test]
+fn random_inputs_hold() {
+    for name in ["messages", "frames", "openings", "splits"] {
+        let target = Target::find(name).unwrap();
+        for _ in 0..100 {
+            let seed = fastrand::u64(..);
+            println!("{name}, seed {seed}");
+            let mut input = vec![0; target.max_len / 2];
+            fastrand::Rng::with_seed(seed).fill(&mut input);
+            (target.run)(&input);
+        }
+    }
+}
+
 /// A million pairs: every set of rules meets a hundred requests.
 #[test]
 fn the_compiled_matcher_agrees_with_the_obvious_one() {

@@ -10,9 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Connection, Netns, eventually};
+use support::{Connection, Netns, PATIENCE};
 
 use crate::frames::{PREFACE, get, settings};
+
+/// A wait that is a failure.
+const LONGEST: Duration = PATIENCE.saturating_mul(4);
 
 pub(crate) const ASKS: &str = "GET /bystander HTTP/1.1\r\nHost: a\r\n\r\n";
 pub(crate) const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -35,6 +38,8 @@ impl Bystander {
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 let mut wire = Connection::open(&from, app);
+                // How long it waits is printed, not judged: a machine may be busy.
+                wire.stream().set_read_timeout(Some(LONGEST)).unwrap();
                 for _ in 0..if http2 { 1 } else { 10 } {
                     let asked = Instant::now();
                     if http2 {
@@ -55,10 +60,12 @@ impl Bystander {
     /// Waits until it was answered this often from now on.
     pub(crate) fn eventually_answered(&self, more: u32) {
         let goal = self.answered.load(Ordering::Relaxed) + more;
-        eventually("the bystander to be served", || {
+        let deadline = Instant::now() + LONGEST;
+        while self.answered.load(Ordering::Relaxed) < goal {
             assert!(!self.thread.is_finished(), "the bystander was not answered; its complaint is above");
-            (self.answered.load(Ordering::Relaxed) >= goal).then_some(())
-        });
+            assert!(Instant::now() < deadline, "the bystander waits for longer than {LONGEST:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Its longest wait since this was last asked, in milliseconds.

@@ -84,9 +84,9 @@ fn measure(
     agent: &Agent,
     bystander: &Bystander,
 ) -> bool {
-    let open: Vec<_> = (0..connections).map(|_| client.connect(address).unwrap()).collect();
     bystander.slowest();
     let meter = Meter::start(agent.pid());
+    let open: Vec<_> = (0..connections).map(|_| client.connect(address).unwrap()).collect();
     let sent = if connections == 1 { pour(&open[0], flood) } else { drip(&open, flood) };
     // Served while it all still stands.
     bystander.eventually_answered(5);

@@ -5,14 +5,21 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a finding is a panic")]
 
 mod conversation;
+mod peer;
+mod recorder;
 mod targets {
     pub(super) mod config;
+    pub(super) mod frames;
     pub(super) mod http1;
     pub(super) mod http2;
+    pub(super) mod messages;
     pub(super) mod objects;
+    pub(super) mod openings;
     pub(super) mod regex;
     pub mod rules;
     pub(super) mod sniff;
+    pub(super) mod splits;
+    pub(super) mod strict;
 }
 
 use std::{
@@ -20,7 +27,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use targets::rules;
+pub use self::{
+    conversation::{Step, cut, cut_by, read, steps},
+    recorder::{Event, Recorder},
+    targets::rules,
+};
 
 /// One thing that is fuzzed.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +52,14 @@ pub const TARGETS: &[Target] = &[
     targets::objects::TARGET,
     targets::rules::TARGET,
     targets::http1::TARGET,
+    targets::messages::TARGET,
+    targets::strict::TARGET,
     targets::http2::TARGET,
-    targets::regex::TARGET,
+    targets::frames::TARGET,
     targets::sniff::TARGET,
+    targets::openings::TARGET,
+    targets::splits::TARGET,
+    targets::regex::TARGET,
 ];
 
 impl Target {

@@ -34,9 +34,29 @@ replayed! {
     kept_objects_hold: "objects",
     kept_rules_hold: "rules",
     kept_http1_conversations_hold: "http1",
+    kept_messages_hold: "messages",
+    kept_requests_are_the_same_to_hyper: "strict",
     kept_http2_conversations_hold: "http2",
-    kept_expressions_hold: "regex",
+    kept_frames_hold: "frames",
     kept_first_bytes_hold: "sniff",
+    kept_openings_hold: "openings",
+    kept_splits_hold: "splits",
+    kept_expressions_hold: "regex",
+}
+
+/// The beginning of every fuzzing, without a fuzzer: what is put together from bytes takes any bytes.
+#[test]
+fn random_inputs_hold() {
+    for name in ["messages", "frames", "openings", "splits"] {
+        let target = Target::find(name).unwrap();
+        for _ in 0..100 {
+            let seed = fastrand::u64(..);
+            println!("{name}, seed {seed}");
+            let mut input = vec![0; target.max_len / 2];
+            fastrand::Rng::with_seed(seed).fill(&mut input);
+            (target.run)(&input);
+        }
+    }
 }
 
 /// A million pairs: every set of rules meets a hundred requests.

@@ -3,14 +3,11 @@
 
 use fastrand::Rng;
 
-use crate::{
-    Target,
-    conversation::{Event, Step, cut, read, steps},
-};
+use crate::{Event, Step, Target, cut, read, steps};
 
 pub(crate) const TARGET: Target = Target { name: "http1", run, max_len: 4096, words, seeds: Vec::new };
 
-fn words() -> Vec<String> {
+pub(super) fn words() -> Vec<String> {
     // The marks of `steps` are no UTF-8: mutations find them in the corpus.
     let words = [
         "GET / HTTP/1.1\r\nHost: a\r\n",
@@ -49,10 +46,14 @@ fn words() -> Vec<String> {
 }
 
 fn run(data: &[u8]) {
-    let steps = steps(data);
-    let whole = read(&steps);
+    holds(&steps(data), data.len() as u64);
+}
+
+/// What holds for any conversation; panics when it does not.
+pub(super) fn holds(steps: &[Step], seed: u64) {
+    let whole = read(steps);
     let (mut requests, mut responses) = (0, 0);
-    for step in &steps {
+    for step in steps {
         match step {
             Step::Client(bytes) => requests += bytes.len() as u64,
             Step::Server(bytes) => responses += bytes.len() as u64,
@@ -62,7 +63,7 @@ fn run(data: &[u8]) {
     let (of_requests, of_responses) = whole.wire_bytes;
     assert!(of_requests <= requests && of_responses <= responses, "bytes were counted twice");
 
-    same_however_cut(&steps, &whole.events, data.len() as u64);
+    same_however_cut(steps, &whole.events, seed);
     let http2 = |e: &Event| matches!(e, Event::RequestHead(_, text) if text.contains(" Http2 "));
     if whole.events.iter().any(http2) {
         return;

@@ -1,37 +1,38 @@
 //! Frames of both directions after the client's preface: what [`http1`](super::http1) asks, of many streams at once.
 
 use super::http1::same_however_cut;
-use crate::{
-    Target,
-    conversation::{Step, read, steps},
-};
+use crate::{Step, Target, read, steps};
 
 pub(crate) const TARGET: Target = Target { name: "http2", run, max_len: 4096, words, seeds };
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Types and flags of frames (RFC 9113 §6).
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PUSH_PROMISE: u8 = 5;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
+// Types and flags of frames (RFC 9113 §6).
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const PRIORITY: u8 = 2;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PUSH_PROMISE: u8 = 5;
+pub(super) const PING: u8 = 6;
+pub(super) const GOAWAY: u8 = 7;
+pub(super) const WINDOW_UPDATE: u8 = 8;
+pub(super) const CONTINUATION: u8 = 9;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
+pub(super) const PADDED: u8 = 8;
+pub(super) const PRIORITISED: u8 = 0x20;
 
 /// `GET http://a/`: three fields of the static table and a literal authority.
-const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
-const POST: &[u8] = b"\x83\x86\x84\x41\x01a";
+const GET: &[u8] = b"\x82\x86\x84\x01\x01a";
+const POST: &[u8] = b"\x83\x86\x84\x01\x01a";
 /// `:status: 200`
 const OK: &[u8] = b"\x88";
 /// A literal that enters the dynamic table, and a reference to it.
 const LEARN: &[u8] = b"\x40\x01x\x01y";
 const LEARNT: &[u8] = b"\xbe";
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
@@ -48,8 +49,8 @@ fn words() -> Vec<String> {
     Vec::new()
 }
 
-fn seeds() -> Vec<Vec<u8>> {
-    let settings = frame(SETTINGS, 0, 0, b"\0\x01\0\0\0\0");
+pub(super) fn seeds() -> Vec<Vec<u8>> {
+    let settings = frame(SETTINGS, 0, 0, b"\0\x01\0\0\x10\0");
     let ack = frame(SETTINGS, 1, 0, b"");
     let get = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, GET);
     let ok = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, OK);
@@ -90,10 +91,34 @@ fn seeds() -> Vec<Vec<u8>> {
 }
 
 fn run(data: &[u8]) {
+    let steps = spoken(data);
+    let whole = read(&steps);
+    same_however_cut(&steps, &whole.events, data.len() as u64);
+}
+
+/// The conversation after the client's preface.
+pub(super) fn spoken(data: &[u8]) -> Vec<Step> {
     let mut steps = steps(data);
     if let Some(Step::Client(first)) = steps.first_mut() {
         first.splice(..0, PREFACE.iter().copied());
     }
-    let whole = read(&steps);
-    same_however_cut(&steps, &whole.events, data.len() as u64);
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Event;
+
+    /// A seed that is refused at its beginning leads a fuzzer nowhere.
+    #[test]
+    fn every_seed_is_read_to_its_end() {
+        for seed in seeds() {
+            let events = read(&spoken(&seed)).events;
+            let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
+            assert!(count(|event| matches!(event, Event::RequestEnd(..))) > 0, "{events:?}");
+            assert!(count(|event| matches!(event, Event::ResponseEnd(..))) > 0, "{events:?}");
+            assert_eq!(count(|event| matches!(event, Event::Unread(_))), 0, "{events:?}");
+        }
+    }
 }

@@ -116,8 +116,8 @@ fn frames_that_are_odd_but_legal() {
             frames("GOAWAY of the server", "server_goes_away").mirrored("http2 1, requests 2, completed 2"),
             frames("RST_STREAM of the client", "resets")
                 .mirrored("http2 1, requests 3, completed 2, dropped cancelled 1"),
-            frames("RST_STREAM of the server", "server_resets")
-                .mirrored("http2 1, requests 3, completed 1, dropped cancelled 2"),
+            // The shadow resets such a stream too: whether before the copy was stopped, nobody knows.
+            frames("RST_STREAM of the server", "server_resets").copied(),
             frames("push", "push").mirrored("http2 1, requests 1, completed 1"),
             frames("push refused", "no_push").mirrored("http2 1, requests 1, completed 1"),
             frames("CONNECT", "connect").mirrored("http2 1, skipped connect 1, requests 1, completed 1"),

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Probe {
     name: &'static str,
     line: &'static str,
-    /// What the agent's books say afterwards; None where that is another suite's business.
+    /// What the agent's books say afterwards; None where that varies, or is another suite's business.
     books: Option<&'static str>,
     bytes: Bytes,
     copies: Copies,
@@ -49,6 +49,11 @@ impl Probe {
     /// The copies of all whole requests equal them, and the agent's books say this: see [`Books`].
     pub(crate) fn mirrored(self, books: &'static str) -> Self {
         Self { books: Some(books), copies: Copies::Equal, ..self }
+    }
+
+    /// The copies of all whole requests equal them; what else the books say depends on who was first.
+    pub(crate) fn copied(self) -> Self {
+        Self { copies: Copies::Equal, ..self }
     }
 
     /// The agent's books alone.

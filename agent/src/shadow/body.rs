@@ -51,6 +51,14 @@ impl Source {
         CopyBody { pipe: Arc::clone(&self.pipe) }
     }
 
+    /// Why the copy was stopped, if it was.
+    pub(super) fn stopped(&self) -> Option<DropReason> {
+        match self.pipe.lock().phase {
+            Phase::Stopped(reason) => Some(reason),
+            Phase::Open | Phase::Ended { .. } => None,
+        }
+    }
+
     /// Waits until the primary request is whole, or is known never to be.
     pub(super) async fn ended(&self) -> Result<(), DropReason> {
         poll_fn(|cx| {

@@ -150,6 +150,10 @@ impl Worker {
                     Outcome::Completed { status }
                 }
                 Err(error) => {
+                    // Stopped after the arm above had looked, and before the body was asked for more.
+                    if let Some(reason) = job.source.stopped() {
+                        return Outcome::Dropped(reason);
+                    }
                     tracing::debug!(mirror = %job.entry.mirror.account.key.mirror, %error, "copy failed");
                     if let Some(sign) = error.sign() {
                         turn.report(sign);

@@ -36,7 +36,7 @@ fn grpc_in_every_kind_of_call() {
             call("a deadline exceeded", "deadline_exceeded").mirrored("http2 1, requests 1, completed 1"),
             call("cancelled within the answer", "cancelled").mirrored("http2 1, requests 1, completed 1"),
             call("cancelled within the request", "upload_cancelled")
-                .relayed("http2 1, requests 1, dropped cancelled 1"),
+                .books("http2 1, requests 1, dropped cancelled 1"),
             call("a hundred at once", "many").mirrored("http2 1, requests 100, completed 100"),
         ],
     );

@@ -6,7 +6,7 @@ use support::Pod;
 use crate::{
     probe::{Probe, hold, probe},
     scene::{Files, Scene},
-    servers::{NginxServer, Program},
+    servers::{NginxServer, PORT, Program},
 };
 
 fn nginx(pod: &Pod, files: &Files) -> NginxServer {
@@ -61,6 +61,27 @@ fn curl_nghttp_and_h2load_with_nginx_in_http2() {
     );
 }
 
+/// nghttpd says nothing that could be compared of what it got, so here only the books tell of copies.
+#[test]
+fn nghttp_and_nghttpd() {
+    let nghttpd = |pod: &Pod, files: &Files| {
+        let mut command = pod.netns().command("nghttpd");
+        command.args(["--no-tls", "--echo-upload", "--trailer=x-checksum: abc", "-b", "100", "-c", "0"]);
+        command.args(["--push=/hello.txt=/lines.txt,/empty", "-d"]).arg(files.path()).arg(PORT.to_string());
+        Program::start(pod, command)
+    };
+    let scene = Scene::new("HTTP2", nghttpd, nghttpd);
+    let books = "http2 1, requests 1, completed 1";
+    let probes = [
+        probe("a download with trailers", "nghttp $url/noise | sha256sum"),
+        probe("a page with pushes", "nghttp $url/hello.txt | sort | uniq -c"),
+        probe("pushes refused", "nghttp --no-push $url/hello.txt"),
+        probe("an upload echoed", "nghttp -b 50 --trailer=x-checksum:abc -d noise $url/echo | sha256sum"),
+        probe("curl: an upload echoed", "curl -sS --http2-prior-knowledge -T noise $url/echo | sha256sum"),
+    ];
+    hold(&scene, probes.map(|probe| probe.bytes_vary().books(books)));
+}
+
 fn frames(name: &'static str, scenario: &'static str) -> Probe {
     let line = format!("$python $programs/h2_client.py $to {scenario}");
     probe(name, line.leak())
@@ -95,14 +116,14 @@ fn frames_that_are_odd_but_legal() {
             frames("GOAWAY of the server", "server_goes_away").mirrored("http2 1, requests 2, completed 2"),
             frames("RST_STREAM of the client", "resets")
                 .mirrored("http2 1, requests 3, completed 2, dropped cancelled 1"),
-            frames("RST_STREAM of the server", "server_resets")
-                .mirrored("http2 1, requests 3, completed 1, dropped cancelled 2"),
+            // The shadow resets such a stream too: whether before the copy was stopped, nobody knows.
+            frames("RST_STREAM of the server", "server_resets").copied(),
             frames("push", "push").mirrored("http2 1, requests 1, completed 1"),
             frames("push refused", "no_push").mirrored("http2 1, requests 1, completed 1"),
             frames("CONNECT", "connect").mirrored("http2 1, skipped connect 1, requests 1, completed 1"),
             frames("HEAD, Host, crumbs", "shapes").mirrored("http2 1, requests 4, completed 4"),
             // As in Envoy, no path begins with an asterisk.
-            frames("OPTIONS *", "asterisk").relayed("http2 1, unmatched 1"),
+            frames("OPTIONS *", "asterisk").books("http2 1, unmatched 1"),
             frames("each byte in its own packet", "drops").mirrored("http2 1, requests 1, completed 1"),
             frames("4 MB up, 1 MB down", "large").bytes_vary().mirrored("http2 1, requests 2, completed 2"),
             probe("nghttp: trailers", "nghttp --trailer=x-checksum:abc -d lines.txt $url/trailers")

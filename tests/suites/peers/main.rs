@@ -5,6 +5,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a suite fails where it stands")]
 
+mod books;
 mod grpc;
 mod http1;
 mod http2;

@@ -21,10 +21,10 @@ fn websocket() {
         [
             probe("ten thousand messages", "$python $programs/ws_client.py $to 10000")
                 .bytes_vary()
-                .relayed(books),
+                .books(books),
             probe("compressed messages", "$python $programs/ws_client.py $to 500 deflate")
                 .bytes_vary()
-                .relayed(books),
+                .books(books),
         ],
     );
 }
@@ -51,7 +51,7 @@ fn tls() {
         ),
         probe("nghttp", "nghttp -y https://$to/hello.txt"),
     ];
-    hold(&scene, https.map(|probe| probe.bytes_vary().relayed(books)));
+    hold(&scene, https.map(|probe| probe.bytes_vary().books(books)));
 }
 
 #[test]
@@ -63,8 +63,8 @@ fn a_server_that_speaks_first() {
     hold(
         &scene,
         [
-            probe("a mail", mail("hello.txt")).relayed(books),
-            probe("a long mail", mail("lines.txt")).relayed(books),
+            probe("a mail", mail("hello.txt")).books(books),
+            probe("a long mail", mail("lines.txt")).books(books),
         ],
     );
 }

@@ -2,15 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
 };
 
 use serde_json::Value;
-use support::{Agent, Metrics, Sample, eventually};
+use support::eventually;
 
 use crate::{
+    books::Books,
     scene::{Run, Scene, Way},
     wiretap::Said,
 };
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Probe {
     name: &'static str,
     line: &'static str,
-    /// What the agent's books say afterwards; None where that is another suite's business.
+    /// What the agent's books say afterwards; None where that varies, or is another suite's business.
     books: Option<&'static str>,
     bytes: Bytes,
     copies: Copies,
@@ -46,13 +46,18 @@ pub(crate) fn probe(name: &'static str, line: &'static str) -> Probe {
 }
 
 impl Probe {
-    /// Every whole request was mirrored, and what the agent's books say: see [`Books`].
+    /// The copies of all whole requests equal them, and the agent's books say this: see [`Books`].
     pub(crate) fn mirrored(self, books: &'static str) -> Self {
         Self { books: Some(books), copies: Copies::Equal, ..self }
     }
 
-    /// None was.
-    pub(crate) fn relayed(self, books: &'static str) -> Self {
+    /// The copies of all whole requests equal them; what else the books say depends on who was first.
+    pub(crate) fn copied(self) -> Self {
+        Self { copies: Copies::Equal, ..self }
+    }
+
+    /// The agent's books alone.
+    pub(crate) fn books(self, books: &'static str) -> Self {
         Self { books: Some(books), ..self }
     }
 
@@ -228,70 +233,5 @@ fn assert_same_bytes(left: &[u8], right: &[u8], name: &str, what: &str) {
             excerpt(left),
             excerpt(right)
         );
-    }
-}
-
-/// The agent's counters. Their change is told as `http1 1, requests 3, completed 3`: connections by protocol, connections
-/// and requests not read by reason, requests read to their end, copies by outcome.
-struct Books(BTreeMap<String, u64>);
-
-impl Books {
-    fn of(metrics: &Metrics) -> Self {
-        let mut books = BTreeMap::new();
-        for sample in &metrics.samples {
-            let Some(entry) = entry(sample) else { continue };
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of a test")]
-            let count = sample.value.round() as u64;
-            *books.entry(entry).or_default() += count;
-        }
-        Self(books)
-    }
-
-    fn change(&self, later: &Self) -> String {
-        let mut text = String::new();
-        for (name, count) in &later.0 {
-            let grown = count - self.0.get(name).unwrap_or(&0);
-            if grown > 0 {
-                let (_, name) = name.split_once('.').unwrap_or_default();
-                let _ = write!(text, "{}{name} {grown}", if text.is_empty() { "" } else { ", " });
-            }
-        }
-        text
-    }
-
-    fn come_to(&self, expected: &str, name: &str, agent: &Agent) {
-        let mut found = String::new();
-        let mut settled = || {
-            found = self.change(&Self::of(&agent.metrics()));
-            (found == expected).then_some(())
-        };
-        let deadline = Instant::now() + std::time::Duration::from_secs(5);
-        while settled().is_none() {
-            assert!(
-                Instant::now() < deadline,
-                "{name}: the books are not as expected\n{expected}\n{found}\n{}",
-                agent.log()
-            );
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        agent.metrics().assert_accounts_balance();
-    }
-}
-
-/// The name under which a sample is told, after a number that puts it in its place.
-fn entry(sample: &Sample) -> Option<String> {
-    let label = |name: &str| sample.labels.get(name).cloned().unwrap_or_default();
-    let named = |place: u8, words: &[&str]| {
-        let words: Vec<_> = words.iter().filter(|word| !word.is_empty()).copied().collect();
-        Some(format!("{place}.{}", words.join(" ")))
-    };
-    match sample.name.as_str() {
-        "umbra_connections_total" => named(0, &[&label("protocol")]),
-        "umbra_unread_connections_total" => named(1, &["unread", &label("reason")]),
-        "umbra_unread_requests_total" => named(2, &["skipped", &label("reason")]),
-        "umbra_requests_total" if label("matched") == "true" => named(3, &["requests"]),
-        "umbra_requests_total" => named(3, &["unmatched"]),
-        "umbra_shadow_outcomes_total" => named(4, &[&label("outcome"), &label("reason")]),
-        _ => None,
     }
 }

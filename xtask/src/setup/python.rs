@@ -31,8 +31,9 @@ pub(super) fn install() -> Result<()> {
     )?;
     let mut pip = shell::command(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]);
-    shell::step("and their packages", pip.args(["--requirement", REQUIREMENTS]))
-        .context("pip could not install them: its own message above names the reason; PyPI must be in reach")?;
+    shell::step("and their packages", pip.args(["--requirement", REQUIREMENTS])).context(
+        "pip could not install them: its own message above names the reason; PyPI must be in reach",
+    )?;
     // Last, so that an installation that was broken off is begun again.
     fs::copy(&required, &installed).with_context(|| format!("cannot write {}", installed.display()))?;
     Ok(())

@@ -108,7 +108,7 @@ impl Arguments {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         let source = Configuration::Files(self.paths.clone());
         let (resources, mut report, sources) = source.read();
-        let AgentConfig { shadow, capture, .. } = resources.agent.clone().unwrap_or_default();
+        let AgentConfig { shadow, capture, .. } = *resources.agent.clone().unwrap_or_default();
         let opened = capture.tls.iter().map(|tls| *tls.port).collect();
         let snapshot = Snapshot::compile_everything(&resources, &Accounts::default(), &mut report);
         if report.has_errors() {

@@ -61,7 +61,11 @@ use self::{
     rewrite::Rewriting,
     worker::Settings,
 };
-pub use self::{budget::Load, feed::Feed, sampler::share_in_force};
+pub use self::{
+    budget::Load,
+    feed::{Call, Feed},
+    sampler::share_in_force,
+};
 use crate::{
     config::umbra::Shadow,
     message::RequestHead,
@@ -180,8 +184,9 @@ impl Plane {
         };
         let policy = mirror.policy().cloned();
         let body = admission::body_of_copy(head.body, policy.as_deref());
+        let is_call = head.is_grpc();
         let head = PackedHead::pack(&RequestHead { body, ..*head }, client);
-        let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole(), policy));
+        let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole(), is_call, policy));
         let feed = Feed::new(&pipe);
         let job = Job { head, source: Source::new(pipe), slot, turn, delay, entry };
         match self.worker_of(draw).try_send(job) {

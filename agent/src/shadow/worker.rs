@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderName, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use tokio::{
     runtime::Builder,
@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{body::CopyBody, budget::Slot, due::Due, entry::Job, rewrite::Rewriting};
 use crate::{
-    record::{DropReason, Outcome},
+    record::{DropReason, GrpcStatus, Outcome},
     upstream::{Client, Pool, SendError, Sign, Turn, UpstreamError, Upstreams},
 };
 
@@ -31,7 +31,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) marker: HeaderName,
-    /// From the end of the primary request to the end of the shadow's response.
+    /// From the end of the primary request, of a gRPC call from the end of its answer, to the end of the shadow's response.
     pub(super) timeout: Duration,
     pub(super) nice: i32,
     /// Copies handed over and not yet looked at.
@@ -41,6 +41,15 @@ pub(super) struct Settings {
 struct Worker {
     settings: Settings,
     client: Client<CopyBody>,
+}
+
+/// What a shadow answered, read to its end.
+struct Answered {
+    status: u16,
+    /// Of a gRPC call.
+    grpc_status: Option<GrpcStatus>,
+    /// What it says of the endpoint.
+    sign: Sign,
 }
 
 /// Starts a worker. Its thread returns how many copies it left undone when it was told to stop.
@@ -110,7 +119,7 @@ impl Worker {
             return Outcome::Dropped(DropReason::Unsendable);
         };
         let pool = self.client.pool(cluster);
-        let due = Due::new(job, self.settings.timeout);
+        let due = Due::new(job, self.settings.timeout, request.headers());
         let picked = async {
             if let Some(moment) = due.not_before {
                 sleep_until(moment).await;
@@ -127,7 +136,7 @@ impl Worker {
             Err(why) => return why.outcome(),
         };
         job.entry.endpoint = Some(turn.address);
-        let exchange = Self::exchange(&pool, &turn, request, &job.slot);
+        let exchange = Self::exchange(&pool, &turn, request, &job.slot, job.source.is_call());
         tokio::select! {
             // In this order: stopping a copy also breaks its exchange, and must not count as the shadow's failure.
             biased;
@@ -138,9 +147,10 @@ impl Worker {
                 outcome
             }
             answer = exchange => match answer {
-                Ok(status) => {
-                    turn.report(Sign::Status(status));
+                Ok(Answered { status, grpc_status, sign }) => {
+                    turn.report(sign);
                     job.entry.mirror.account.standing.answered(due.waited());
+                    job.entry.grpc_status = grpc_status;
                     Outcome::Completed { status }
                 }
                 Err(error) => {
@@ -155,13 +165,17 @@ impl Worker {
         }
     }
 
-    /// The status of the answer, once that was read to its end.
     async fn exchange(
         pool: &Pool<CopyBody>,
         turn: &Turn,
         mut request: Request<CopyBody>,
         slot: &Slot,
-    ) -> Result<u16, UpstreamError> {
+        is_call: bool,
+    ) -> Result<Answered, UpstreamError> {
+        let said = |headers: &HeaderMap| {
+            let status = headers.get("grpc-status").filter(|_| is_call)?;
+            Some(GrpcStatus::parse(status.as_bytes()))
+        };
         loop {
             let mut lease = pool.lease(turn.address, request.version()).await?;
             let _sending = slot.sending();
@@ -178,14 +192,18 @@ impl Worker {
             // hyper would talk HTTP/1.0 on such a connection from now on, and lose streamed bodies.
             let reusable =
                 response.version() == Version::HTTP_11 && status != StatusCode::SWITCHING_PROTOCOLS;
+            let mut grpc_status = said(response.headers());
+            // As Envoy's router: a status in the head counts, one in trailers does not.
+            let sign = Sign::Status(grpc_status.map_or(status.as_u16(), GrpcStatus::as_http));
             let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
-                frame.map_err(|error| lease.broke(error))?;
+                let frame = frame.map_err(|error| lease.broke(error))?;
+                grpc_status = frame.trailers_ref().and_then(said).or(grpc_status);
             }
             if reusable {
                 lease.keep();
             }
-            return Ok(status.as_u16());
+            return Ok(Answered { status: status.as_u16(), grpc_status, sign });
         }
     }
 }

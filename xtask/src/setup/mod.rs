@@ -24,8 +24,13 @@ pub(crate) enum For {
 
 /// Programs and the Debian packages that bring them.
 const DEMO_PROGRAMS: &[(&str, &str)] = &[("ip", "iproute2")];
-const TEST_PROGRAMS: &[(&str, &str)] =
-    &[("nginx", "nginx-light"), ("curl", "curl"), ("python3", "python3"), ("h2load", "nghttp2-client")];
+const TEST_PROGRAMS: &[(&str, &str)] = &[
+    ("nginx", "nginx-light"),
+    ("curl", "curl"),
+    ("python3", "python3"),
+    ("h2load", "nghttp2-client"),
+    ("nghttpx", "nghttp2-proxy"),
+];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[("nginx", "nginx-light"), ("wrk", "wrk")];
 const FUZZ_PROGRAMS: &[(&str, &str)] = &[("c++", "g++")];
 

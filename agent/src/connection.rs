@@ -10,21 +10,21 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::{
     capture::{ConnectError, Inbound, Seed, canonical},
     message::{RequestHead, ResponseHead, Slice},
-    record::{DropReason, Exchange, Observer, RuleKey},
+    record::{Connection, DropReason, Exchange, GrpcStatus, Observer, RuleKey},
     relay::{
         self, Tap,
         tls::{self, Certificates, Opened, Sealed},
     },
     route::{Decision, Snapshot},
-    shadow::{Draws, Feed, Plane},
-    wire::{Cut, ExchangeId, Reader, Sink, Skipped, Unread},
+    shadow::{Call, Draws, Feed, Plane},
+    wire::{Cut, ExchangeId, Protocol, Reader, Sink, Skipped, Unread},
 };
 
 /// What every connection of this agent needs.
@@ -139,9 +139,19 @@ impl<'n> Story<'n> {
         if self.protocol_counted {
             return;
         }
-        let protocol = self.reader.protocol().map_or("unknown", |protocol| protocol.as_str());
-        if at_last || protocol != "unknown" {
-            self.exchanges.node.observer.connection(protocol);
+        let known = match self.reader.protocol() {
+            // With the server's name, which comes a moment later.
+            Some(Protocol::Tls) => self.reader.stopped(),
+            protocol => protocol.is_some(),
+        };
+        if at_last || known {
+            let Exchanges { client, destination, node, .. } = self.exchanges;
+            let protocol = self.reader.protocol().map_or("unknown", |protocol| protocol.as_str());
+            let server_name = self.reader.server_name();
+            if let Some(server_name) = server_name {
+                tracing::debug!(%client, %destination, server_name, "a connection of TLS");
+            }
+            node.observer.connection(&Connection { client, destination, protocol, server_name });
             self.protocol_counted = true;
         }
     }
@@ -190,6 +200,10 @@ struct Open {
     rule: Option<Arc<RuleKey>>,
     /// A feed for each mirror whose copy was admitted; dropping one cancels its copy.
     feeds: Vec<Feed>,
+    /// Those of them that follow a call of gRPC to its end, from the end of the request on; dropping one cancels its copy.
+    calls: Vec<Call>,
+    is_grpc: bool,
+    grpc_status: Option<GrpcStatus>,
     /// Set when the message is whole.
     request_bytes: Option<u64>,
     response_bytes: Option<u64>,
@@ -209,7 +223,9 @@ impl Exchanges<'_> {
     fn end_if_whole(&mut self, id: ExchangeId) {
         let whole = |e: &Open| e.request_bytes.is_some() && e.response_bytes.is_some();
         if let Some(at) = self.find(id).filter(|at| whole(&self.open[*at])) {
-            self.open.remove(at).end(&self.node.observer, self.client, self.destination);
+            let mut exchange = self.open.remove(at);
+            exchange.calls.drain(..).for_each(Call::over);
+            exchange.end(&self.node.observer, self.client, self.destination);
         }
     }
 }
@@ -223,6 +239,9 @@ impl Sink for Exchanges<'_> {
             started: Instant::now(),
             rule: None,
             feeds: Vec::new(),
+            calls: Vec::new(),
+            is_grpc: head.is_grpc(),
+            grpc_status: None,
             request_bytes: None,
             response_bytes: None,
             status: 0,
@@ -247,7 +266,8 @@ impl Sink for Exchanges<'_> {
     fn request_end(&mut self, id: ExchangeId, trailers: Option<HeaderMap>, wire_bytes: u64) {
         if let Some(exchange) = self.get(id) {
             exchange.request_bytes = Some(wire_bytes);
-            exchange.feeds.drain(..).for_each(|feed| feed.end(trailers.clone()));
+            let calls = exchange.feeds.drain(..).filter_map(|feed| feed.end(trailers.clone()));
+            exchange.calls.extend(calls);
         }
         self.end_if_whole(id);
     }
@@ -255,12 +275,14 @@ impl Sink for Exchanges<'_> {
     fn response_head(&mut self, id: ExchangeId, head: &ResponseHead<'_>) {
         if let Some(exchange) = self.get(id) {
             exchange.status = head.status;
+            exchange.said(head.header("grpc-status"));
         }
     }
 
-    fn response_end(&mut self, id: ExchangeId, wire_bytes: u64) {
+    fn response_end(&mut self, id: ExchangeId, trailers: Option<HeaderMap>, wire_bytes: u64) {
         if let Some(exchange) = self.get(id) {
             exchange.response_bytes = Some(wire_bytes);
+            exchange.said(trailers.as_ref().and_then(|it| it.get("grpc-status")).map(HeaderValue::as_bytes));
         }
         self.end_if_whole(id);
     }
@@ -274,8 +296,12 @@ impl Sink for Exchanges<'_> {
             }
         };
         if let Some(at) = self.find(id) {
-            // Of a request that was whole there is no feed any more: its copies complete.
+            // Of a request that was whole there is no feed any more: its copies complete, unless it is a call of gRPC that
+            // its client gave up.
             let mut exchange = self.open.remove(at);
+            if cut != Cut::ByClient {
+                exchange.calls.drain(..).for_each(Call::over);
+            }
             exchange.feeds.drain(..).for_each(|feed| feed.abandon(dropped));
             exchange.end(&self.node.observer, self.client, self.destination);
         }
@@ -291,6 +317,7 @@ impl Sink for Exchanges<'_> {
         // A message cut short is no doubt of the reader's: client or app have broken it off.
         let dropped = if reason == Unread::Truncated { DropReason::Cancelled } else { DropReason::Unread };
         for mut exchange in self.open.drain(..) {
+            exchange.calls.drain(..).for_each(Call::over);
             exchange.feeds.drain(..).for_each(|feed| feed.abandon(dropped));
             exchange.end(&self.node.observer, self.client, self.destination);
         }
@@ -298,15 +325,25 @@ impl Sink for Exchanges<'_> {
 }
 
 impl Open {
+    fn said(&mut self, grpc_status: Option<&[u8]>) {
+        if let Some(status) = grpc_status.filter(|_| self.is_grpc) {
+            self.grpc_status = Some(GrpcStatus::parse(status));
+        }
+    }
+
     fn end(self, observer: &Arc<dyn Observer>, client: SocketAddr, destination: SocketAddr) {
         observer.exchange(&Exchange {
             client,
             destination,
             rule: self.rule,
             status: self.status,
+            grpc_status: self.grpc_status,
             request_bytes: self.request_bytes.unwrap_or(0),
             response_bytes: self.response_bytes.unwrap_or(0),
             duration: self.started.elapsed(),
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,21 @@ impl<'a> RequestHead<'a> {
         self.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
     }
 
+    /// Whether it is a call of gRPC: `application/grpc`, `application/grpc+proto` and their like. gRPC-Web is not: it is at home
+    /// on HTTP/1.1.
+    pub fn is_grpc(&self) -> bool {
+        let rest = self.header("content-type").and_then(|kind| kind.strip_prefix(b"application/grpc"));
+        matches!(rest, Some([] | [b'+' | b';', ..]))
+    }
+
+    /// Whether it asks for another protocol on its connection, HTTP/2 (`Upgrade: h2c`) aside: that is the same request,
+    /// whichever protocol answers it.
+    pub fn asks_upgrade(&self) -> bool {
+        let lists = self.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("upgrade"));
+        let mut members = lists.flat_map(|list| list.value.split(|byte| *byte == b','));
+        members.any(|protocol| !protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+    }
+
     /// Path and query, without scheme and authority: what rules compare and copies carry.
     pub fn path_and_query(&self) -> &'a str {
         match self.target.find("://") {
@@ -74,6 +89,13 @@ pub struct ResponseHead<'a> {
     pub status: u16,
     pub version: Version,
     pub headers: &'a [Header<'a>],
+}
+
+impl<'a> ResponseHead<'a> {
+    /// The first value of a header, by its lower-case or any other spelling.
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
+    }
 }
 
 /// A piece of a body inside the chunk it arrived in; shared only when somebody keeps it.

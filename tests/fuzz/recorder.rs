@@ -99,7 +99,7 @@ impl Sink for Recorder {
         self.tell(Event::ResponseHead(id, text + &lines(head.headers)));
     }
 
-    fn response_end(&mut self, id: ExchangeId, wire_bytes: u64) {
+    fn response_end(&mut self, id: ExchangeId, _: Option<HeaderMap>, wire_bytes: u64) {
         let exchange = self.exchange(id);
         assert!(exchange.response_begun && !exchange.response_ended, "{id}: its response cannot end");
         exchange.response_ended = true;

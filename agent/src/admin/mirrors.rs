@@ -109,7 +109,7 @@ impl Row {
     fn new(view: &View, account: &Account, mirror: Option<&Arc<Mirror>>) -> Self {
         let key = &account.key;
         let balance = account.read();
-        let Balance { offered, sampled_out, completed, failed, dropped } = balance;
+        let Balance { offered, sampled_out, completed, calls: _, failed, dropped } = balance;
         let rate = view.rates.of(key, &balance);
         let endpoints = mirror.map_or(&[][..], |mirror| &mirror.cluster.endpoints);
         let happened = |(reason, count): (&'static str, u64)| (count > 0).then_some((reason, count));

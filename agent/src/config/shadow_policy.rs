@@ -23,7 +23,9 @@ pub struct ShadowPolicy {
     pub redact: Option<Redact>,
     /// Only requests of these methods are copied. Empty: any.
     pub methods: Vec<Located<String>>,
-    /// From the end of the primary request to the end of the shadow's response.
+    /// Requests for another protocol (WebSocket) are copied, without that wish; absent: they are not.
+    pub upgrades: Option<Located<bool>>,
+    /// From the end of the primary request, of a gRPC call from the end of its answer, to the end of the shadow's response.
     pub timeout: Option<Located<Duration>>,
     pub body: Option<BodyPolicy>,
     pub rate_limit: Option<RateLimit>,

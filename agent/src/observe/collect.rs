@@ -8,7 +8,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-use crate::record::{Account, Accounts, Balance, DropReason, FailReason};
+use crate::record::{Account, Accounts, Balance, DropReason, FailReason, GrpcStatus};
 
 /// One metric whose values another part keeps.
 pub struct Reading {
@@ -70,8 +70,12 @@ impl Collector for Books {
             encoder.encode_descriptor("umbra_shadow_outcomes", help, None, MetricType::Counter)?;
         for (balance, account) in &books {
             for (outcome, reason, count) in outcomes(balance) {
-                let mut labels = labels(account);
-                labels.extend([("outcome", outcome.to_owned()), ("reason", reason.to_owned())]);
+                let labels = of_outcome(account, outcome, reason);
+                encode(&mut metric, Kind::Counter, &labels, count)?;
+            }
+            for (status, count) in GrpcStatus::all().zip(balance.calls).filter(|(_, count)| *count > 0) {
+                let mut labels = of_outcome(account, "completed", "");
+                labels.push(("grpc_response_status", status.as_str().to_owned()));
                 encode(&mut metric, Kind::Counter, &labels, count)?;
             }
         }
@@ -85,7 +89,7 @@ impl Collector for Books {
     }
 }
 
-/// Completed and sampled out always; failures and drops once they happened.
+/// Completed and sampled out always; failures and drops once they happened. Calls of gRPC that brought a status are apart.
 fn outcomes(balance: &Balance) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
     let failed =
         FailReason::ALL.iter().zip(balance.failed).map(|(reason, count)| ("failed", reason.as_str(), count));
@@ -93,9 +97,16 @@ fn outcomes(balance: &Balance) -> impl Iterator<Item = (&'static str, &'static s
         .iter()
         .zip(balance.dropped)
         .map(|(reason, count)| ("dropped", reason.as_str(), count));
-    [("completed", "", balance.completed), ("sampled_out", "", balance.sampled_out)]
+    let completed = balance.completed - balance.calls.iter().sum::<u64>();
+    [("completed", "", completed), ("sampled_out", "", balance.sampled_out)]
         .into_iter()
         .chain(failed.chain(dropped).filter(|(_, _, count)| *count > 0))
+}
+
+fn of_outcome(account: &Account, outcome: &str, reason: &str) -> Vec<(&'static str, String)> {
+    let mut labels = labels(account);
+    labels.extend([("outcome", outcome.to_owned()), ("reason", reason.to_owned())]);
+    labels
 }
 
 fn labels(account: &Account) -> Vec<(&'static str, String)> {
@@ -141,6 +152,7 @@ mod tests {
         account.offer().settle(Outcome::Completed { status: 200 });
         account.offer().settle(Outcome::Failed(FailReason::Timeout));
         account.offer().sampled_out();
+        account.offer().answered(GrpcStatus::parse(b"14"));
         let _open = account.offer();
         let reading = Reading {
             name: "umbra_capture_verdicts",
@@ -153,8 +165,11 @@ mod tests {
 
         let mirror = r#"virtual_service="default/my-app",rule="all",mirror="my-app:80/v2""#;
         for line in [
-            format!("umbra_shadow_offered_total{{{mirror}}} 4"),
+            format!("umbra_shadow_offered_total{{{mirror}}} 5"),
             format!("umbra_shadow_outcomes_total{{{mirror},outcome=\"completed\",reason=\"\"}} 1"),
+            format!(
+                "umbra_shadow_outcomes_total{{{mirror},outcome=\"completed\",reason=\"\",grpc_response_status=\"14\"}} 1"
+            ),
             format!("umbra_shadow_outcomes_total{{{mirror},outcome=\"sampled_out\",reason=\"\"}} 1"),
             format!("umbra_shadow_outcomes_total{{{mirror},outcome=\"failed\",reason=\"timeout\"}} 1"),
             format!("umbra_shadow_in_flight{{{mirror}}} 1"),

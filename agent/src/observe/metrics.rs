@@ -10,7 +10,7 @@ use prometheus_client::{
 };
 
 use super::collect::{Books, Reading};
-use crate::record::{Accounts, Exchange, Observer, Outcome, ShadowOutcome};
+use crate::record::{Accounts, Connection, Exchange, Observer, Outcome, ShadowOutcome};
 
 /// Istio's buckets, so that primary and shadow compare in one query.
 const MILLISECONDS: [f64; 19] = [
@@ -127,8 +127,10 @@ impl Metrics {
 }
 
 impl Observer for Recorder {
-    fn connection(&self, protocol: &'static str) {
-        let labels = ConnectionLabels { direction: "inbound", engine: "relay", protocol };
+    fn connection(&self, connection: &Connection<'_>) {
+        // The server's name is the client's choice, and so no label.
+        let labels =
+            ConnectionLabels { direction: "inbound", engine: "relay", protocol: connection.protocol };
         self.connections.get_or_create(&labels).inc();
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    DropReason, FailReason, MirrorKey, Outcome, Since, Standing,
+    DropReason, FailReason, GrpcStatus, MirrorKey, Outcome, Since, Standing,
     trouble::{Last, Trouble},
 };
 
@@ -26,6 +26,8 @@ pub struct Account {
     offered: AtomicU64,
     sampled_out: AtomicU64,
     completed: AtomicU64,
+    /// Completed too: calls of gRPC, by their status.
+    calls: [AtomicU64; GrpcStatus::COUNT],
     failed: [AtomicU64; FailReason::ALL.len()],
     dropped: [AtomicU64; DropReason::ALL.len()],
 }
@@ -40,6 +42,7 @@ impl Account {
             offered: AtomicU64::new(0),
             sampled_out: AtomicU64::new(0),
             completed: AtomicU64::new(0),
+            calls: [const { AtomicU64::new(0) }; _],
             failed: [const { AtomicU64::new(0) }; _],
             dropped: [const { AtomicU64::new(0) }; _],
         }
@@ -88,12 +91,13 @@ impl Account {
 
     /// A consistent reading: outcomes first, offers after them.
     pub fn read(&self) -> Balance {
-        let completed = self.completed.load(Ordering::Acquire);
+        let calls = std::array::from_fn(|i| self.calls[i].load(Ordering::Acquire));
+        let completed = self.completed.load(Ordering::Acquire) + calls.iter().sum::<u64>();
         let sampled_out = self.sampled_out.load(Ordering::Acquire);
         let failed = std::array::from_fn(|i| self.failed[i].load(Ordering::Acquire));
         let dropped = std::array::from_fn(|i| self.dropped[i].load(Ordering::Acquire));
         let offered = self.offered.load(Ordering::Acquire);
-        Balance { offered, sampled_out, completed, failed, dropped }
+        Balance { offered, sampled_out, completed, calls, failed, dropped }
     }
 }
 
@@ -103,6 +107,8 @@ pub struct Balance {
     pub offered: u64,
     pub sampled_out: u64,
     pub completed: u64,
+    /// Those of the completed that were calls of gRPC and brought a status, by its code.
+    pub calls: [u64; GrpcStatus::COUNT],
     /// In the order of [`FailReason::ALL`].
     pub failed: [u64; FailReason::ALL.len()],
     /// In the order of [`DropReason::ALL`].
@@ -132,6 +138,13 @@ impl Ticket {
     pub fn settle(mut self, outcome: Outcome) {
         if let Some(account) = self.account.take() {
             account.settle(outcome);
+        }
+    }
+
+    /// The copy of a gRPC call completed with this status.
+    pub fn answered(mut self, status: GrpcStatus) {
+        if let Some(account) = self.account.take() {
+            account.calls[usize::from(status.code())].fetch_add(1, Ordering::Release);
         }
     }
 
@@ -206,10 +219,11 @@ mod tests {
         account.offer().settle(Outcome::Failed(FailReason::Timeout));
         account.offer().settle(Outcome::Dropped(DropReason::QueueFull));
         account.offer().sampled_out();
+        account.offer().answered(GrpcStatus::parse(b"14"));
         let open = account.offer();
 
         let balance = account.read();
-        assert_eq!(balance.offered, 5);
+        assert_eq!((balance.offered, balance.completed, balance.calls[14]), (6, 2, 1));
         assert_eq!(balance.in_flight(), 1);
         assert_eq!(balance.failed[FailReason::Timeout as usize], 1);
         assert_eq!(balance.dropped[DropReason::QueueFull as usize], 1);

@@ -3,6 +3,7 @@
 //! offered = completed + failed{reason} + dropped{reason} + sampled_out + in_flight, at every moment.
 
 mod account;
+mod grpc;
 mod kinds;
 mod standing;
 #[cfg(test)]
@@ -12,9 +13,22 @@ mod trouble;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub use account::{Account, Accounts, Balance, Ticket};
+pub use grpc::GrpcStatus;
 pub use kinds::{Covered, Kinds};
 pub use standing::{Bucket, Pace, Since, Standing, Turn};
 pub use trouble::Trouble;
+
+/// One connection, as far as it can be told without following its protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection<'c> {
+    pub client: SocketAddr,
+    /// The address the client dialled.
+    pub destination: SocketAddr,
+    /// `http1`, `http2`, `tls`, `opaque`; `unknown` where the client said too little.
+    pub protocol: &'static str,
+    /// The host that a client of TLS asked for (SNI).
+    pub server_name: Option<&'c str>,
+}
 
 /// One primary request, from the first byte of its head to the last byte of its response.
 #[derive(Clone, Debug)]
@@ -26,6 +40,8 @@ pub struct Exchange {
     pub rule: Option<Arc<RuleKey>>,
     /// 0 when no final response was read.
     pub status: u16,
+    /// Of a gRPC call, where its response said one, in its head or its trailers.
+    pub grpc_status: Option<GrpcStatus>,
     /// Wire bytes, heads included.
     pub request_bytes: u64,
     pub response_bytes: u64,
@@ -40,14 +56,16 @@ pub struct ShadowOutcome {
     /// The endpoint the copy was sent to, once chosen.
     pub endpoint: Option<SocketAddr>,
     pub outcome: Outcome,
+    /// Of the copy of a gRPC call that completed, where the shadow said one.
+    pub grpc_status: Option<GrpcStatus>,
     /// From the offer to the end of the shadow's response or the failure.
     pub duration: Duration,
 }
 
 /// Receives the records. Called on the thread where the thing happened: it must neither wait nor fail.
 pub trait Observer: Send + Sync {
-    /// A connection's protocol is known, or the connection ended before it was.
-    fn connection(&self, protocol: &'static str);
+    /// A connection's protocol is known, of TLS the server's name too, or the connection ended before they were.
+    fn connection(&self, connection: &Connection<'_>);
     /// A connection is relayed on without being read further.
     fn unread(&self, reason: &'static str);
     /// A request is relayed on without being read, or read to its end, while others of its connection are.
@@ -159,7 +177,7 @@ reasons! {
         Unread = "unread",
         /// The request is itself a copy: it carries the marker header.
         Marked = "marked",
-        /// CONNECT, or a request to change the protocol.
+        /// CONNECT; or a request to change the protocol, and no ShadowPolicy wants those (`upgrades`).
         Upgrade = "upgrade",
         /// The request's head cannot be sent by an HTTP client as it stands, or is gRPC's and the shadow is spoken to in HTTP/1.1.
         Unsendable = "unsendable",

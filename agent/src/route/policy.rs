@@ -24,7 +24,9 @@ pub struct Policy {
     pub redact: Option<Redact>,
     /// Only requests of these are copied; empty: of any.
     pub methods: Vec<String>,
-    /// From the end of the primary request to the end of the shadow's response.
+    /// Requests for another protocol are copied, as plain requests.
+    pub upgrades: Option<bool>,
+    /// From the end of the primary request, of a gRPC call from the end of its answer, to the end of the shadow's response.
     pub timeout: Option<Duration>,
     pub body: Option<BodyLimit>,
     pub rate: Option<Pace>,

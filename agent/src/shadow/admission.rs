@@ -61,9 +61,9 @@ impl Plane {
 pub(super) fn never(marked: bool, mirror: &Mirror, head: &RequestHead<'_>) -> Option<DropReason> {
     if marked {
         Some(DropReason::Marked)
-    } else if head.method == "CONNECT" || head.header("upgrade").is_some() {
+    } else if head.method == "CONNECT" || (head.asks_upgrade() && !wants_upgrades(mirror)) {
         Some(DropReason::Upgrade)
-    } else if is_grpc(head)
+    } else if head.is_grpc()
         && mirror.cluster.settings.protocol.for_copy_of(head.version) != http::Version::HTTP_2
     {
         // No gRPC server reads HTTP/1.1.
@@ -73,10 +73,9 @@ pub(super) fn never(marked: bool, mirror: &Mirror, head: &RequestHead<'_>) -> Op
     }
 }
 
-/// `application/grpc`, `application/grpc+proto` and their like; gRPC-Web is at home on HTTP/1.1.
-fn is_grpc(head: &RequestHead<'_>) -> bool {
-    let rest = head.header("content-type").and_then(|kind| kind.strip_prefix(b"application/grpc"));
-    matches!(rest, Some([] | [b'+' | b';', ..]))
+/// Whether a policy wants the handshake of another protocol as the plain request it also is.
+fn wants_upgrades(mirror: &Mirror) -> bool {
+    mirror.policy().and_then(|policy| policy.upgrades).unwrap_or(false)
 }
 
 fn refused(policy: &Policy, head: &RequestHead<'_>) -> Option<DropReason> {

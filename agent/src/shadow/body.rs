@@ -47,6 +47,10 @@ impl Source {
         Self { pipe }
     }
 
+    pub(super) fn is_call(&self) -> bool {
+        self.pipe.is_call
+    }
+
     pub(super) fn body(&self) -> CopyBody {
         CopyBody { pipe: Arc::clone(&self.pipe) }
     }
@@ -59,16 +63,16 @@ impl Source {
         }
     }
 
-    /// Waits until the primary request is whole, or is known never to be.
+    /// Waits until the primary request is whole, and answered if it is a call of gRPC; or is known never to be.
     pub(super) async fn ended(&self) -> Result<(), DropReason> {
         poll_fn(|cx| {
             let mut state = self.pipe.lock();
             match state.phase {
-                Phase::Open => {
+                Phase::Ended { .. } if state.answered => Poll::Ready(Ok(())),
+                Phase::Open | Phase::Ended { .. } => {
                     register(&mut state.end_waker, cx);
                     Poll::Pending
                 }
-                Phase::Ended { .. } => Poll::Ready(Ok(())),
                 Phase::Stopped(reason) => Poll::Ready(Err(reason)),
             }
         })

@@ -9,7 +9,7 @@ use std::{
 
 use super::{Shared, body::Source, budget::Slot, head::PackedHead};
 use crate::{
-    record::{DropReason, FailReason, Outcome, ShadowOutcome, Ticket, Turn},
+    record::{DropReason, FailReason, GrpcStatus, Outcome, ShadowOutcome, Ticket, Turn},
     route::Mirror,
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Entry {
     pub(super) mirror: Arc<Mirror>,
     /// Once chosen.
     pub(super) endpoint: Option<SocketAddr>,
+    /// What a shadow said of a gRPC call, once its answer was read to the end.
+    pub(super) grpc_status: Option<GrpcStatus>,
     /// Why it failed, in words, where more is known than the reason.
     pub(super) why: Option<String>,
     pub(super) offered_at: Instant,
@@ -52,6 +54,7 @@ impl Entry {
         Self {
             mirror: Arc::clone(mirror),
             endpoint: None,
+            grpc_status: None,
             why: None,
             shared: Arc::clone(shared),
             offered_at: Instant::now(),
@@ -66,11 +69,15 @@ impl Entry {
     fn close(&mut self, outcome: Outcome) {
         if let Some(ticket) = self.ticket.take() {
             self.mirror.account.note(outcome, self.endpoint, self.why.take());
-            ticket.settle(outcome);
+            match self.grpc_status {
+                Some(status) => ticket.answered(status),
+                None => ticket.settle(outcome),
+            }
             self.shared.observer.shadow(&ShadowOutcome {
                 mirror: Arc::clone(&self.mirror.account.key),
                 endpoint: self.endpoint,
                 outcome,
+                grpc_status: self.grpc_status,
                 duration: self.offered_at.elapsed(),
             });
         }

@@ -33,18 +33,31 @@ pub struct Feed {
     pipe: Option<Arc<Pipe>>,
 }
 
+/// The data thread's end once the request of a gRPC call is whole: its copy lives as long as the call. Dropping it cancels
+/// the copy.
+#[derive(Debug)]
+#[must_use = "a call dropped before it is over cancels the copy"]
+pub struct Call {
+    /// None once it is over.
+    pipe: Option<Arc<Pipe>>,
+}
+
 /// What both ends share. The lock is held for one push or one pop, by either side.
 #[derive(Debug)]
 pub(super) struct Pipe {
     budget: Arc<Budget>,
     /// Limits the body and redacts its trailers.
     pub(super) policy: Option<Arc<Policy>>,
+    /// A call of gRPC, whose answer may stream for as long as the primary's.
+    pub(super) is_call: bool,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) phase: Phase,
+    /// The primary's answer is over too, or of no interest.
+    pub(super) answered: bool,
     pub(super) queue: VecDeque<Bytes>,
     /// The last of the queue, still growing.
     pub(super) tail: BytesMut,
@@ -77,39 +90,63 @@ impl Feed {
     pub fn data(&mut self, piece: Slice<'_>) {
         if let Some(pipe) = &self.pipe
             && !pipe.push(piece)
+            && !pipe.is_call
         {
             self.pipe = None;
         }
     }
 
-    /// The request is whole.
-    pub fn end(mut self, trailers: Option<HeaderMap>) {
-        if let Some(pipe) = self.pipe.take() {
-            pipe.finish(Phase::Ended { trailers });
-        }
+    /// The request is whole. Of a gRPC call the copy goes on following the primary.
+    pub fn end(mut self, trailers: Option<HeaderMap>) -> Option<Call> {
+        let pipe = self.pipe.take()?;
+        pipe.finish(Phase::Ended { trailers });
+        // Not `then_some`: a call that is made and dropped cancels the copy.
+        pipe.is_call.then(|| Call { pipe: Some(pipe) })
     }
 
     /// The request will not become whole, for a reason known better than [`DropReason::Cancelled`].
     pub fn abandon(mut self, reason: DropReason) {
         if let Some(pipe) = self.pipe.take() {
             pipe.finish(Phase::Stopped(reason));
+            pipe.answered();
         }
     }
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
+        match self.pipe.take() {
+            // The copy may have all of a body that was cut off, and still follow its call.
+            Some(pipe) if pipe.is_call => pipe.cancel(),
+            Some(pipe) => pipe.finish(Phase::Stopped(DropReason::Cancelled)),
+            None => {}
+        }
+    }
+}
+
+impl Call {
+    /// The primary's answer ended, or nothing more will be known of it: from now on the copy's time runs.
+    pub fn over(mut self) {
         if let Some(pipe) = self.pipe.take() {
-            pipe.finish(Phase::Stopped(DropReason::Cancelled));
+            pipe.answered();
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            pipe.cancel();
         }
     }
 }
 
 impl Pipe {
     /// `whole`: no body follows the head, so the request has ended already.
-    pub(super) fn new(budget: Arc<Budget>, whole: bool, policy: Option<Arc<Policy>>) -> Self {
+    pub(super) fn new(budget: Arc<Budget>, whole: bool, is_call: bool, policy: Option<Arc<Policy>>) -> Self {
         let state = State {
             phase: if whole { Phase::Ended { trailers: None } } else { Phase::Open },
+            answered: !is_call,
             queue: VecDeque::new(),
             tail: BytesMut::new(),
             received: 0,
@@ -118,7 +155,7 @@ impl Pipe {
             body_waker: None,
             end_waker: None,
         };
-        Self { budget, policy, state: Mutex::new(state) }
+        Self { budget, policy, is_call, state: Mutex::new(state) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -175,8 +212,30 @@ impl Pipe {
 
     /// The first end stands: a request that ended cannot be cancelled any more, nor the other way round.
     fn finish(&self, phase: Phase) {
+        let state = self.lock();
+        if matches!(state.phase, Phase::Open) {
+            self.enter(state, phase);
+        }
+    }
+
+    /// The one exception: a call is given up while it is answered.
+    fn cancel(&self) {
+        let state = self.lock();
+        if !matches!(state.phase, Phase::Stopped(_)) {
+            self.enter(state, Phase::Stopped(DropReason::Cancelled));
+        }
+    }
+
+    fn answered(&self) {
         let mut state = self.lock();
-        if state.closed || !matches!(state.phase, Phase::Open) {
+        state.answered = true;
+        let waker = state.end_waker.take();
+        drop(state);
+        wake(waker);
+    }
+
+    fn enter(&self, mut state: MutexGuard<'_, State>, phase: Phase) {
+        if state.closed {
             return;
         }
         let discarded = matches!(phase, Phase::Stopped(_)).then(|| state.discard(&self.budget));

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderName, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use tokio::{
     runtime::Builder,
@@ -20,9 +20,9 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{body::CopyBody, budget::Slot, due::Due, entry::Job, rewrite::Rewriting};
+use super::{body::CopyBody, due::Due, entry::Job, rewrite::Rewriting};
 use crate::{
-    record::{DropReason, FailReason, Outcome},
+    record::{DropReason, FailReason, GrpcStatus, Outcome},
     upstream::{Client, Pool, SendError, Sign, Turn, UpstreamError, Upstreams},
 };
 
@@ -32,7 +32,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) marker: HeaderName,
-    /// From the end of the primary request to the end of the shadow's response.
+    /// From the end of the primary request, of a gRPC call from the end of its answer, to the end of the shadow's response.
     pub(super) timeout: Duration,
     pub(super) nice: i32,
     /// Copies handed over and not yet looked at.
@@ -42,6 +42,15 @@ pub(super) struct Settings {
 struct Worker {
     settings: Settings,
     client: Client<CopyBody>,
+}
+
+/// What a shadow answered, read to its end.
+struct Answered {
+    status: u16,
+    /// Of a gRPC call.
+    grpc_status: Option<GrpcStatus>,
+    /// What it says of the endpoint.
+    sign: Sign,
 }
 
 /// Starts a worker. Its thread returns how many copies it left undone when it was told to stop.
@@ -111,7 +120,7 @@ impl Worker {
             return Outcome::Dropped(DropReason::Unsendable);
         };
         let pool = self.client.pool(cluster);
-        let due = Due::new(job, self.settings.timeout);
+        let due = Due::new(job, self.settings.timeout, request.headers());
         let picked = async {
             if let Some(moment) = due.not_before {
                 sleep_until(moment).await;
@@ -129,7 +138,7 @@ impl Worker {
         };
         job.entry.endpoint = Some(turn.address);
         let busy = Cell::new(false);
-        let exchange = Self::exchange(&pool, &turn, request, &job.slot, &busy);
+        let exchange = Self::exchange(&pool, &turn, request, job, &busy);
         tokio::select! {
             // In this order: stopping a copy also breaks its exchange, and must not count as the shadow's failure.
             biased;
@@ -144,9 +153,10 @@ impl Worker {
                 outcome
             }
             answer = exchange => match answer {
-                Ok(status) => {
-                    turn.report(Sign::Status(status));
+                Ok(Answered { status, grpc_status, sign }) => {
+                    turn.report(sign);
                     job.entry.mirror.account.standing.answered(due.waited());
+                    job.entry.grpc_status = grpc_status;
                     Outcome::Completed { status }
                 }
                 Err(error) => {
@@ -165,19 +175,24 @@ impl Worker {
         }
     }
 
-    /// The status of the answer, once that was read to its end. `busy` while it waits for others to give a connection back.
+    /// The answer, read to its end. `busy` while it waits for others to give a connection back.
     async fn exchange(
         pool: &Pool<CopyBody>,
         turn: &Turn,
         mut request: Request<CopyBody>,
-        slot: &Slot,
+        job: &Job,
         busy: &Cell<bool>,
-    ) -> Result<u16, UpstreamError> {
+    ) -> Result<Answered, UpstreamError> {
+        let is_call = job.source.is_call();
+        let said = |headers: &HeaderMap| {
+            let status = headers.get("grpc-status").filter(|_| is_call)?;
+            Some(GrpcStatus::parse(status.as_bytes()))
+        };
         loop {
             busy.set(pool.is_busy(turn.address, request.version()));
             let mut lease = pool.lease(turn.address, request.version()).await?;
             busy.set(false);
-            let _sending = slot.sending();
+            let _sending = job.slot.sending();
             let response = match lease.send(request).await {
                 Ok(response) => response,
                 // Each time round uses up a kept connection, so this ends with a new one.
@@ -191,14 +206,18 @@ impl Worker {
             // hyper would talk HTTP/1.0 on such a connection from now on, and lose streamed bodies.
             let reusable =
                 response.version() == Version::HTTP_11 && status != StatusCode::SWITCHING_PROTOCOLS;
+            let mut grpc_status = said(response.headers());
+            // As Envoy's router: a status in the head counts, one in trailers does not.
+            let sign = Sign::Status(grpc_status.map_or(status.as_u16(), GrpcStatus::as_http));
             let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
-                frame.map_err(|error| lease.broke(error))?;
+                let frame = frame.map_err(|error| lease.broke(error))?;
+                grpc_status = frame.trailers_ref().and_then(said).or(grpc_status);
             }
             if reusable {
                 lease.keep();
             }
-            return Ok(status.as_u16());
+            return Ok(Answered { status: status.as_u16(), grpc_status, sign });
         }
     }
 }

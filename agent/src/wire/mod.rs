@@ -6,6 +6,7 @@ mod http1;
 mod http2;
 mod reader;
 mod sniff;
+mod tls;
 mod unread;
 mod values;
 
@@ -21,7 +22,8 @@ pub use self::{
 };
 use crate::message::{RequestHead, ResponseHead, Slice};
 
-/// One request and its response on a connection: counts from 0 on HTTP/1, the stream's number on HTTP/2.
+/// One request and its response on a connection: counts from 0 on HTTP/1, the stream's number on HTTP/2. After an upgrade
+/// from the one to the other stream 1 keeps the number it had, and the others are above it.
 pub type ExchangeId = u64;
 
 /// Why an exchange ends before its messages do.
@@ -44,10 +46,11 @@ pub trait Sink {
     /// The request is whole. `wire_bytes` counts head, framing, body and trailers. It may come after the end of the
     /// response, when the server answered early.
     fn request_end(&mut self, id: ExchangeId, trailers: Option<HeaderMap>, wire_bytes: u64);
-    /// The final response's head is whole (101 counts as final).
+    /// The final response's head is whole. 101 counts as final, unless it is to HTTP/2 (`Upgrade: h2c`): then the request
+    /// is answered there.
     fn response_head(&mut self, id: ExchangeId, head: &ResponseHead<'_>);
     /// The response is whole. `wire_bytes` counts its interim (1xx) responses too.
-    fn response_end(&mut self, id: ExchangeId, wire_bytes: u64);
+    fn response_end(&mut self, id: ExchangeId, trailers: Option<HeaderMap>, wire_bytes: u64);
     /// The exchange ends early, and alone: nothing more is told of it. Either message may be whole already.
     fn exchange_cut(&mut self, id: ExchangeId, cut: Cut);
     /// A request was passed over; nothing is told of it.

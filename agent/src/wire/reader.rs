@@ -10,6 +10,7 @@ use super::{
     http1::Http1,
     http2::Http2,
     sniff::{self, sniff},
+    tls::Hello,
 };
 
 /// How much a server may say before the client has said enough: SETTINGS, and a few small frames after it.
@@ -20,6 +21,7 @@ const EARLY_MAX: usize = 512;
 #[derive(Debug, Default)]
 pub struct Reader {
     protocol: Option<Protocol>,
+    server_name: Option<Box<str>>,
     stage: Stage,
 }
 
@@ -33,6 +35,8 @@ enum Stage {
     },
     Http1(Http1),
     Http2(Box<Http2>),
+    /// Until the server's name was seen.
+    Tls(Box<Hello>),
     Stopped,
 }
 
@@ -47,9 +51,14 @@ impl Reader {
         Self::default()
     }
 
-    /// What the connection carries, once known.
+    /// What the connection carries, once known; what it began as where it was changed to HTTP/2 (`Upgrade: h2c`).
     pub fn protocol(&self) -> Option<Protocol> {
         self.protocol
+    }
+
+    /// The host that a client of TLS asked for (SNI), known once reading has ended.
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
     }
 
     /// Whether reading has ended; further chunks need not be given.
@@ -64,7 +73,7 @@ impl Reader {
             Stage::Sniffing { len, .. } => *len == 0,
             Stage::Http1(http1) => http1.idle(),
             Stage::Http2(http2) => http2.idle(),
-            Stage::Stopped => false,
+            Stage::Tls(_) | Stage::Stopped => false,
         }
     }
 
@@ -74,6 +83,7 @@ impl Reader {
             Stage::Sniffing { .. } => self.sniff(chunk, sink),
             Stage::Http1(http1) => http1.request(chunk, sink),
             Stage::Http2(http2) => http2.request(chunk, sink),
+            Stage::Tls(_) => self.hello(chunk),
             Stage::Stopped => Ok(()),
         };
         self.stop_on_doubt(read, sink);
@@ -86,8 +96,10 @@ impl Reader {
                 early.extend_from_slice(&chunk[..chunk.len().min(EARLY_MAX)]);
                 if early.len() < EARLY_MAX && sniff::may_be_settings(early) { Ok(()) } else { self.opaque() }
             }
-            Stage::Http1(http1) => http1.response(chunk, sink),
+            Stage::Http1(_) => self.http1_response(chunk, sink),
             Stage::Http2(http2) => http2.response(chunk, sink),
+            // The server has seen enough to answer.
+            Stage::Tls(_) => Err(Unread::Tls),
             Stage::Stopped => Ok(()),
         };
         self.stop_on_doubt(read, sink);
@@ -102,6 +114,7 @@ impl Reader {
                 http2.request_eof(sink);
                 Ok(())
             }
+            Stage::Tls(_) => Err(Unread::Tls),
             Stage::Sniffing { .. } | Stage::Stopped => Ok(()),
         };
         self.stop_on_doubt(read, sink);
@@ -115,6 +128,7 @@ impl Reader {
                 http2.response_eof(sink);
                 Ok(())
             }
+            Stage::Tls(_) => Err(Unread::Tls),
             Stage::Sniffing { .. } | Stage::Stopped => Ok(()),
         };
         self.stop_on_doubt(read, sink);
@@ -147,9 +161,33 @@ impl Reader {
                 self.stage = Stage::Http1(http1);
                 Ok(())
             }
-            Some(Protocol::Tls) => Err(Unread::Tls),
+            Some(Protocol::Tls) => {
+                let earlier = Bytes::copy_from_slice(&held[..before]);
+                self.stage = Stage::Tls(Box::default());
+                self.hello(&earlier)?;
+                self.hello(chunk)
+            }
             Some(Protocol::Opaque) => Err(Unread::Opaque),
         }
+    }
+
+    fn http1_response(&mut self, chunk: &Bytes, sink: &mut dyn Sink) -> Result<(), Unread> {
+        let Stage::Http1(http1) = &mut self.stage else { return Ok(()) };
+        if let Some((used, request)) = http1.response(chunk, sink)? {
+            let mut http2 = Box::new(Http2::upgraded(&request));
+            http2.response(&chunk.slice(used..), sink)?;
+            self.stage = Stage::Http2(http2);
+        }
+        Ok(())
+    }
+
+    fn hello(&mut self, chunk: &Bytes) -> Result<(), Unread> {
+        let Stage::Tls(hello) = &mut self.stage else { return Ok(()) };
+        if hello.read(chunk) {
+            self.server_name = hello.server_name();
+            return Err(Unread::Tls);
+        }
+        Ok(())
     }
 
     fn opaque(&mut self) -> Result<(), Unread> {

@@ -27,7 +27,7 @@ impl Protocol {
 }
 
 /// The preface of an HTTP/2 client (RFC 9113 §3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// No decision needs more bytes than this. A method therefore has at most 23 characters; the longest registered one,
 /// UPDATEREDIRECTREF, has 17.

@@ -10,7 +10,7 @@ reasons! {
         Tls = "tls",
         /// Neither HTTP nor TLS, or the server spoke first.
         Opaque = "opaque",
-        /// The protocol was changed: 101, or 2xx to CONNECT.
+        /// The protocol was changed: 101 to anything but HTTP/2 as RFC 7540 §3.2 has it, or 2xx to CONNECT.
         Upgraded = "upgraded",
 
         /// Bytes followed a request to change the protocol before its answer was known.
@@ -96,7 +96,8 @@ reasons! {
         /// A trailer section is longer than allowed.
         TrailersTooLong = "trailers_too_long",
 
-        /// The first frame of a side is not SETTINGS (RFC 9113 §3.4): the app does not speak HTTP/2.
+        /// The first frame of a side is not SETTINGS (RFC 9113 §3.4), or no preface of the client follows a 101 to HTTP/2: one
+        /// of them does not speak it.
         NotHttp2 = "not_http2",
         /// A frame is longer than its receiver allows, or has a length its type cannot have (RFC 9113 §4.2).
         FrameSize = "frame_size",

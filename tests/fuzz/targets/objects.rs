@@ -115,7 +115,7 @@ const VALUES: &[&str] = &[
 /// The kinds that no published list is compared with, in that list's form.
 const MORE_KINDS: &str = "
 ShadowPolicy
-  spec: authority compare hostSuffix methods targetRefs timeout ttl
+  spec: authority compare hostSuffix methods targetRefs timeout ttl upgrades
   spec.targetRefs: group kind name sectionName
   spec.marker: header value
   spec.headers: add remove set

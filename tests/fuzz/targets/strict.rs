@@ -86,7 +86,7 @@ impl Sink for Whole {
     }
 
     fn response_head(&mut self, _: ExchangeId, _: &ResponseHead<'_>) {}
-    fn response_end(&mut self, _: ExchangeId, _: u64) {}
+    fn response_end(&mut self, _: ExchangeId, _: Option<HeaderMap>, _: u64) {}
     fn exchange_cut(&mut self, _: ExchangeId, _: Cut) {}
     fn skipped(&mut self, _: Skipped) {}
     fn unread(&mut self, _: Unread) {}

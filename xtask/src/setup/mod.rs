@@ -32,6 +32,7 @@ const TEST_PROGRAMS: &[(&str, &str)] = &[
     ("h2load", "nghttp2-client"),
     ("nghttpd", "nghttp2-server"),
     ("openssl", "openssl"),
+    ("nghttpx", "nghttp2-proxy"),
 ];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[("nginx", "nginx-light"), ("wrk", "wrk")];
 const FUZZ_PROGRAMS: &[(&str, &str)] = &[("c++", "g++")];

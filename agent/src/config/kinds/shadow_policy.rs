@@ -55,6 +55,7 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, object: &mut Object<'_>) 
         headers: operations(faults, &mut spec, "headers", Umbra),
         redact: redact(faults, &mut spec),
         methods: spec.items(faults, "methods", method),
+        upgrades: spec.flag(faults, "upgrades"),
         timeout,
         body: body(faults, &mut spec),
         rate_limit: rate_limit(faults, &mut spec),

@@ -28,12 +28,13 @@ const KINDS: u32 = 4096;
 type Part = (&'static str, fn(&Policy) -> bool);
 
 /// What one policy says as a whole or not at all.
-pub(super) const PARTS: [Part; 12] = [
+pub(super) const PARTS: [Part; 13] = [
     ("marker", |policy| policy.marker.is_some()),
     ("{hostSuffix,authority}", |policy| policy.host.is_some()),
     ("headers", |policy| policy.headers.is_some()),
     ("redact", |policy| policy.redact.is_some()),
     ("methods", |policy| !policy.methods.is_empty()),
+    ("upgrades", |policy| policy.upgrades.is_some()),
     ("timeout", |policy| policy.timeout.is_some()),
     ("body", |policy| policy.body.is_some()),
     ("rateLimit", |policy| policy.rate.is_some()),
@@ -53,6 +54,7 @@ pub(super) fn merge<'p>(policies: impl Iterator<Item = &'p Policy>) -> Policy {
         headers,
         redact,
         methods,
+        upgrades,
         timeout,
         body,
         rate,
@@ -70,6 +72,7 @@ pub(super) fn merge<'p>(policies: impl Iterator<Item = &'p Policy>) -> Policy {
         if merged.methods.is_empty() {
             merged.methods.clone_from(methods);
         }
+        merged.upgrades = merged.upgrades.or(*upgrades);
         merged.timeout = merged.timeout.or(*timeout);
         merged.body = merged.body.or(*body);
         merged.rate = merged.rate.or(*rate);
@@ -104,6 +107,7 @@ pub(super) fn read(policy: &ShadowPolicy, accounts: &Accounts, findings: &mut Fi
         headers: policy.headers.is_some().then_some(headers),
         redact: policy.redact.as_ref().map(|redact| self::redact(redact, &site.field("redact"), findings)),
         methods: policy.methods.iter().map(|method| method.value.clone()).collect(),
+        upgrades: policy.upgrades.as_ref().map(|upgrades| upgrades.value),
         timeout: policy.timeout.as_ref().map(|timeout| timeout.value),
         body: policy.body.as_ref().map(|body| BodyLimit {
             max: body.max.value.try_into().unwrap_or(u64::MAX),

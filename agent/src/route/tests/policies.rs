@@ -27,6 +27,7 @@ pub(super) fn shadow_policy(name: &str, targets: Vec<TargetRef>) -> ShadowPolicy
         headers: None,
         redact: None,
         methods: Vec::new(),
+        upgrades: None,
         timeout: None,
         body: None,
         rate_limit: None,

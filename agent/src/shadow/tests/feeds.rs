@@ -24,7 +24,7 @@ use crate::{
 
 fn pipe(bytes: usize, bytes_per_request: usize) -> (Arc<Budget>, Feed, Source) {
     let budget = Arc::new(Budget::new(Queue { requests: 1, bytes, bytes_per_request }));
-    let pipe = Arc::new(Pipe::new(Arc::clone(&budget), false, None));
+    let pipe = Arc::new(Pipe::new(Arc::clone(&budget), false, false, None));
     (budget, Feed::new(&pipe), Source::new(pipe))
 }
 
@@ -124,7 +124,7 @@ proptest! {
                     lent.push(bytes);
                 },
                 Step::Write => drop(lent.pop()),
-                Step::End => if let Some(feed) = feed.take() { feed.end(None) },
+                Step::End => if let Some(feed) = feed.take() { assert!(feed.end(None).is_none()) },
                 Step::Abandon => if let Some(feed) = feed.take() { feed.abandon(DropReason::Unread) },
                 Step::Close => drop(source.take()),
             }

@@ -31,7 +31,7 @@ const GRPC: Fields<'_> = &[
     ("host", "shop"),
     ("te", "trailers"),
     ("content-type", "application/grpc+proto"),
-    ("grpc-timeout", "2S"),
+    ("grpc-timeout", "20S"),
 ];
 
 #[tokio::test]
@@ -86,13 +86,13 @@ async fn a_grpc_call_is_copied_whole_where_the_shadow_speaks_http2() {
         let scene = scene(shadow.address, protocol);
         let mut feed = scene.offer_http2("/shop.Cart/Add", GRPC).unwrap();
         push(&mut feed, &Bytes::from_static(b"\0\0\0\0\x02hi"));
-        feed.end(Some(trailers()));
+        feed.end(Some(trailers())).unwrap().over();
         assert_eq!(scene.outcome().await, OK);
         let copy = shadow.received.recv().await.unwrap();
         assert_eq!((copy.method.as_str(), &*copy.target), ("POST", "http://shop/shop.Cart/Add"));
         assert_eq!(
             fields(&copy),
-            ["te: trailers", "content-type: application/grpc+proto", "grpc-timeout: 2S"]
+            ["te: trailers", "content-type: application/grpc+proto", "grpc-timeout: 20S"]
         );
         assert_eq!((&*copy.body, copy.trailers), (&b"\0\0\0\0\x02hi"[..], Some(trailers())));
         scene.finish();
@@ -162,7 +162,7 @@ async fn the_copy_of_a_stream_lives_and_dies_with_it() {
     drop(broken);
     assert_eq!(scene.outcome().await, Outcome::Dropped(DropReason::Cancelled));
     assert_eq!(seen.recv().await.unwrap(), Err(Reason::CANCEL));
-    whole.end(None);
+    whole.end(None).unwrap().over();
     assert_eq!(scene.outcome().await, OK);
     scene.finish();
 }

@@ -109,7 +109,7 @@ fn a_marker_that_is_no_header_name_is_refused() {
 struct Silent;
 
 impl super::Observer for Silent {
-    fn connection(&self, _: &'static str) {}
+    fn connection(&self, _: &crate::record::Connection<'_>) {}
     fn unread(&self, _: &'static str) {}
     fn unread_request(&self, _: &'static str) {}
     fn exchange(&self, _: &super::Exchange) {}

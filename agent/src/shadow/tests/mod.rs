@@ -3,6 +3,7 @@
 mod copies;
 mod destinations;
 mod feeds;
+mod grpc;
 mod heads;
 mod hostile;
 mod http2;
@@ -24,12 +25,13 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 
-use super::{Draws, Feed, Load, Plane};
+use super::{Call, Draws, Feed, Load, Plane};
 use crate::{
     config::umbra::Shadow,
     message::{BodyLength, Header, RequestHead, Slice, Version},
     record::{
-        Account, DropReason, Exchange, FailReason, MirrorKey, Observer, Outcome, RuleKey, ShadowOutcome,
+        Account, Connection, DropReason, Exchange, FailReason, MirrorKey, Observer, Outcome, RuleKey,
+        ShadowOutcome,
     },
     route::{Cluster, Mirror, Share},
 };
@@ -70,7 +72,7 @@ impl Seen {
 }
 
 impl Observer for Seen {
-    fn connection(&self, _: &'static str) {}
+    fn connection(&self, _: &Connection<'_>) {}
     fn unread(&self, _: &'static str) {}
     fn unread_request(&self, _: &'static str) {}
     fn exchange(&self, _: &Exchange) {}
@@ -173,7 +175,7 @@ impl Scene {
     /// A whole request without a body.
     fn get(&self, target: &str) {
         if let Some(feed) = self.offer("GET", target, &[("Host", "shop")], BodyLength::None) {
-            feed.end(None);
+            assert!(feed.end(None).is_none());
         }
     }
 

@@ -68,6 +68,47 @@ async fn only_listed_methods_are_copied_whatever_the_share() {
 }
 
 #[tokio::test]
+async fn the_handshake_of_another_protocol_is_a_plain_copy_where_a_policy_wants_it() {
+    let mut shadow = Healthy::start().await;
+    let handshake = [
+        ("Host", "shop"),
+        ("Connection", "keep-alive, Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+    ];
+    let scene = Scene::new(shadow.address).under(Policy { upgrades: Some(true), ..Policy::default() });
+    scene.offer("GET", "/chat", &handshake, BodyLength::None).unwrap().end(None);
+    assert_eq!(scene.outcome().await, OK);
+    let names: Vec<_> =
+        shadow.received.recv().await.unwrap().headers.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["host", "sec-websocket-version", "x-umbra-shadow"]);
+    assert!(scene.offer("CONNECT", "shop:443", &HOST, BodyLength::None).is_none());
+    scene.is_dropped(DropReason::Upgrade).await;
+
+    let scene = scene.under(Policy { upgrades: Some(false), ..Policy::default() });
+    assert!(scene.offer("GET", "/chat", &handshake, BodyLength::None).is_none());
+    scene.is_dropped(DropReason::Upgrade).await;
+    scene.finish();
+}
+
+#[tokio::test]
+async fn a_request_that_may_go_on_in_http2_is_copied_like_any() {
+    let mut shadow = Healthy::start().await;
+    let scene = Scene::new(shadow.address);
+    let fields = [
+        ("Host", "shop"),
+        ("Connection", "Upgrade, HTTP2-Settings"),
+        ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "AAMAAABkAAQAAP__"),
+    ];
+    scene.offer("GET", "/", &fields, BodyLength::None).unwrap().end(None);
+    assert_eq!(scene.outcome().await, OK);
+    let copy = shadow.received.recv().await.unwrap();
+    assert_eq!(copy.headers.len(), 2, "host and marker: {:?}", copy.headers);
+    scene.finish();
+}
+
+#[tokio::test]
 async fn a_request_with_the_marker_of_any_policy_is_a_copy() {
     let mut shadow = Healthy::start().await;
     let marker = Marker {

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::{ExchangeId, PIPELINE_MAX, Unread};
+use crate::wire::http2::Change;
 
 /// What a request asked for, as far as its response's framing hangs on it.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,8 @@ pub(super) struct Exchanges {
     others: VecDeque<Asked>,
     /// The newest request may change the protocol and is not answered yet.
     switching: bool,
+    /// And may change it to HTTP/2: with these settings of the client.
+    offer: Option<Change>,
     body: BodyPermission,
 }
 
@@ -66,7 +69,12 @@ impl Exchanges {
     }
 
     /// A request's head is whole.
-    pub(super) fn open(&mut self, asked: Asked, asks_permission: bool) -> Result<ExchangeId, Unread> {
+    pub(super) fn open(
+        &mut self,
+        asked: Asked,
+        offer: Option<Change>,
+        asks_permission: bool,
+    ) -> Result<ExchangeId, Unread> {
         let waiting = usize::from(self.first.is_some()) + self.others.len();
         if waiting == PIPELINE_MAX {
             return Err(Unread::PipelineTooDeep);
@@ -76,6 +84,7 @@ impl Exchanges {
             Some(_) => self.others.push_back(asked),
         }
         self.switching = asked.upgrade || asked.method == Method::Connect;
+        self.offer = offer;
         self.body = if asks_permission { BodyPermission::Asked } else { BodyPermission::Given };
         Ok(self.oldest + waiting as u64)
     }
@@ -94,6 +103,11 @@ impl Exchanges {
         if self.others.is_empty() {
             self.body = BodyPermission::Given;
         }
+    }
+
+    /// What the newest request offered with `Upgrade: h2c`. No other follows it, so a 101 answers it.
+    pub(super) fn offer(&self) -> Option<Change> {
+        self.offer
     }
 
     /// A final response that keeps the protocol began for the oldest request.

@@ -72,7 +72,8 @@ impl Fields {
     }
 }
 
-fn has_token(list: &[u8], token: &str) -> bool {
+/// Whether a comma-separated list has this member, in any spelling.
+pub(super) fn has_token(list: &[u8], token: &str) -> bool {
     list.split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 

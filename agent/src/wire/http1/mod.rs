@@ -6,6 +6,7 @@ mod body;
 mod chunked;
 mod exchanges;
 mod fields;
+mod h2c;
 mod head;
 mod request;
 mod response;
@@ -18,7 +19,7 @@ mod tests;
 use bytes::Bytes;
 
 use self::{exchanges::Exchanges, request::Requests, response::Responses};
-use super::{ExchangeId, Sink, Unread};
+use super::{ExchangeId, Sink, Unread, http2::Upgraded};
 
 /// The longest head, request line or status line included.
 const HEAD_MAX: usize = 64 * 1024;
@@ -44,8 +45,18 @@ impl Http1 {
         self.requests.read(chunk, &mut self.exchanges, sink)
     }
 
-    pub(super) fn response(&mut self, chunk: &Bytes, sink: &mut dyn Sink) -> Result<(), Unread> {
-        self.responses.read(chunk, &mut self.exchanges, sink)
+    /// Returns where in the chunk HTTP/2 begins, if it does, and what goes on there: then no more must be given.
+    pub(super) fn response(
+        &mut self,
+        chunk: &Bytes,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<(usize, Upgraded)>, Unread> {
+        let switched = self.responses.read(chunk, &mut self.exchanges, sink)?;
+        // A client sends its request whole before it speaks HTTP/2 (RFC 7540 §3.2); servers that say 101 earlier are few.
+        if switched.is_some() && !self.requests.between_messages() {
+            return Err(Unread::Upgraded);
+        }
+        Ok(switched)
     }
 
     pub(super) fn request_eof(&mut self) -> Result<(), Unread> {

@@ -11,7 +11,7 @@ use super::{
     block::Block,
     body::Body,
     exchanges::{Asked, Exchanges, Method},
-    head, trailers,
+    h2c, head, trailers,
 };
 use crate::{
     message::{BodyLength, Slice},
@@ -127,7 +127,8 @@ impl Requests {
             _ => Method::Other,
         };
         let asks_permission = fields.expects_continue && head.body != BodyLength::None;
-        let id = exchanges.open(Asked { method, upgrade: fields.upgrade }, asks_permission)?;
+        let offer = if fields.upgrade { h2c::offered(head.headers) } else { None };
+        let id = exchanges.open(Asked { method, upgrade: fields.upgrade }, offer, asks_permission)?;
         self.closed = fields.close;
         sink.request_head(id, &head);
         match head.body {

@@ -4,6 +4,7 @@
 use std::mem;
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::{
     ExchangeId, HEAD_MAX, Sink, Unread,
@@ -11,8 +12,9 @@ use super::{
     body::Body,
     exchanges::{Asked, Exchanges, Method},
     fields::Fields,
-    head, trailers,
+    h2c, head, trailers,
 };
+use crate::wire::http2::Upgraded;
 
 #[derive(Debug, Default)]
 pub(super) struct Responses {
@@ -54,35 +56,39 @@ impl Responses {
         chunk: &Bytes,
         exchanges: &mut Exchanges,
         sink: &mut dyn Sink,
-    ) -> Result<(), Unread> {
-        let mut bytes = &chunk[..];
-        while !bytes.is_empty() {
-            let used = match &mut self.part {
-                Part::Head(_) => self.head(bytes, exchanges, sink)?,
+    ) -> Result<Option<(usize, Upgraded)>, Unread> {
+        let mut at = 0;
+        while at < chunk.len() {
+            let bytes = &chunk[at..];
+            at += match &mut self.part {
+                Part::Head(_) => match self.head(bytes, exchanges, sink)? {
+                    (used, Some(upgraded)) => return Ok(Some((at + used, upgraded))),
+                    (used, None) => used,
+                },
                 Part::Body(..) => self.body(bytes, exchanges, sink)?,
             };
-            bytes = &bytes[used..];
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The server's stream ended, and with it a body that no length ends.
     pub(super) fn eof(&mut self, exchanges: &mut Exchanges, sink: &mut dyn Sink) -> Result<(), Unread> {
         match &self.part {
-            Part::Body(id, Body::UntilClose) => self.end(*id, exchanges, sink),
+            Part::Body(id, Body::UntilClose) => self.end(*id, None, exchanges, sink),
             Part::Head(block) if block.is_empty() => {}
             Part::Head(_) | Part::Body(..) => return Err(Unread::Truncated),
         }
         Ok(())
     }
 
+    /// How many bytes were used, and the exchange that goes on in HTTP/2 after them, if one does.
     fn head(
         &mut self,
         bytes: &[u8],
         exchanges: &mut Exchanges,
         sink: &mut dyn Sink,
-    ) -> Result<usize, Unread> {
-        let Part::Head(block) = &mut self.part else { return Ok(0) };
+    ) -> Result<(usize, Option<Upgraded>), Unread> {
+        let Part::Head(block) = &mut self.part else { return Ok((0, None)) };
         if self.closed {
             return Err(Unread::AfterClose);
         }
@@ -92,7 +98,7 @@ impl Responses {
         }
         let Some((block, used)) = block.take(bytes, HEAD_MAX, Unread::HeadTooLong)? else {
             self.wire_bytes += bytes.len() as u64;
-            return Ok(bytes.len());
+            return Ok((bytes.len(), None));
         };
         self.wire_bytes += used as u64;
 
@@ -106,8 +112,13 @@ impl Responses {
                 self.part = Part::default();
             }
             Meaning::Switch => {
+                if let Some(settings) = exchanges.offer().filter(|_| h2c::accepted(head.headers)) {
+                    let is_head = asked.method == Method::Head;
+                    let upgraded = Upgraded { id, is_head, settings, wire_bytes: self.wire_bytes };
+                    return Ok((used, Some(upgraded)));
+                }
                 sink.response_head(id, &head);
-                sink.response_end(id, self.wire_bytes);
+                sink.response_end(id, None, self.wire_bytes);
                 return Err(Unread::Upgraded);
             }
             Meaning::Final(body) => {
@@ -116,11 +127,11 @@ impl Responses {
                 sink.response_head(id, &head);
                 match body {
                     Some(body) => self.part = Part::Body(id, body),
-                    None => self.end(id, exchanges, sink),
+                    None => self.end(id, None, exchanges, sink),
                 }
             }
         }
-        Ok(used)
+        Ok((used, None))
     }
 
     fn body(
@@ -134,16 +145,21 @@ impl Responses {
         let piece = body.read(bytes)?;
         self.wire_bytes += piece.used as u64;
         if let Some(section) = piece.end {
-            trailers::read(&section)?;
-            self.end(id, exchanges, sink);
+            self.end(id, trailers::read(&section)?, exchanges, sink);
         }
         Ok(piece.used)
     }
 
-    fn end(&mut self, id: ExchangeId, exchanges: &mut Exchanges, sink: &mut dyn Sink) {
+    fn end(
+        &mut self,
+        id: ExchangeId,
+        trailers: Option<HeaderMap>,
+        exchanges: &mut Exchanges,
+        sink: &mut dyn Sink,
+    ) {
         self.part = Part::default();
         exchanges.close();
-        sink.response_end(id, mem::take(&mut self.wire_bytes));
+        sink.response_end(id, trailers, mem::take(&mut self.wire_bytes));
     }
 }
 

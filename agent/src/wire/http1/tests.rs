@@ -206,10 +206,7 @@ fn legal_responses_are_read() {
     ];
     for answer in legal {
         let events = read(&[client(GET), server(&answer), client(GET)]);
-        assert!(
-            matches!(events[3], Event::ResponseEnd(0, wire) if wire == answer.len() as u64),
-            "{events:?}"
-        );
+        assert!(events.contains(&Event::ResponseEnd(0, answer.len() as u64)), "{events:?}");
         assert!(matches!(events.last(), Some(Event::RequestEnd(1, ..))), "{answer}: {events:?}");
     }
 }

@@ -1,13 +1,13 @@
-//! The passive HTTP/2 reader (RFC 9113) of a connection that began with the client's preface: frames of both
-//! directions, header compression, and the streams in which requests and responses meet.
+//! The passive HTTP/2 reader (RFC 9113) of a connection that began with the client's preface, or changed to HTTP/2 by
+//! `Upgrade: h2c` (RFC 7540 §3.2): frames of both directions, header compression, and the streams in which requests and responses meet.
 //!
 //! Where two readers could differ on the frames or on header compression, everything after is in doubt: reading ends,
 //! with the reason. What is wrong with one message only is a matter of its stream: its request is not mirrored, and the
 //! others are read on.
 //!
 //! A connection holds, at the very most, 1 MiB: two tables of header compression (200 KiB each), two header blocks under
-//! way (256 KiB each) and 1024 open streams (72 KiB). Where both sides keep to the defaults and no head is cut by the end
-//! of a read, it is 13 KiB a table and 72 bytes a stream. What makes no progress (PING, PRIORITY, empty DATA, streams
+//! way (256 KiB each) and 1024 open streams (80 KiB). Where both sides keep to the defaults and no head is cut by the end
+//! of a read, it is 13 KiB a table and 80 bytes a stream. What makes no progress (PING, PRIORITY, empty DATA, streams
 //! reset at once) costs its bytes and no memory.
 
 mod binary;
@@ -30,15 +30,16 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+pub(super) use self::settings::Change;
 use self::{
     block::Block,
     frame::{Frame, Kind},
     frames::{Frames, Part},
     hpack::{Decoder, Fields, HEAD_MAX},
-    settings::{Change, Limits},
+    settings::Limits,
     streams::Streams,
 };
-use super::{Sink, Unread};
+use super::{ExchangeId, Sink, Unread, sniff::PREFACE};
 use crate::message::Slice;
 
 /// The most streams open at once. Servers allow 100 to 256, as a rule.
@@ -51,10 +52,23 @@ enum Side {
     Server,
 }
 
-/// Reads one HTTP/2 connection from the end of the client's preface on. After an error it must not be given anything
-/// more.
+/// The request by which a connection was changed to HTTP/2: it is whole, and answered as stream 1.
+#[derive(Debug)]
+pub(super) struct Upgraded {
+    pub(super) id: ExchangeId,
+    pub(super) is_head: bool,
+    /// The client's, which the 101 acknowledges (RFC 7540 §3.2.1).
+    pub(super) settings: Change,
+    /// Of the answer so far: the 101.
+    pub(super) wire_bytes: u64,
+}
+
+/// Reads one HTTP/2 connection from the end of the client's preface on, or from the end of a 101. After an error it must
+/// not be given anything more.
 #[derive(Debug, Default)]
 pub(super) struct Http2 {
+    /// What is to come of the client's preface.
+    preface: &'static [u8],
     client: Direction,
     server: Direction,
     streams: Streams,
@@ -70,8 +84,24 @@ struct Direction {
 }
 
 impl Http2 {
+    pub(super) fn upgraded(request: &Upgraded) -> Self {
+        let mut http2 = Self { preface: PREFACE, streams: Streams::upgraded(request), ..Self::default() };
+        if let Some(table) = http2.server.limits.put(request.settings) {
+            http2.server.hpack.limit(table);
+        }
+        http2
+    }
+
     pub(super) fn request(&mut self, chunk: &Bytes, sink: &mut dyn Sink) -> Result<(), Unread> {
-        self.read(Side::Client, chunk, sink)
+        if self.preface.is_empty() {
+            return self.read(Side::Client, chunk, sink);
+        }
+        let (expected, rest) = self.preface.split_at(self.preface.len().min(chunk.len()));
+        if !chunk.starts_with(expected) {
+            return Err(Unread::NotHttp2);
+        }
+        self.preface = rest;
+        self.read(Side::Client, &chunk.slice(expected.len()..), sink)
     }
 
     pub(super) fn response(&mut self, chunk: &Bytes, sink: &mut dyn Sink) -> Result<(), Unread> {
@@ -91,7 +121,7 @@ impl Http2 {
     /// Whether both directions stand between frames and no stream is open.
     pub(super) fn idle(&self) -> bool {
         let between = |direction: &Direction| direction.frames.between_frames();
-        between(&self.client) && between(&self.server) && self.streams.none_open()
+        self.preface.is_empty() && between(&self.client) && between(&self.server) && self.streams.none_open()
     }
 
     fn direction(&mut self, side: Side) -> &mut Direction {

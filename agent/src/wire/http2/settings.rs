@@ -21,7 +21,7 @@ const MAX_FRAME_SIZE: u16 = 5;
 
 /// What one SETTINGS frame changes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Change {
+pub(in crate::wire) struct Change {
     table: Option<usize>,
     frame: Option<usize>,
     binary: bool,
@@ -45,7 +45,7 @@ impl Default for Limits {
 
 impl Change {
     /// Reads a SETTINGS frame's payload, a multiple of six bytes. Later values overrule earlier ones.
-    pub(super) fn parse(payload: &[u8]) -> Result<Self, Unread> {
+    pub(in crate::wire) fn parse(payload: &[u8]) -> Result<Self, Unread> {
         let mut change = Self::default();
         for entry in payload.chunks_exact(6) {
             let id = u16::from_be_bytes([entry[0], entry[1]]);
@@ -81,9 +81,14 @@ impl Limits {
         if self.waiting.is_empty() {
             self.waiting = VecDeque::new();
         }
+        Ok(self.put(change))
+    }
+
+    /// A change that this side has agreed to. Returns the new limit of its table, if that changed.
+    pub(super) fn put(&mut self, change: Change) -> Option<usize> {
         self.table = change.table.unwrap_or(self.table);
         self.frame = change.frame.unwrap_or(self.frame);
-        Ok(change.table)
+        change.table
     }
 
     /// The longest payload of a frame.

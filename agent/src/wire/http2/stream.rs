@@ -3,13 +3,15 @@
 use super::{Side, Sink};
 use crate::{
     message::Slice,
-    wire::{Cut, Skipped},
+    wire::{Cut, ExchangeId, Skipped},
 };
 
 /// An open stream.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) id: u32,
+    /// What the sink knows it by.
+    pub(super) exchange: ExchangeId,
     /// The sink knows of it.
     pub(super) told: bool,
     /// Its answer has no body, whatever its length says.
@@ -37,9 +39,9 @@ pub(super) enum Stage {
 }
 
 impl Stream {
-    pub(super) fn new(id: u32) -> Self {
+    pub(super) fn new(id: u32, exchange: ExchangeId) -> Self {
         let half = || Half { stage: Stage::Expected, left: None, wire_bytes: 0 };
-        Self { id, told: false, is_head: false, request: half(), response: half() }
+        Self { id, exchange, told: false, is_head: false, request: half(), response: half() }
     }
 
     pub(super) fn half(&mut self, side: Side) -> &mut Half {
@@ -63,7 +65,7 @@ impl Stream {
             *left -= within.len() as u64;
         }
         if self.told && side == Side::Client && !within.is_empty() {
-            sink.request_data(u64::from(self.id), within);
+            sink.request_data(self.exchange, within);
         }
         if within.len() < data.len() {
             self.doubt(Skipped::ContentLength, sink);
@@ -78,7 +80,7 @@ impl Stream {
     pub(super) fn cut(&mut self, cut: Cut, sink: &mut dyn Sink) {
         if self.told {
             self.told = false;
-            sink.exchange_cut(u64::from(self.id), cut);
+            sink.exchange_cut(self.exchange, cut);
         }
     }
 }

@@ -4,7 +4,7 @@
 use http::HeaderMap;
 
 use super::{
-    STREAMS_MAX, Side, Sink, Unread,
+    STREAMS_MAX, Side, Sink, Unread, Upgraded,
     block::Block,
     frame::Frame,
     hpack::Fields,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     message::Slice,
-    wire::{Cut, Skipped},
+    wire::{Cut, ExchangeId, Skipped},
 };
 
 /// The open streams, and which numbers were used.
@@ -22,19 +22,39 @@ use crate::{
 pub(super) struct Streams {
     /// By number. Streams nothing is told of are among them: they end like any other.
     open: Vec<Stream>,
+    /// What the sink knows stream 1 by; the others count on from there.
+    first: ExchangeId,
     last_of_client: u32,
     last_promised: u32,
     /// The server will not look at the client's streams above this one (RFC 9113 §6.8).
     refused_above: u32,
+    client_ended: bool,
 }
 
 impl Default for Streams {
     fn default() -> Self {
-        Self { open: Vec::new(), last_of_client: 0, last_promised: 0, refused_above: u32::MAX }
+        Self {
+            open: Vec::new(),
+            first: 1,
+            last_of_client: 0,
+            last_promised: 0,
+            refused_above: u32::MAX,
+            client_ended: false,
+        }
     }
 }
 
 impl Streams {
+    /// Stream 1 is open, its request whole.
+    pub(super) fn upgraded(request: &Upgraded) -> Self {
+        let mut stream = Stream::new(1, request.id);
+        stream.told = true;
+        stream.is_head = request.is_head;
+        stream.request.stage = Stage::Ended;
+        stream.response.wire_bytes = request.wire_bytes;
+        Self { open: vec![stream], first: request.id, last_of_client: 1, ..Self::default() }
+    }
+
     pub(super) fn none_open(&self) -> bool {
         self.open.is_empty()
     }
@@ -74,11 +94,12 @@ impl Streams {
             return Ok(());
         }
         self.check_room()?;
-        let mut stream = Stream::new(block.stream);
+        let exchange = self.first + u64::from(block.stream - 1);
+        let mut stream = Stream::new(block.stream, exchange);
         stream.request.stage = Stage::Body;
         stream.request.wire_bytes = block.wire_bytes;
         let told = request::read(fields, block.ends_stream, |head, length| {
-            sink.request_head(u64::from(block.stream), head);
+            sink.request_head(exchange, head);
             stream.is_head = head.method == "HEAD";
             stream.request.left = length;
         });
@@ -108,13 +129,13 @@ impl Streams {
             return Ok(());
         }
         stream.response.wire_bytes += block.wire_bytes;
-        let is_head = stream.is_head;
+        let (exchange, is_head) = (stream.exchange, stream.is_head);
         let told = response::read(fields, |head, length| {
             let final_one = head.status >= 200;
             if final_one {
                 stream.response.stage = Stage::Body;
                 stream.response.left = length.filter(|_| !is_head && !matches!(head.status, 204 | 304));
-                sink.response_head(u64::from(block.stream), head);
+                sink.response_head(exchange, head);
             }
             // RFC 9113 §8.1: an interim response does not end a stream, and 101 has no place here (§8.6).
             if final_one || (!block.ends_stream && head.status != 101) {
@@ -140,7 +161,8 @@ impl Streams {
         }
         self.check_room()?;
         self.last_promised = promised;
-        let mut stream = Stream::new(promised);
+        // Nothing is told of it.
+        let mut stream = Stream::new(promised, 0);
         stream.request.stage = Stage::Ended;
         self.add(stream);
         Ok(())
@@ -187,11 +209,14 @@ impl Streams {
     }
 
     pub(super) fn client_ended(&mut self, sink: &mut dyn Sink) {
+        self.client_ended = true;
         self.cut_where(|stream| stream.request.stage != Stage::Ended, Cut::ByClient, sink);
     }
 
+    /// A server that ends after its client does so because of it: what it leaves unanswered is the client's doing.
     pub(super) fn server_ended(&mut self, sink: &mut dyn Sink) {
-        self.cut_where(|_| true, Cut::ByApp, sink);
+        let cut = if self.client_ended { Cut::ByClient } else { Cut::ByApp };
+        self.cut_where(|_| true, cut, sink);
     }
 
     /// A header block that is no head: the last word of its message.
@@ -226,8 +251,8 @@ impl Streams {
         }
         if stream.told {
             match side {
-                Side::Client => sink.request_end(u64::from(stream.id), trailers, wire_bytes),
-                Side::Server => sink.response_end(u64::from(stream.id), wire_bytes),
+                Side::Client => sink.request_end(stream.exchange, trailers, wire_bytes),
+                Side::Server => sink.response_end(stream.exchange, trailers, wire_bytes),
             }
         }
         if stream.request.stage == Stage::Ended && stream.response.stage == Stage::Ended {

@@ -134,10 +134,16 @@ impl Exchange {
         )])
     }
 
-    fn tell_response(&self, id: u64, wire_bytes: usize) -> [Event; 2] {
+    fn tell_response(&self, id: u64, wire_bytes: usize) -> Vec<Event> {
         let framing = if self.status == 204 { String::new() } else { wire_headers(&self.response) };
         let head = format!("Http11 {}{framing}", self.status);
-        [Event::ResponseHead(id, head), Event::ResponseEnd(id, wire_bytes as u64)]
+        let trailers = if self.bodiless() { String::new() } else { self.response.trailers() };
+        let trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
+        [Event::ResponseHead(id, head)]
+            .into_iter()
+            .chain(trailers.map(|trailers| Event::ResponseTrailers(id, trailers)))
+            .chain([Event::ResponseEnd(id, wire_bytes as u64)])
+            .collect()
     }
 }
 

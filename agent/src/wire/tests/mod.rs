@@ -3,6 +3,7 @@
 mod conversation;
 mod reader;
 pub(super) mod splits;
+mod tls;
 
 use std::fmt;
 
@@ -19,6 +20,7 @@ pub(super) enum Event {
     RequestData(ExchangeId, Vec<u8>),
     RequestEnd(ExchangeId, String, u64),
     ResponseHead(ExchangeId, String),
+    ResponseTrailers(ExchangeId, String),
     ResponseEnd(ExchangeId, u64),
     Cut(ExchangeId, Cut),
     Skipped(Skipped),
@@ -32,6 +34,10 @@ pub(super) struct Recorder {
 
 fn lines(headers: &[Header<'_>]) -> String {
     headers.iter().map(|header| format!(" {}:{}", header.name, header.value.escape_ascii())).collect()
+}
+
+fn fields(trailers: Option<&HeaderMap>) -> String {
+    trailers.into_iter().flatten().map(|(name, value)| format!("{name:?}:{value:?} ")).collect()
 }
 
 impl Sink for Recorder {
@@ -49,9 +55,7 @@ impl Sink for Recorder {
     }
 
     fn request_end(&mut self, id: ExchangeId, trailers: Option<HeaderMap>, wire_bytes: u64) {
-        let trailers: String =
-            trailers.iter().flatten().map(|(name, value)| format!("{name:?}:{value:?} ")).collect();
-        self.events.push(Event::RequestEnd(id, trailers, wire_bytes));
+        self.events.push(Event::RequestEnd(id, fields(trailers.as_ref()), wire_bytes));
     }
 
     fn response_head(&mut self, id: ExchangeId, head: &ResponseHead<'_>) {
@@ -59,7 +63,9 @@ impl Sink for Recorder {
         self.events.push(Event::ResponseHead(id, text + &lines(head.headers)));
     }
 
-    fn response_end(&mut self, id: ExchangeId, wire_bytes: u64) {
+    fn response_end(&mut self, id: ExchangeId, trailers: Option<HeaderMap>, wire_bytes: u64) {
+        let trailers = trailers.map(|trailers| Event::ResponseTrailers(id, fields(Some(&trailers))));
+        self.events.extend(trailers);
         self.events.push(Event::ResponseEnd(id, wire_bytes));
     }
 

@@ -70,7 +70,7 @@ fn the_body_is_shared_with_the_chunk_it_came_in() {
         }
         fn request_end(&mut self, _: ExchangeId, _: Option<HeaderMap>, _: u64) {}
         fn response_head(&mut self, _: ExchangeId, _: &ResponseHead<'_>) {}
-        fn response_end(&mut self, _: ExchangeId, _: u64) {}
+        fn response_end(&mut self, _: ExchangeId, _: Option<HeaderMap>, _: u64) {}
         fn exchange_cut(&mut self, id: ExchangeId, cut: Cut) {
             panic!("{id} {cut:?}");
         }

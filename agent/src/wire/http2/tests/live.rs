@@ -241,6 +241,7 @@ fn by_path(events: &[Event]) -> BTreeMap<String, Told> {
             Event::ResponseHead(id, head) => told.entry(*id).or_default().status.clone_from(head),
             Event::ResponseEnd(id, _) => told.entry(*id).or_default().response_end = true,
             Event::Cut(id, cut) => told.entry(*id).or_default().cut = Some(*cut),
+            Event::ResponseTrailers(..) => {}
             Event::Skipped(_) | Event::Unread(_) => panic!("{event:?}"),
         }
     }

@@ -206,6 +206,7 @@ fn responses_are_read_with_their_interim_ones() {
         answer("GET", &sent),
         [
             Event::ResponseHead(1, "Http2 200 content-length:2".into()),
+            Event::ResponseTrailers(1, "\"grpc-status\":\"0\" ".into()),
             Event::ResponseEnd(1, sent.concat().len() as u64)
         ]
     );

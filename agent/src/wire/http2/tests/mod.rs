@@ -6,6 +6,7 @@ mod live;
 mod messages;
 mod splits;
 mod streams;
+mod upgrade;
 
 use super::*;
 use crate::wire::{

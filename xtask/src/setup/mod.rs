@@ -3,6 +3,7 @@
 
 mod apt;
 mod bpf;
+pub(crate) mod envoy;
 
 use anyhow::Result;
 pub(crate) use bpf::Toolchain;
@@ -26,7 +27,13 @@ pub(crate) enum For {
 const DEMO_PROGRAMS: &[(&str, &str)] = &[("ip", "iproute2")];
 const TEST_PROGRAMS: &[(&str, &str)] =
     &[("nginx", "nginx-light"), ("curl", "curl"), ("python3", "python3"), ("h2load", "nghttp2-client")];
-const BENCH_PROGRAMS: &[(&str, &str)] = &[("nginx", "nginx-light"), ("wrk", "wrk")];
+const BENCH_PROGRAMS: &[(&str, &str)] = &[
+    ("nginx", "nginx-light"),
+    ("wrk", "wrk"),
+    ("perf", "linux-perf"),
+    ("python3", "python3"),
+    ("pip3", "python3-pip"),
+];
 const FUZZ_PROGRAMS: &[(&str, &str)] = &[("c++", "g++")];
 
 /// Sets the machine up and tells who compiles the eBPF programs.

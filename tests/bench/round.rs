@@ -24,8 +24,7 @@ pub(crate) struct Round {
     proxy_cpu: Option<Duration>,
     machine_cpu: Duration,
     peak_memory: Option<u64>,
-    memory_at_start: Option<u64>,
-    memory_per_connection: Option<f64>,
+    idle: Option<Idle>,
     /// Copies the shadow received, by its own count; of small requests only.
     pub(crate) copies: u64,
 }
@@ -67,8 +66,8 @@ impl Round {
         }
         let (arrived, proxy_before, machine_before) = (world.arrived()?, cpu()?, process::cpu_of_machine()?);
         let answered = client.run(load, site, interrupt)?;
-        let per_connection = match pid {
-            Some(pid) if load == Load::Idle => Some(held(client, site, pid)?),
+        let idle = match pid {
+            Some(pid) if load == Load::Idle => Some(Idle::of(client, site, pid)?),
             _ => None,
         };
         // A copy's CPU time is in the round of its request.
@@ -81,8 +80,7 @@ impl Round {
             proxy_cpu: proxy.zip(proxy_before).map(|(after, before)| after.saturating_sub(before)),
             machine_cpu: machine.saturating_sub(machine_before),
             peak_memory: pid.map(process::peak_memory).transpose()?,
-            memory_at_start: site.memory_at_start,
-            memory_per_connection: per_connection,
+            idle,
             // Asking was one more.
             copies: world.arrived()? - arrived - 1,
         })
@@ -104,8 +102,8 @@ impl Figure {
                 count as f64 / answered.took.as_secs_f64()
             }
             Self::PeakMemory => known(round.peak_memory),
-            Self::MemoryAtStart => known(round.memory_at_start),
-            Self::MemoryPerConnection => round.memory_per_connection.unwrap_or(f64::NAN),
+            Self::MemoryAtStart => known(round.idle.map(|idle| idle.at_start)),
+            Self::MemoryPerConnection => round.idle.map_or(f64::NAN, Idle::per_connection),
             Self::Syscalls => per_request(known(answered.syscalls)),
             Self::Copies => per_request(round.copies as f64),
         }
@@ -133,21 +131,36 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// Bytes resident per connection that was used once and is idle now.
-fn held(client: &Client, site: &Site, pid: u32) -> Result<f64> {
-    let before = process::memory(pid)?;
-    let mut hold = client.own()?;
-    hold.args(["hold", &site.small().to_string(), &IDLE_CONNECTIONS.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .process_group(0);
-    let mut hold = Running(hold.spawn()?);
-    let mut said = String::new();
-    BufReader::new(hold.0.stdout.take().context("standard output is piped")?).read_line(&mut said)?;
-    ensure!(said.trim() == "held", "{} did not hold {IDLE_CONNECTIONS} connections: {said}", site.case);
-    // What was only needed for the answers goes back meanwhile.
-    thread::sleep(Duration::from_secs(1));
-    Ok((process::memory(pid)? as f64 - before as f64) / f64::from(IDLE_CONNECTIONS))
+/// What a proxy just started has resident, in bytes.
+#[derive(Clone, Copy)]
+struct Idle {
+    at_start: u64,
+    /// With so many connections that were used once.
+    connected: u64,
+}
+
+impl Idle {
+    fn of(client: &Client, site: &Site, pid: u32) -> Result<Self> {
+        // What was only needed for a moment goes back meanwhile.
+        let settle = || thread::sleep(Duration::from_secs(1));
+        settle();
+        let at_start = process::memory(pid)?;
+        let mut hold = client.own()?;
+        hold.args(["hold", &site.small().to_string(), &IDLE_CONNECTIONS.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0);
+        let mut hold = Running(hold.spawn()?);
+        let mut said = String::new();
+        BufReader::new(hold.0.stdout.take().context("standard output is piped")?).read_line(&mut said)?;
+        ensure!(said.trim() == "held", "{} did not hold {IDLE_CONNECTIONS} connections: {said}", site.case);
+        settle();
+        Ok(Self { at_start, connected: process::memory(pid)? })
+    }
+
+    fn per_connection(self) -> f64 {
+        (self.connected as f64 - self.at_start as f64) / f64::from(IDLE_CONNECTIONS)
+    }
 }
 
 /// Waits until no copy is under way. A copy to a dead shadow may take all of its fifteen seconds.

@@ -60,8 +60,6 @@ pub(crate) struct Site {
     pub(crate) case: Case,
     ip: IpAddr,
     proxy: Proxy,
-    /// Resident in the proxy before its first request.
-    pub(crate) memory_at_start: Option<u64>,
     processors: Vec<usize>,
     _app: [Program; 2],
     _links: [Link; 2],
@@ -81,7 +79,7 @@ impl Site {
         let (to_client, to_shadow) = (Subnet(2 * number + 1), Subnet(2 * number + 2));
         let links = [
             Link::new(&world.client, &app, "eth0", to_client),
-            Link::new(&app, &world.shadow, "eth0", to_shadow),
+            Link::new(&app, &world.shadow, &format!("eth{number}"), to_shadow),
         ];
         plenty_of_ports(&app)?;
         // The shadow's namespace does not forward: what is sent through it to an address it lacks vanishes.
@@ -108,11 +106,9 @@ impl Site {
             Way::Envoy => Proxy::Other(envoy::proxy(&app, mirrored)?),
         };
         let processors = (0..world.processors.count).collect();
-        let mut site =
-            Self { case, ip, proxy, memory_at_start: None, processors, _app: servers, _links: links };
+        let site = Self { case, ip, proxy, processors, _app: servers, _links: links };
         if let Some(pid) = site.pid() {
             process::pin(pid, &world.processors.of_proxies())?;
-            site.memory_at_start = Some(process::memory(pid)?);
         }
         Ok(site)
     }

@@ -65,6 +65,8 @@ spec:
                 let _ = write!(yaml, "  - match: [{{port: {number}}}]\n{}", to(number));
             }
             Setting::Rules(count) => {
+                // Uploads are not measured with many.
+                let count = if number == 80 { count } else { 1 };
                 for rule in 1..=count {
                     let path = format!("uri: {{prefix: /department-{rule}/}}");
                     let _ = write!(

@@ -31,6 +31,8 @@ pub(crate) enum Load {
     Full,
     /// The same, with a connection for each.
     Fresh,
+    /// Small GETs over HTTP/2, in as many streams, at the rate of the open loop.
+    Http2,
     /// Answers of 10 MiB.
     Downloads,
     /// Requests of 100 MiB.
@@ -50,6 +52,7 @@ impl Load {
             Self::Counted => "small GET, open loop, 32 connections, system calls counted",
             Self::Full => "small GET, full speed, 32 connections",
             Self::Fresh => "small GET, full speed, a connection for each",
+            Self::Http2 => "small GET over HTTP/2 at the same rate, 4 connections with 8 streams each",
             Self::Downloads => "answers of 10 MiB, 2 connections",
             Self::Uploads => "requests of 100 MiB, 2 connections",
         }
@@ -112,6 +115,7 @@ impl Client {
                 let close = ["--header", "Connection: close"];
                 self.finish(self.wrk(CONNECTIONS, &small, "/products/1", &close), interrupt)?
             }
+            Load::Http2 => return self.h2load(site, interrupt),
             Load::Downloads => self.finish(self.wrk(OF_LARGE_BODIES, &small, "/big", &[]), interrupt)?,
             Load::Uploads => {
                 let (few, size) = (OF_LARGE_BODIES.to_string(), (100u32 << 20).to_string());
@@ -139,6 +143,32 @@ impl Client {
         let count = count.and_then(|line| line.split(',').next()?.parse().ok());
         let count = count.with_context(|| format!("perf counted no system calls:\n{counts}"))?;
         Ok(Answered { syscalls: Some(count), ..read(&said)? })
+    }
+
+    /// Which tells no percentiles.
+    fn h2load(&self, site: &Site, interrupt: &Interrupt) -> Result<Answered> {
+        let mut h2load = self.netns.command("h2load");
+        h2load
+            .args([
+                "--clients",
+                "4",
+                "--max-concurrent-streams",
+                "8",
+                "--duration",
+                &self.seconds.to_string(),
+            ])
+            .args(["--rps", &(self.per_second / 4).max(1).to_string()])
+            .arg(format!("http://{}/products/1", site.http2()));
+        let said = self.finish(&mut h2load, interrupt)?;
+        // requests: 6 total, 6 started, 6 done, 6 succeeded, 0 failed, 0 errored, 0 timeout
+        let line = said.lines().find_map(|line| line.strip_prefix("requests: "));
+        let count = |what: &str| -> Option<u64> {
+            line?.split(", ").find_map(|part| part.strip_suffix(what)?.trim().parse().ok())
+        };
+        let (good, bad) = (count("succeeded"), count("failed").zip(count("errored")));
+        let (requests, bad) = good.zip(bad).with_context(|| format!("h2load did not report:\n{said}"))?;
+        let took = Duration::from_secs(self.seconds);
+        Ok(Answered { requests, took, errors: bad.0 + bad.1, ..Answered::default() })
     }
 
     /// Work for each of these processors, which ends with what is returned.

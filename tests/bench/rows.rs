@@ -181,6 +181,16 @@ pub(crate) const ROWS: &[Row] = &[
         ],
     },
     Row {
+        id: "http2",
+        title: "small GET over HTTP/2 at a tenth, mirror 100 %: CPU per request",
+        load: Load::Http2,
+        figure: Figure::ProxyCpu,
+        findings: &[
+            (Ratio(Case(Umbra, Mirror), Case(Envoy, Mirror)), AtMost(0.30)),
+            (Ratio(Case(Umbra, Plain), Case(Envoy, Plain)), Beside),
+        ],
+    },
+    Row {
         id: "bodies-down",
         title: "10 MiB answers, mirror 100 %, against nginx without mirror: throughput",
         load: Load::Downloads,

@@ -88,14 +88,14 @@ impl Site {
         let servers = [nginx::app(&app, world.files.path())?, sink(&app, APP.uploads)?];
 
         let (ip, living) = (to_client.v4(2), to_shadow.v4(2));
-        let ports = |small, uploads| Ports { small, uploads };
+        let ordinary = Ports { uploads: SHADOW_UPLOADS, ..nginx::ORDINARY };
         let shadow = match setting {
-            Setting::MirrorEmpty => Shadow { ip: living, ports: ports(nginx::EMPTY, SHADOW_UPLOADS) },
-            Setting::BlackHole => Shadow { ip: nowhere, ports: ports(nginx::ORDINARY, SHADOW_UPLOADS) },
-            Setting::Silent => Shadow { ip: living, ports: ports(SILENT, SILENT) },
-            Setting::Plain | Setting::Mirror | Setting::Rules(_) => {
-                Shadow { ip: living, ports: ports(nginx::ORDINARY, SHADOW_UPLOADS) }
+            Setting::MirrorEmpty => Shadow { ip: living, ports: Ports { small: nginx::EMPTY, ..ordinary } },
+            Setting::BlackHole => Shadow { ip: nowhere, ports: ordinary },
+            Setting::Silent => {
+                Shadow { ip: living, ports: Ports { small: SILENT, uploads: SILENT, http2: SILENT } }
             }
+            Setting::Plain | Setting::Mirror | Setting::Rules(_) => Shadow { ip: living, ports: ordinary },
         };
         let mirrored = case.mirrors().then_some(shadow);
         let other = if way == Way::Also { world.also.as_deref() } else { None };
@@ -121,6 +121,11 @@ impl Site {
     /// Where it sends uploads.
     pub(crate) fn uploads(&self) -> SocketAddr {
         (self.ip, self.ports().uploads).into()
+    }
+
+    /// Where it finds small answers over HTTP/2.
+    pub(crate) fn http2(&self) -> SocketAddr {
+        (self.ip, self.ports().http2).into()
     }
 
     fn ports(&self) -> Ports {

@@ -14,14 +14,19 @@ pub(crate) fn proxy(netns: &Netns, shadow: Option<Shadow>) -> Result<Program> {
         .context("UMBRA_BENCH_ENVOY is not set: run by `cargo xtask bench`, which installs Envoy")?;
     let loopback: IpAddr = std::net::Ipv4Addr::LOCALHOST.into();
     let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
-    for (name, listen, app) in [("small", PROXY.small, APP.small), ("uploads", PROXY.uploads, APP.uploads)] {
+    let pairs = [
+        ("small", PROXY.small, APP.small, shadow.map(|shadow| shadow.ports.small)),
+        ("uploads", PROXY.uploads, APP.uploads, shadow.map(|shadow| shadow.ports.uploads)),
+        ("http2", PROXY.http2, APP.http2, shadow.map(|shadow| shadow.ports.http2)),
+    ];
+    for (name, listen, app, copies) in pairs {
+        let http2 = name == "http2";
         let app_cluster = format!("app-{name}");
-        clusters.push(cluster(&app_cluster, loopback, app));
+        clusters.push(cluster(&app_cluster, loopback, app, http2));
         let mut mirrors = Vec::new();
-        if let Some(Shadow { ip, ports }) = shadow {
-            let port = if name == "small" { ports.small } else { ports.uploads };
+        if let Some((Shadow { ip, .. }, port)) = shadow.zip(copies) {
             let shadow_cluster = format!("shadow-{name}");
-            clusters.push(cluster(&shadow_cluster, ip, port));
+            clusters.push(cluster(&shadow_cluster, ip, port, http2));
             mirrors.push(json!({ "cluster": shadow_cluster }));
         }
         listeners.push(listener(name, listen, &app_cluster, &mirrors));
@@ -69,13 +74,19 @@ fn listener(name: &str, port: u16, cluster: &str, mirrors: &[Value]) -> Value {
     })
 }
 
-fn cluster(name: &str, ip: IpAddr, port: u16) -> Value {
+fn cluster(name: &str, ip: IpAddr, port: u16, http2: bool) -> Value {
+    let options = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    let protocol = if http2 { "http2_protocol_options" } else { "http_protocol_options" };
     json!({
         "name": name,
         "type": "STATIC",
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(ip, port) } }] }],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions":
+                { "@type": options, "explicit_http_config": { protocol: {} } },
         },
     })
 }

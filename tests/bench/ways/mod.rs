@@ -16,15 +16,16 @@ use support::{Netns, eventually};
 use tempfile::TempDir;
 
 /// Where the app listens, in a namespace of its own for each case. umbra captures these.
-pub(crate) const APP: Ports = Ports { small: 8080, uploads: 8090 };
+pub(crate) const APP: Ports = Ports { small: 8080, uploads: 8090, http2: 8100 };
 /// Where nginx and Envoy listen.
-pub(crate) const PROXY: Ports = Ports { small: 8081, uploads: 8091 };
+pub(crate) const PROXY: Ports = Ports { small: 8081, uploads: 8091, http2: 8101 };
 
-/// One server for small requests and large answers, one for uploads.
+/// One server for small requests and large answers, one for uploads, one for small requests over HTTP/2 without TLS.
 #[derive(Clone, Copy)]
 pub(crate) struct Ports {
     pub(crate) small: u16,
     pub(crate) uploads: u16,
+    pub(crate) http2: u16,
 }
 
 /// Where copies go.

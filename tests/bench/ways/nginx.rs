@@ -6,29 +6,29 @@ use std::{fmt::Write as _, fs, path::Path};
 use anyhow::Result;
 use support::Netns;
 
-use super::{APP, PROXY, Program, Shadow};
+use super::{APP, PROXY, Ports, Program, Shadow};
 
 /// The app for small requests and large answers.
 pub(crate) fn app(netns: &Netns, files: &Path) -> Result<Program> {
-    start(netns, &answers(APP.small, files), APP.small)
+    start(netns, &answers(APP, files), APP.small)
 }
 
 /// Where a shadow answers as the app does, and where without a body; both tell `/arrived` what came to either.
-pub(crate) const ORDINARY: u16 = 8080;
+pub(crate) const ORDINARY: Ports = APP;
 pub(crate) const EMPTY: u16 = 8070;
 
 pub(crate) fn shadow(netns: &Netns, files: &Path) -> Result<Program> {
     let empty = format!(
         "server {{ listen {EMPTY}; location / {{ return 200; }} location = /arrived {{ stub_status; }} }}"
     );
-    start(netns, &format!("{}{empty}", answers(ORDINARY, files)), ORDINARY)
+    start(netns, &format!("{}{empty}", answers(ORDINARY, files)), ORDINARY.small)
 }
 
-fn answers(port: u16, files: &Path) -> String {
+fn answers(Ports { small, http2, .. }: Ports, files: &Path) -> String {
     let text = "the same 128 bytes for everyone, ".repeat(4);
     let (text, files) = (&text[..128], files.display());
     format!(
-        "server {{\n listen {port};\n location / {{ return 200 \"{text}\"; }}\n location = /big {{ root {files}; }}\n}}\n"
+        "server {{\n listen {small};\n listen {http2} http2;\n location / {{ return 200 \"{text}\"; }}\n location = /big {{ root {files}; }}\n}}\n"
     )
 }
 

@@ -51,7 +51,7 @@ spec:
     let to =
         |port: u16| format!("    route: [{{destination: {{host: shop.bench, port: {{number: {port}}}}}}}]\n");
     let mirror = |port: u16| format!("    mirror: {{host: shadow.bench, port: {{number: {port}}}}}\n");
-    for number in [80, 90] {
+    for number in [80, 90, 100] {
         match setting {
             // Without any mirror a port would not be captured at all.
             Setting::Plain => {
@@ -65,7 +65,7 @@ spec:
                 let _ = write!(yaml, "  - match: [{{port: {number}}}]\n{}", to(number));
             }
             Setting::Rules(count) => {
-                // Uploads are not measured with many.
+                // Only small requests are measured with many.
                 let count = if number == 80 { count } else { 1 };
                 for rule in 1..=count {
                     let path = format!("uri: {{prefix: /department-{rule}/}}");
@@ -86,7 +86,7 @@ spec:
     yaml
 }
 
-fn service_entry(name: &str, ip: IpAddr, Ports { small, uploads }: Ports) -> String {
+fn service_entry(name: &str, ip: IpAddr, Ports { small, uploads, http2 }: Ports) -> String {
     format!(
         "---
 apiVersion: networking.istio.io/v1
@@ -99,6 +99,7 @@ spec:
   ports:
   - {{number: 80, name: http, protocol: HTTP, targetPort: {small}}}
   - {{number: 90, name: http-uploads, protocol: HTTP, targetPort: {uploads}}}
+  - {{number: 100, name: http2, protocol: HTTP2, targetPort: {http2}}}
   endpoints: [{{address: {ip}}}]
 "
     )

@@ -30,6 +30,7 @@ const TEST_PROGRAMS: &[(&str, &str)] =
 const BENCH_PROGRAMS: &[(&str, &str)] = &[
     ("nginx", "nginx-light"),
     ("wrk", "wrk"),
+    ("h2load", "nghttp2-client"),
     ("perf", "linux-perf"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),

@@ -4,6 +4,7 @@
 
 mod books;
 mod case;
+mod charts;
 mod figures;
 mod load;
 mod options;
@@ -56,6 +57,10 @@ fn main() -> Result<ExitCode> {
                 fs::write(file, report.to_json())
                     .with_context(|| format!("cannot write {}", file.display()))?;
                 page.aside(&format!("all figures are in {}", file.display()));
+            }
+            if let Some(dir) = &options.charts {
+                let written = charts::write(dir, &report.rounds)?;
+                page.aside(&format!("charts in {}: {}", dir.display(), written.join(", ")));
             }
             Ok(if page.all_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }

@@ -8,6 +8,8 @@ use crate::rows::{ROWS, Row};
 
 pub(crate) struct Options {
     pub(crate) json: Option<PathBuf>,
+    /// A folder for the charts.
+    pub(crate) charts: Option<PathBuf>,
     /// Another build of umbra, measured wherever umbra is.
     pub(crate) also: Option<PathBuf>,
     pub(crate) rounds: usize,
@@ -20,14 +22,22 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn read() -> Result<Self> {
-        let mut options =
-            Self { json: None, also: None, rounds: 5, seconds: 4, rate: None, only: Vec::new() };
+        let mut options = Self {
+            json: None,
+            charts: None,
+            also: None,
+            rounds: 5,
+            seconds: 4,
+            rate: None,
+            only: Vec::new(),
+        };
         let mut words = std::env::args().skip(1);
         while let Some(option) = words.next() {
             let value = words.next().with_context(|| format!("{option} lacks its value"))?;
             let number = || value.parse::<u32>().with_context(|| format!("{option} {value}"));
             match option.as_str() {
                 "--json" => options.json = Some(value.into()),
+                "--charts" => options.charts = Some(value.into()),
                 "--also" => options.also = Some(value.into()),
                 "--rounds" => options.rounds = number()? as usize,
                 "--seconds" => options.seconds = number()?.into(),

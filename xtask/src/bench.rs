@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// Also write all figures there, those of each round too, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also draw the charts of what was measured there, as SVG
+    #[arg(long, value_name = "DIR")]
+    charts: Option<PathBuf>,
     /// Only the rows whose name begins so: dead, cpu-plain, latency, saturated …; may be repeated
     #[arg(long, value_name = "ROW")]
     only: Vec<String>,
@@ -57,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     bench.arg(variable("UMBRA_LOAD", &shell::target_dir().join("release/umbra-load")));
     bench.arg(variable("UMBRA_BENCH_ENVOY", &envoy));
     bench.arg(shell::target_dir().join("debug/umbra-bench"));
-    let Options { json, only, also, rounds, seconds, rate } = options;
+    let Options { json, charts, only, also, rounds, seconds, rate } = options;
     bench.args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()]);
     for row in only {
         bench.args(["--only", row]);
@@ -65,7 +68,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if let Some(rate) = rate {
         bench.args(["--rate", &rate.to_string()]);
     }
-    for (option, file) in [("--json", json), ("--also", also)] {
+    for (option, file) in [("--json", json), ("--charts", charts), ("--also", also)] {
         if let Some(file) = file {
             // The bench is started in the workspace's root, which need not be where the person is.
             bench.arg(option).arg(absolute(file)?);

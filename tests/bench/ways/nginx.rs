@@ -1,7 +1,7 @@
 //! nginx: as the app, as the shadow, and as a proxy tuned as its own guides say, with and without its `mirror`
 //! directive.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::Result;
 use support::Netns;
@@ -45,17 +45,14 @@ pub(crate) fn proxy(netns: &Netns, shadow: Option<Shadow>) -> Result<Program> {
             let port = if name == "small" { ports.small } else { ports.uploads };
             http += &upstream(&format!("shadow_{name}"), &format!("{ip}:{port}"));
             also += "mirror /mirror;";
-            write!(
-                location,
-                " location = /mirror {{ internal; proxy_pass http://shadow_{name}$request_uri; }}\n"
-            )?;
+            location =
+                format!(" location = /mirror {{ internal; proxy_pass http://shadow_{name}$request_uri; }}\n");
         }
         // Without request buffering an upload is streamed; a mirrored one is read in full first all the same.
-        write!(
-            http,
+        http += &format!(
             "server {{\n listen {listen};\n client_max_body_size 0;\n proxy_request_buffering off;\n \
              location / {{ {also} proxy_pass http://app_{name}; }}\n{location}}}\n"
-        )?;
+        );
     }
     start(netns, &http, PROXY.small)
 }

@@ -15,7 +15,7 @@ pub(crate) fn run(server: SocketAddr, connections: u32) -> Result<()> {
     let mut held = Vec::new();
     for number in 0..connections {
         let stream = connect(server).with_context(|| format!("connection {number} to {server}"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(15)))?;
         let mut connection = Messages::of(stream);
         connection.stream.write_all(b"GET /products/1 HTTP/1.1\r\nhost: shop.bench\r\n\r\n")?;
         let status = connection.answer().with_context(|| format!("the answer on connection {number}"))?;

@@ -43,16 +43,6 @@ impl Books {
         self.outcomes.retain(|_, count| *count > 0);
         self
     }
-
-    /// Both together.
-    pub(crate) fn and(mut self, other: Self) -> Self {
-        self.read += other.read;
-        self.offered += other.offered;
-        for (outcome, count) in other.outcomes {
-            *self.outcomes.entry(outcome).or_default() += count;
-        }
-        self
-    }
 }
 
 /// A counter's value; Prometheus has them as floating point.

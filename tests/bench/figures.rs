@@ -1,41 +1,42 @@
-//! Rounds, summed up: medians, and ratios to nginx as a plain proxy in the same round.
+//! Rounds, summed up: medians of them, and of what compares two cases in the same round.
 
-use crate::round::{Round, micros};
+use std::collections::BTreeMap;
 
-/// One case in numbers; NaN where there is no proxy to speak of. Times are microseconds.
-pub(crate) struct Figures {
-    pub(crate) requests_per_second: f64,
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) proxy_cpu: f64,
-    pub(crate) proxy_to_nginx: f64,
-    pub(crate) machine_cpu: f64,
-    pub(crate) machine_to_nginx: f64,
-    pub(crate) copies_per_request: f64,
-}
+use crate::{
+    case::Case,
+    load::Load,
+    round::{Figure, Round},
+    rows::Finding,
+};
 
-impl Figures {
-    /// `nginx` are the rounds to compare with, each with the one of its turn: what slows the machine slows both.
-    pub(crate) fn of(rounds: &[Round], nginx: &[Round]) -> Self {
-        let of = |what: fn(&Round) -> f64| median(rounds.iter().map(what));
-        let to_nginx = |what: fn(&Round) -> f64| {
-            median(rounds.iter().zip(nginx).map(|(own, other)| what(own) / what(other)))
-        };
-        Self {
-            requests_per_second: of(Round::requests_per_second),
-            p50: of(|round| micros(round.answered.p50)),
-            p99: of(|round| micros(round.answered.p99)),
-            proxy_cpu: of(Round::proxy_cpu),
-            proxy_to_nginx: to_nginx(Round::proxy_cpu),
-            machine_cpu: of(Round::machine_cpu),
-            machine_to_nginx: to_nginx(Round::machine_cpu),
-            copies_per_request: of(Round::copies_per_request),
-        }
+/// Everything measured, in the order of rounds.
+#[derive(Default)]
+pub(crate) struct Rounds(pub(crate) BTreeMap<(Load, Case), Vec<Round>>);
+
+impl Rounds {
+    pub(crate) fn add(&mut self, load: Load, case: Case, round: Round) {
+        self.0.entry((load, case)).or_default().push(round);
     }
 
-    /// CPU of the proxy that one copy adds to a request that is not copied.
-    pub(crate) fn per_copy(&self, plain: &Self) -> f64 {
-        (self.proxy_cpu - plain.proxy_cpu) / self.copies_per_request
+    pub(crate) fn of(&self, load: Load, case: Case) -> &[Round] {
+        self.0.get(&(load, case)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(crate) fn median(&self, load: Load, case: Case, figure: Figure) -> f64 {
+        median(self.of(load, case).iter().map(|round| figure.of(round)))
+    }
+
+    /// Two cases are compared round by round: what slows the machine slows both.
+    pub(crate) fn finding(&self, load: Load, figure: Figure, finding: Finding) -> f64 {
+        let both = |of, to, compare: fn(f64, f64) -> f64| {
+            let pairs = self.of(load, of).iter().zip(self.of(load, to));
+            median(pairs.map(|(of, to)| compare(figure.of(of), figure.of(to))))
+        };
+        match finding {
+            Finding::Ratio(of, to) => both(of, to, |of, to| of / to),
+            Finding::Difference(of, to) => both(of, to, |of, to| of - to),
+            Finding::Value(of) => self.median(load, of, figure),
+        }
     }
 }
 

@@ -1,45 +1,66 @@
-//! `cargo xtask bench`: what umbra costs per request, beside nginx doing the same in the same run. Cases take turns,
-//! so that what disturbs the machine disturbs all of them. Fails when the run was not what it says, never because of
-//! a figure.
+//! `cargo xtask bench`: what umbra costs beside nginx and Envoy doing the same in the same run. Cases take turns, so
+//! that what disturbs the machine disturbs all of them. Fails when the run was not what it says, never because of a
+//! figure.
 
 mod books;
-mod cpu;
+mod case;
+mod charts;
 mod figures;
-mod nginx;
+mod load;
+mod options;
+mod process;
 mod report;
 mod round;
-mod world;
-mod wrk;
+mod rows;
+mod site;
+mod ways;
 
-use std::{fs, panic, path::PathBuf, process::ExitCode, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, panic,
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
 
-use anyhow::{Context as _, Result, bail};
-use report::Report;
-use round::{Case, Round, Scene};
+use anyhow::{Context as _, Result};
+use books::Books;
+use case::{Case, DIRECT};
+use figures::Rounds;
+use load::{Client, Load};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use options::Options;
+use process::Processors;
+use report::{Machine, Report};
+use round::{Figure, Round, settled};
+use rows::Row;
+use site::{Site, World};
 use support::{Interrupt, Page};
-use world::World;
-use wrk::{CONNECTIONS, Load, Wrk};
-
-const ROUNDS: usize = 3;
-/// Of one round of one case under one load: 2 × 5 × 3 of them.
-const SECONDS: u64 = 3;
-const WARM_UP_SECONDS: u64 = 1;
 
 fn main() -> Result<ExitCode> {
-    let json_file = arguments()?;
+    let options = Options::read()?;
     // The parts of the test support fail by panicking: here their message is enough.
     panic::set_hook(Box::new(|panic| {
         println!("\n✗ {}", panic.payload_as_str().unwrap_or("the bench failed"));
     }));
+    let processors = Processors::of_this_machine()?;
+    // Before any thread: all that is started from here on is where this is, until it is moved.
+    process::pin(std::process::id(), &processors.of_the_rest())?;
+    let (_, most_files) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most_files, most_files)?;
     let interrupt = Interrupt::watch()?;
     let mut page = Page::on_stdout();
-    match panic::catch_unwind(panic::AssertUnwindSafe(|| bench(&page, &interrupt))) {
+    match panic::catch_unwind(panic::AssertUnwindSafe(|| bench(&options, processors, &page, &interrupt))) {
         Ok(Ok(report)) => {
             report.print(&mut page);
-            if let Some(file) = json_file {
-                fs::write(&file, report.to_json())
+            if let Some(file) = &options.json {
+                fs::write(file, report.to_json())
                     .with_context(|| format!("cannot write {}", file.display()))?;
                 page.aside(&format!("all figures are in {}", file.display()));
+            }
+            if let Some(dir) = &options.charts {
+                let written = charts::write(dir, &report.rounds)?;
+                page.aside(&format!("charts in {}: {}", dir.display(), written.join(", ")));
             }
             Ok(if page.all_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
@@ -51,57 +72,112 @@ fn main() -> Result<ExitCode> {
     }
 }
 
-/// `[--json FILE]`
-fn arguments() -> Result<Option<PathBuf>> {
-    let mut arguments = std::env::args_os().skip(1);
-    match (arguments.next(), arguments.next()) {
-        (None, _) => Ok(None),
-        (Some(option), Some(file)) if option == "--json" => Ok(Some(file.into())),
-        _ => bail!("only `--json FILE` is understood: run by `cargo xtask bench`"),
-    }
-}
-
-fn bench(page: &Page, interrupt: &Interrupt) -> Result<Report> {
-    let cpus = thread::available_parallelism()?.get();
-    let busy_before = busy_with_others(cpus)?;
-    let world = World::new()?;
-    let wrk = Wrk::new(&world.client)?;
-
-    page.heading(&format!(
-        "{} ways to one app, {CONNECTIONS} kept connections, {cpus} CPUs",
-        Case::ALL.len()
-    ));
+fn bench(
+    options: &Options,
+    processors: Processors,
+    page: &Page,
+    interrupt: &Interrupt,
+) -> Result<Report<'static>> {
+    let rows = options.rows()?;
+    let also = options.also.is_some();
+    let busy_before = busy_with_others(processors.count)?;
+    let load_average = fs::read_to_string("/proc/loadavg")?.trim().to_owned();
     page.line(&format!(
-        "{busy_before:.0} % of the machine was busy just before: its own figures include such work of others"
+        "{busy_before:.0} % of the machine was busy just before; load average {load_average}"
     ));
-    let scene = Scene { world: &world, wrk: &wrk, interrupt };
-    for case in Case::ALL {
-        Round::run(case, Load::Full, WARM_UP_SECONDS, &scene)?;
-    }
-    let mut report = Report { cpus, busy_before, rounds: Default::default() };
-    for number in 1..=ROUNDS {
-        for load in Load::ALL {
-            let mut speeds = Vec::new();
-            for case in Case::ALL {
-                let round = Round::run(case, load, SECONDS, &scene)?;
-                speeds.push(format!("{:.0}", round.requests_per_second()));
-                report.rounds.entry((load, case)).or_default().push(round);
+
+    let plan = plan(&rows, also);
+    let world = World::new(processors, options.also.clone())?;
+    let sites = sites(&plan, &world, page, interrupt)?;
+    let mut client = Client::new(&world.client, 1)?;
+    let at_full_speed = Round::run(Load::Full, &sites[&DIRECT], &world, &client, interrupt)?;
+    let capacity = Figure::Throughput.of(&at_full_speed);
+    client.per_second = options.rate.unwrap_or_else(|| a_tenth(capacity));
+    client.seconds = options.seconds;
+    page.line(&format!(
+        "the app alone answers {capacity:.0} small GETs a second; the open loop sends {}",
+        client.per_second
+    ));
+
+    let before = books(&sites, interrupt)?;
+    let mut rounds = Rounds::default();
+    for number in 0..options.rounds {
+        for (load, cases) in plan.iter().filter(|(load, _)| number < load.rounds(options.rounds)) {
+            page.aside(&format!("round {} of {}: {}", number + 1, load.rounds(options.rounds), load.name()));
+            let mut order: Vec<Case> = cases.iter().copied().collect();
+            // Who comes first differs from round to round.
+            order.rotate_left(number % cases.len());
+            for case in order {
+                let round = Round::run(*load, &sites[&case], &world, &client, interrupt)
+                    .with_context(|| format!("{case}, {}", load.name()))?;
+                rounds.add(*load, case, round);
             }
-            page.aside(&format!(
-                "round {number} of {ROUNDS} {:<13}  {} requests/s",
-                load.name(),
-                speeds.join(" · ")
-            ));
         }
     }
-    Ok(report)
+    let books = books(&sites, interrupt)?;
+    let books = books.into_iter().map(|(case, books)| (case, books.since(&before[&case]))).collect();
+    let machine = Machine {
+        processors: world.processors.count,
+        busy_before,
+        load_average,
+        capacity,
+        per_second: client.per_second,
+    };
+    Ok(Report { machine, rows, also, rounds, books })
+}
+
+/// Which cases each load needs.
+fn plan(rows: &[&Row], also: bool) -> BTreeMap<Load, BTreeSet<Case>> {
+    let mut plan: BTreeMap<Load, BTreeSet<Case>> = BTreeMap::new();
+    for row in rows {
+        plan.entry(row.load).or_default().extend(row.cases(also));
+    }
+    plan
+}
+
+fn sites(
+    plan: &BTreeMap<Load, BTreeSet<Case>>,
+    world: &World,
+    page: &Page,
+    interrupt: &Interrupt,
+) -> Result<BTreeMap<Case, Site>> {
+    let mut cases: BTreeSet<Case> = plan.values().flatten().copied().collect();
+    cases.insert(DIRECT);
+    page.heading(&format!("{} ways from one client to the app", cases.len()));
+    let set_up = |(number, case): (usize, Case)| {
+        interrupt.check()?;
+        let site = Site::new(case, u8::try_from(number)?, world).with_context(|| format!("set up {case}"))?;
+        anyhow::Ok((case, site))
+    };
+    cases.into_iter().enumerate().map(set_up).collect()
+}
+
+/// What each agent says of its copies, once all have ended.
+fn books(sites: &BTreeMap<Case, Site>, interrupt: &Interrupt) -> Result<BTreeMap<Case, Books>> {
+    let mut books = BTreeMap::new();
+    for (case, site) in sites {
+        if let Some(agent) = site.agent() {
+            settled(agent, interrupt)?;
+            books.insert(*case, Books::settled(agent, ways::umbra::VIRTUAL_SERVICE));
+        }
+    }
+    Ok(books)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "requests per second, far below 2³²"
+)]
+fn a_tenth(capacity: f64) -> u32 {
+    (capacity / 10.0).max(1.0) as u32
 }
 
 /// How much of the machine is in use, in percent, while the bench does nothing.
-fn busy_with_others(cpus: usize) -> Result<f64> {
+fn busy_with_others(processors: usize) -> Result<f64> {
     let second = Duration::from_secs(1);
-    let before = cpu::of_machine()?;
+    let before = process::cpu_of_machine()?;
     thread::sleep(second);
-    let busy = cpu::of_machine()?.saturating_sub(before);
-    Ok(busy.as_secs_f64() / cpus as f64 * 100.0)
+    let busy = process::cpu_of_machine()?.saturating_sub(before);
+    Ok(busy.as_secs_f64() / processors as f64 * 100.0)
 }

@@ -1,142 +1,175 @@
-//! What is measured, and one measurement of it.
+//! One measurement: a case under a load for a while.
 
-use std::time::Duration;
-
-use anyhow::Result;
-use support::Interrupt;
-
-use crate::{
-    books::Books,
-    cpu,
-    world::World,
-    wrk::{Answered, Load, Wrk},
+use std::{
+    io::{BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
 };
 
-/// A way from the client to the app.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Case {
-    /// Nothing in between: what the rest costs by itself.
-    AppAlone,
-    /// umbra, with rules that mirror other requests.
-    UmbraPlain,
-    /// umbra, copying all.
-    UmbraMirror,
-    /// nginx, as a proxy with kept connections.
-    NginxPlain,
-    /// The same nginx with its `mirror` directive.
-    NginxMirror,
-}
+use anyhow::{Context as _, Result, ensure};
+use support::{Agent, Interrupt};
 
-impl Case {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::AppAlone, Self::UmbraPlain, Self::UmbraMirror, Self::NginxPlain, Self::NginxMirror];
+use crate::{
+    load::{Answered, Client, IDLE_CONNECTIONS, Load, Running},
+    process,
+    site::{Site, World},
+};
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::AppAlone => "app alone",
-            Self::UmbraPlain => "umbra, plain",
-            Self::UmbraMirror => "umbra, mirror 100 %",
-            Self::NginxPlain => "nginx, plain",
-            Self::NginxMirror => "nginx, mirror 100 %",
-        }
-    }
-
-    /// Each has a port of its own, as the configurations beside this file say.
-    fn port(self) -> u16 {
-        match self {
-            Self::AppAlone => 8080,
-            Self::UmbraPlain => 8081,
-            Self::UmbraMirror => 8082,
-            Self::NginxPlain => 8083,
-            Self::NginxMirror => 8084,
-        }
-    }
-
-    fn proxy(self, world: &World) -> Option<u32> {
-        match self {
-            Self::AppAlone => None,
-            Self::UmbraPlain | Self::UmbraMirror => Some(world.agent.pid()),
-            Self::NginxPlain => Some(world.plain.pid()),
-            Self::NginxMirror => Some(world.mirror.pid()),
-        }
-    }
-
-    /// The rules umbra applies, as its metrics name them.
-    fn virtual_service(self) -> Option<&'static str> {
-        match self {
-            Self::UmbraPlain => Some("bench/plain"),
-            Self::UmbraMirror => Some("bench/mirrored"),
-            Self::AppAlone | Self::NginxPlain | Self::NginxMirror => None,
-        }
-    }
-}
-
-/// What a round needs.
-#[derive(Clone, Copy)]
-pub(crate) struct Scene<'a> {
-    pub(crate) world: &'a World,
-    pub(crate) wrk: &'a Wrk,
-    pub(crate) interrupt: &'a Interrupt,
-}
-
-/// One case under load for a while.
+/// What a round found. None, or NaN as a figure, where there is no proxy or it was not looked at.
+#[derive(Clone)]
 pub(crate) struct Round {
     pub(crate) answered: Answered,
-    /// None where there is no proxy.
-    proxy: Option<Duration>,
-    machine: Duration,
-    /// Copies the shadow received, by its own count.
+    proxy_cpu: Option<Duration>,
+    machine_cpu: Duration,
+    peak_memory: Option<u64>,
+    idle: Option<Idle>,
+    /// Copies the shadow received, by its own count; of small requests only.
     pub(crate) copies: u64,
-    /// What umbra says of it.
-    pub(crate) books: Option<Books>,
+}
+
+/// One number of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// Microseconds of CPU per request, all threads of the proxy, copies included.
+    ProxyCpu,
+    /// The same of the whole machine, whoever used it.
+    MachineCpu,
+    /// Microseconds.
+    P50,
+    P99,
+    /// Bytes sent per second where uploads are the load, else answers.
+    Throughput,
+    /// Bytes.
+    PeakMemory,
+    MemoryAtStart,
+    MemoryPerConnection,
+    /// Per request.
+    Syscalls,
+    /// Per request.
+    Copies,
 }
 
 impl Round {
-    /// Ends when every copy has ended, so that a copy's CPU time is in the round of its request.
-    pub(crate) fn run(case: Case, load: Load, seconds: u64, scene: &Scene<'_>) -> Result<Self> {
-        let Scene { world, wrk, interrupt } = *scene;
-        let settled = || case.virtual_service().map(|service| Books::settled(&world.agent, service));
-        let proxy = || case.proxy(world).map(cpu::of_process).transpose();
-
-        let (books_before, arrived_before) = (settled(), world.arrived()?);
-        let (proxy_before, machine_before) = (proxy()?, cpu::of_machine()?);
-        let answered = wrk.run(load, world.address(case.port()), seconds, interrupt)?;
-        let books = settled();
-        let (proxy, machine) = (proxy()?, cpu::of_machine()?);
-        // Asking was one more.
-        let copies = world.arrived()? - arrived_before - 1;
+    pub(crate) fn run(
+        load: Load,
+        site: &Site,
+        world: &World,
+        client: &Client,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let pid = site.pid();
+        let cpu = || pid.map(process::cpu).transpose();
+        if let Some(pid) = pid {
+            process::forget_peak(pid)?;
+        }
+        let (arrived, proxy_before, machine_before) = (world.arrived()?, cpu()?, process::cpu_of_machine()?);
+        let answered = client.run(load, site, interrupt)?;
+        let idle = match pid {
+            Some(pid) if load == Load::Idle => Some(Idle::of(client, site, pid)?),
+            _ => None,
+        };
+        // A copy's CPU time is in the round of its request.
+        if let Some(agent) = site.agent().filter(|_| site.case.shadow_lives()) {
+            settled(agent, interrupt)?;
+        }
+        let (proxy, machine) = (cpu()?, process::cpu_of_machine()?);
         Ok(Self {
             answered,
-            proxy: proxy.zip(proxy_before).map(|(after, before)| after.saturating_sub(before)),
-            machine: machine.saturating_sub(machine_before),
-            copies,
-            books: books.zip(books_before).map(|(after, before)| after.since(&before)),
+            proxy_cpu: proxy.zip(proxy_before).map(|(after, before)| after.saturating_sub(before)),
+            machine_cpu: machine.saturating_sub(machine_before),
+            peak_memory: pid.map(process::peak_memory).transpose()?,
+            idle,
+            // Asking was one more.
+            copies: world.arrived()? - arrived - 1,
         })
-    }
-
-    /// Microseconds of CPU per request that the proxy took; NaN where there is none.
-    pub(crate) fn proxy_cpu(&self) -> f64 {
-        self.proxy.map_or(f64::NAN, |time| self.per_request(time))
-    }
-
-    /// Microseconds of CPU per request that the machine took, whoever used them.
-    pub(crate) fn machine_cpu(&self) -> f64 {
-        self.per_request(self.machine)
-    }
-
-    pub(crate) fn requests_per_second(&self) -> f64 {
-        self.answered.requests as f64 / self.answered.took.as_secs_f64()
-    }
-
-    pub(crate) fn copies_per_request(&self) -> f64 {
-        self.copies as f64 / self.answered.requests as f64
-    }
-
-    fn per_request(&self, time: Duration) -> f64 {
-        micros(time) / self.answered.requests as f64
     }
 }
 
-pub(crate) fn micros(time: Duration) -> f64 {
+impl Figure {
+    pub(crate) fn of(self, round: &Round) -> f64 {
+        let Round { answered, .. } = round;
+        let per_request = |value: f64| value / answered.requests as f64;
+        let known = |value: Option<u64>| value.map_or(f64::NAN, |value| value as f64);
+        match self {
+            Self::ProxyCpu => round.proxy_cpu.map_or(f64::NAN, |time| per_request(micros(time))),
+            Self::MachineCpu => per_request(micros(round.machine_cpu)),
+            Self::P50 => micros(answered.p50),
+            Self::P99 => micros(answered.p99),
+            Self::Throughput => {
+                let count = if answered.bytes > 0 { answered.bytes } else { answered.requests };
+                count as f64 / answered.took.as_secs_f64()
+            }
+            Self::PeakMemory => known(round.peak_memory),
+            Self::MemoryAtStart => known(round.idle.map(|idle| idle.at_start)),
+            Self::MemoryPerConnection => round.idle.map_or(f64::NAN, Idle::per_connection),
+            Self::Syscalls => per_request(known(answered.syscalls)),
+            Self::Copies => per_request(round.copies as f64),
+        }
+    }
+
+    /// As a person reads it.
+    pub(crate) fn shown(self, value: f64) -> String {
+        if !value.is_finite() {
+            return "–".to_owned();
+        }
+        match self {
+            Self::ProxyCpu | Self::MachineCpu => format!("{value:.1} µs"),
+            Self::P50 | Self::P99 => format!("{:.3} ms", value / 1e3),
+            Self::Throughput if value >= 1e7 => format!("{:.0} MB/s", value / 1e6),
+            Self::Throughput => format!("{value:.0}/s"),
+            Self::PeakMemory | Self::MemoryAtStart => format!("{:.1} MiB", value / f64::from(1 << 20)),
+            Self::MemoryPerConnection => format!("{:.1} KiB", value / 1024.0),
+            Self::Syscalls => format!("{value:.1}"),
+            Self::Copies => format!("{:.1} %", value * 100.0),
+        }
+    }
+}
+
+fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
+}
+
+/// What a proxy just started has resident, in bytes.
+#[derive(Clone, Copy)]
+struct Idle {
+    at_start: u64,
+    /// With so many connections that were used once.
+    connected: u64,
+}
+
+impl Idle {
+    fn of(client: &Client, site: &Site, pid: u32) -> Result<Self> {
+        // What was only needed for a moment goes back meanwhile.
+        let settle = || thread::sleep(Duration::from_secs(1));
+        settle();
+        let at_start = process::memory(pid)?;
+        let mut hold = client.own()?;
+        hold.args(["hold", &site.small().to_string(), &IDLE_CONNECTIONS.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0);
+        let mut hold = Running(hold.spawn()?);
+        let mut said = String::new();
+        BufReader::new(hold.0.stdout.take().context("standard output is piped")?).read_line(&mut said)?;
+        ensure!(said.trim() == "held", "{} did not hold {IDLE_CONNECTIONS} connections: {said}", site.case);
+        settle();
+        Ok(Self { at_start, connected: process::memory(pid)? })
+    }
+
+    fn per_connection(self) -> f64 {
+        (self.connected as f64 - self.at_start as f64) / f64::from(IDLE_CONNECTIONS)
+    }
+}
+
+/// Waits until no copy is under way. A copy to a dead shadow may take all of its fifteen seconds.
+pub(crate) fn settled(agent: &Agent, interrupt: &Interrupt) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while agent.metrics().sum("umbra_shadow_in_flight") > 0.5 {
+        interrupt.check()?;
+        ensure!(Instant::now() < deadline, "copies are still under way after a minute\n{}", agent.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }

@@ -31,6 +31,7 @@ pub struct AgentBuilder<'a> {
     configuration: String,
     log_filter: String,
     prelude: String,
+    binary: Option<PathBuf>,
 }
 
 impl<'a> AgentBuilder<'a> {
@@ -44,6 +45,7 @@ impl<'a> AgentBuilder<'a> {
             configuration: String::new(),
             log_filter: "info".to_owned(),
             prelude: String::new(),
+            binary: None,
         }
     }
 
@@ -82,6 +84,12 @@ impl<'a> AgentBuilder<'a> {
         self
     }
 
+    /// Another build than [`binary`].
+    pub fn binary(mut self, path: &std::path::Path) -> Self {
+        self.binary = Some(path.to_owned());
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub fn start(self) -> Agent {
         let mut agent = self.spawn();
@@ -98,7 +106,7 @@ impl<'a> AgentBuilder<'a> {
         let config = dir.path().join("umbra.yaml");
         fs::write(&config, &self.configuration).unwrap();
         let log = fs::File::create(dir.path().join("log")).unwrap();
-        let binary = binary();
+        let binary = self.binary.unwrap_or_else(binary);
         let mut command = if self.prelude.is_empty() {
             self.netns.command(&binary)
         } else {

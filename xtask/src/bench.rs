@@ -1,33 +1,86 @@
-//! Measures the agent beside nginx. The bench itself is tests/bench; here it is set up, built and started as root.
+//! Measures the agent beside nginx and Envoy. The bench itself is tests/bench; here it is set up, built and started as
+//! root.
 
 use std::{
     ffi::OsString,
     os::unix::process::CommandExt as _,
-    path::{Path, absolute},
+    path::{Path, PathBuf, absolute},
     process::ExitCode,
 };
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 
 use crate::{setup, shell};
 
-pub(crate) fn run(json: Option<&Path>) -> Result<ExitCode> {
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Also write all figures there, those of each round too, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Also draw the charts of what was measured there, as SVG
+    #[arg(long, value_name = "DIR")]
+    charts: Option<PathBuf>,
+    /// Only the rows whose name begins so: dead, cpu-plain, latency, saturated …; may be repeated
+    #[arg(long, value_name = "ROW")]
+    only: Vec<String>,
+    /// Measure another build of umbra beside this one
+    #[arg(long, value_name = "BINARY")]
+    also: Option<PathBuf>,
+    /// How often each case takes its turn; figures are medians of that many
+    #[arg(long, default_value = "5")]
+    rounds: u32,
+    /// How long a turn takes
+    #[arg(long, default_value = "4")]
+    seconds: u32,
+    /// Small GETs per second in the open loop, instead of a tenth of what the app alone can
+    #[arg(long)]
+    rate: Option<u32>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     setup::run(setup::For::Bench)?;
-    println!("▸ build the agent for release, and the bench");
+    let envoy = setup::envoy::binary()?;
+    println!("▸ build the agent and the load for release, and the bench");
     shell::run(shell::cargo().args(["build", "--release", "--package", "umbra"]))?;
+    shell::run(shell::cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "umbra-tests",
+        "--bin",
+        "umbra-load",
+    ]))?;
     // Not for release, where a panic aborts: the bench must unwind, for it takes down what it made as it goes.
     shell::run(shell::cargo().args(["build", "--package", "umbra-tests", "--bin", "umbra-bench"]))?;
 
-    // `env` carries the variable through sudo.
+    // `env` carries the variables through sudo.
     let mut bench = shell::command_as_root("env")?;
-    let mut agent = OsString::from("UMBRA_BINARY=");
-    agent.push(shell::target_dir().join("release/umbra"));
-    bench.arg(agent).arg(shell::target_dir().join("debug/umbra-bench"));
-    if let Some(json) = json {
-        // The bench is started in the workspace's root, which need not be where the person is.
-        bench.arg("--json").arg(absolute(json)?);
+    bench.arg(variable("UMBRA_BINARY", &shell::target_dir().join("release/umbra")));
+    bench.arg(variable("UMBRA_LOAD", &shell::target_dir().join("release/umbra-load")));
+    bench.arg(variable("UMBRA_BENCH_ENVOY", &envoy));
+    bench.arg(shell::target_dir().join("debug/umbra-bench"));
+    let Options { json, charts, only, also, rounds, seconds, rate } = options;
+    bench.args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()]);
+    for row in only {
+        bench.args(["--only", row]);
+    }
+    if let Some(rate) = rate {
+        bench.args(["--rate", &rate.to_string()]);
+    }
+    for (option, file) in [("--json", json), ("--charts", charts), ("--also", also)] {
+        if let Some(file) = file {
+            // The bench is started in the workspace's root, which need not be where the person is.
+            bench.arg(option).arg(absolute(file)?);
+        }
     }
     // In place of this process: so Ctrl-C ends the bench, and the prompt returns only when it has cleaned up.
     let error = bench.exec();
     Err(error).context("cannot start the bench")
+}
+
+fn variable(name: &str, value: &Path) -> OsString {
+    let mut variable = OsString::from(format!("{name}="));
+    variable.push(value);
+    variable
 }

@@ -9,7 +9,7 @@ mod setup;
 mod shell;
 mod test;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -37,25 +37,20 @@ enum Command {
         /// Only tests whose name contains this
         filter: Option<String>,
     },
-    /// Measure CPU per request beside nginx, in one run of two minutes
+    /// Measure umbra beside nginx and Envoy in one run: latency, CPU, memory, dead shadows
     ///
-    /// Five ways to one app take turns under wrk, with 32 kept connections and a small GET: the app alone; umbra with
-    /// rules that mirror none of the requests; umbra mirroring all of them; nginx as a plain proxy; nginx with its
-    /// `mirror` directive. All stand in the app's network namespace, with one worker each. Once at a pace that leaves
-    /// CPU to spare, once at full speed, where umbra drops copies rather than slow the primary: see how many were
-    /// copied.
+    /// Each case stands in a network namespace of its own with the same app, and takes its turn in every round. The
+    /// proxy, whichever it is, has the last processor to itself and one worker; clients, apps and shadows have the
+    /// others. Small GETs come in an open loop at a tenth of what the app alone can answer, where a late request is
+    /// measured from when it was due (umbra-load, of tests/bench/load), or at full speed (wrk).
     ///
-    /// The proxy's CPU is user and system time of all its threads until the last copy has ended; the machine's is all
-    /// that was busy meanwhile, load, app and others included. Figures are medians of three rounds; ratios are to plain
-    /// nginx in the same round.
+    /// The proxy's CPU is that of all its threads until the last copy has ended. Figures are medians of the rounds;
+    /// ratios are taken within a round. Each row says what is wanted and whether it was found. A run of everything
+    /// takes half an hour: `--only latency --rounds 3` a minute.
     ///
     /// Fails when the run was not what it says (a bad answer, a request that umbra did not read or offer, books that
     /// do not balance), never because of a figure.
-    Bench {
-        /// Also write all figures there, those of each round too, as JSON
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
-    },
+    Bench(bench::Options),
     /// Fuzz what reads untrusted bytes (tests/fuzz), as many targets at a time as there are CPUs
     ///
     /// Under libFuzzer, on stable Rust, in target/fuzz, where the corpus of each target grows from run to run. An input
@@ -76,7 +71,7 @@ fn main() -> Result<ExitCode> {
         Command::Setup => setup::run(setup::For::Tests).map(|_| ExitCode::SUCCESS),
         Command::Demo { keep } => demo::run(keep),
         Command::Test { filter } => test::run(filter.as_deref()),
-        Command::Bench { json } => bench::run(json.as_deref()),
+        Command::Bench(options) => bench::run(&options),
         Command::Fuzz { time, targets } => fuzz::run(time, &targets),
         Command::Check => check::run(),
     }

@@ -46,7 +46,6 @@ const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     take_all_descriptors();
-    memory::take_small_pages();
     let accounts = Arc::new(Accounts::default());
     let mut loader = Loader::new(source);
     let compiled = rules::first(&mut loader, &accounts)?;

@@ -3,6 +3,7 @@
 
 mod apt;
 mod bpf;
+pub(crate) mod envoy;
 mod python;
 
 use anyhow::Result;
@@ -34,7 +35,14 @@ const TEST_PROGRAMS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("nghttpx", "nghttp2-proxy"),
 ];
-const BENCH_PROGRAMS: &[(&str, &str)] = &[("nginx", "nginx-light"), ("wrk", "wrk")];
+const BENCH_PROGRAMS: &[(&str, &str)] = &[
+    ("nginx", "nginx-light"),
+    ("wrk", "wrk"),
+    ("h2load", "nghttp2-client"),
+    ("perf", "linux-perf"),
+    ("python3", "python3"),
+    ("pip3", "python3-pip"),
+];
 const FUZZ_PROGRAMS: &[(&str, &str)] = &[("c++", "g++")];
 
 /// Sets the machine up and tells who compiles the eBPF programs.

@@ -5,11 +5,13 @@ use std::{
     io::{self, ErrorKind},
     mem,
     net::Shutdown,
+    pin::pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use socket2::SockRef;
+use tokio::task::yield_now;
 
 use super::side::{Said, Side};
 
@@ -61,6 +63,12 @@ enum LastWord {
     PassedOn,
 }
 
+/// Wakes the connection once the thread has looked at its sockets again: after a plain wake tokio would do so only once
+/// in 61 turns, and others would wait that long to be noticed.
+fn next_turn(cx: &mut Context<'_>) {
+    let _ = pin!(yield_now()).poll(cx);
+}
+
 impl<'s, S: Side> Direction<'s, S> {
     /// `said` was read from the source before.
     pub(super) fn new(source: &'s S, sink: &'s S, said: Bytes) -> Self {
@@ -97,7 +105,7 @@ impl<'s, S: Side> Direction<'s, S> {
                 Poll::Ready(Ok(())) => {}
             }
             if moved == TURN {
-                cx.waker().wake_by_ref();
+                next_turn(cx);
                 break;
             }
             match self.source.poll_read(cx) {

@@ -71,9 +71,13 @@ fn ask(rules: &PortRules, request: &Request) -> Outcome {
     let (address, source) = match &request.client {
         Client::Unknown => (UNKNOWN_CLIENT, None),
         Client::Address(address) => (*address, rules.source(*address).cloned()),
-        Client::Workload { namespace, labels } => {
-            (UNKNOWN_CLIENT, Some(Source { namespace: namespace.clone(), labels: labels.clone() }))
-        }
+        Client::Workload { namespace, labels } => (
+            UNKNOWN_CLIENT,
+            Some(Source {
+                namespace: namespace.clone(),
+                labels: labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            }),
+        ),
     };
     let trace = rules.trace(&head, source.as_ref());
     let decision = match &request.client {

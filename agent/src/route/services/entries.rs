@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use ipnet::IpNet;
 
 use super::{
-    Address, Endpoint, HTTP, HTTP2, Kept, Kind, Labels, Port, Ports, Service, Target, address_of,
-    kube::Workloads, named_after, weight,
+    Address, Endpoint, HTTP, HTTP2, Kind, Labels, Port, Ports, Service, Target, address_of, kube::Workloads,
+    meta, named_after, weight,
 };
 use crate::{
     config::{
@@ -16,47 +16,53 @@ use crate::{
     route::{
         Answers, Protocol,
         findings::{Findings, Site},
-        objects::{self, Objects},
+        objects::Objects,
     },
 };
 
-pub(super) fn service<'a>(
-    entry: &'a ServiceEntry,
-    host: &'a Located<String>,
-    endpoints: Arc<[Endpoint]>,
-    kept: &mut Kept<'_>,
+/// One for each host, in order.
+pub(super) fn services<'w, 'a: 'w>(
+    entry: &ServiceEntry,
+    objects: &Objects<'a>,
+    workloads: &impl Fn() -> &'w Workloads<'a>,
+    labels: &mut Labels,
     findings: &mut Findings<'_>,
-) -> Service<'a> {
-    // Without endpoints the host itself is the name to resolve (a wildcard is none).
-    let endpoints = match answers(entry) {
+) -> Vec<Service> {
+    let site = Site::of("ServiceEntry", &entry.meta);
+    let endpoints: Arc<[Endpoint]> = endpoints(entry, objects, workloads, labels, &site, findings).into();
+    let of_host = |host: &Located<String>| match answers(entry) {
+        // Without endpoints the host itself is the name to resolve (a wildcard is none).
         Some(answers) if entry.endpoints.is_empty() && !host.contains('*') => {
-            let name = || Address::Name(host.as_str().into(), answers);
-            let named = |labels: &mut Labels, _: &mut Findings<'_>| vec![Endpoint::alone(name(), labels)];
-            kept.endpoints(objects::address(host), findings, true, Vec::new(), named)
+            let name = Address::Name(host.as_str().into(), answers);
+            service(entry, host, [Endpoint::alone(name, labels)].into())
         }
-        _ => endpoints,
+        _ => service(entry, host, Arc::clone(&endpoints)),
     };
-    let port = |port: &'a ServicePort| Port {
+    entry.hosts.iter().map(of_host).collect()
+}
+
+fn service(entry: &ServiceEntry, host: &str, endpoints: Arc<[Endpoint]>) -> Service {
+    let port = |port: &ServicePort| Port {
         number: port.number.value,
-        name: &port.name,
+        name: port.name.as_str().into(),
         speaks_http: is_any(port, &HTTP),
         is_https: port.protocol == "HTTPS",
         protocol: if is_any(port, &HTTP2) { Protocol::Http2 } else { Protocol::Http1 },
-        at: &port.number.at,
+        at: port.number.at.clone(),
         target: Target::Number(port.target_port),
     };
     Service {
-        host: host.value.to_ascii_lowercase().into(),
+        host: host.to_ascii_lowercase().into(),
         kind: Kind::Entry,
-        meta: &entry.meta,
+        meta: meta(&entry.meta),
         ports: entry.ports.iter().map(port).collect(),
         endpoints,
         addresses: addresses(entry),
         headless: false,
         alias: None,
         external: entry.location == MeshLocation::External,
-        subject_alt_names: &entry.subject_alt_names,
-        export_to: &entry.export_to,
+        subject_alt_names: entry.subject_alt_names.clone(),
+        export_to: entry.export_to.clone(),
     }
 }
 
@@ -75,7 +81,7 @@ fn is_any(port: &ServicePort, protocols: &[&str]) -> bool {
         || port.protocol == "TCP" && named_after(&port.name, protocols)
 }
 
-pub(super) fn endpoints<'w, 'a: 'w>(
+fn endpoints<'w, 'a: 'w>(
     entry: &ServiceEntry,
     objects: &Objects<'a>,
     workloads: &impl Fn() -> &'w Workloads<'a>,

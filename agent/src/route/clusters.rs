@@ -66,9 +66,12 @@ impl<'a> Clusters<'a> {
         Self { known, kept, made: HashMap::default() }
     }
 
-    /// What was resolved, to be kept.
-    pub(super) fn into_made(self) -> Spots {
-        self.made.into_iter().map(|(place, spot)| (place.key(), spot)).collect()
+    /// What was resolved, to be kept, and the keys of what was kept and is no longer good.
+    pub(super) fn into_made(self) -> (Spots, Vec<String>) {
+        let Self { known, kept, made } = self;
+        let stale = kept.iter().filter(|(_, spot)| !known.agrees(&spot.asked)).map(|(key, _)| key.clone());
+        let stale = if known.any_changed() { stale.collect() } else { Vec::new() };
+        (made.into_iter().map(|(place, spot)| (place.key(), spot)).collect(), stale)
     }
 
     /// Finds what a destination written in an object of `namespace` means, in a rule for the service port `listener`.
@@ -126,7 +129,7 @@ impl<'a> Clusters<'a> {
     }
 
     /// The service of a place.
-    pub(super) fn service_of(&self, place: Place<'_>) -> Option<&'a Service<'a>> {
+    pub(super) fn service_of(&self, place: Place<'_>) -> Option<&'a Service> {
         self.known.service(place.host)
     }
 
@@ -150,7 +153,7 @@ impl<'a> Clusters<'a> {
         spot
     }
 
-    fn service(&self, destination: &Destination, namespace: &str) -> Result<&'a Service<'a>, Unresolved> {
+    fn service(&self, destination: &Destination, namespace: &str) -> Result<&'a Service, Unresolved> {
         let host = hosts::resolve(&destination.host.value, namespace);
         let unknown = |what, hint| Unresolved {
             code: Code::UnknownHost,
@@ -168,7 +171,7 @@ impl<'a> Clusters<'a> {
             let hint = format!("see `exportTo` of {}", service.declared_by());
             return Err(unknown(what, Some(Hint::Text(hint))));
         }
-        let Some(alias) = service.alias else { return Ok(service) };
+        let Some(alias) = &service.alias else { return Ok(service) };
         // Istio replaces an ExternalName service by the host it stands for; without a ServiceEntry for that it is a
         // name to resolve.
         Ok(self.known.service(&alias.to_ascii_lowercase()).unwrap_or(service))
@@ -202,13 +205,13 @@ fn members(known: &Known<'_>, place: Place<'_>) -> Members {
 }
 
 /// The service of a place and its port.
-fn serving<'a>(known: &Known<'a>, place: Place<'_>) -> (&'a Service<'a>, &'a Port<'a>) {
+fn serving<'a>(known: &Known<'a>, place: Place<'_>) -> (&'a Service, &'a Port) {
     let service = known.service(place.host).expect("a place names a service that is known");
     (service, service.port(place.port).expect("a place names a port of its service"))
 }
 
 /// The endpoints of a place.
-fn endpoints<'p>(service: &'p Service<'_>, place: Place<'p>) -> impl Iterator<Item = &'p Endpoint> {
+fn endpoints<'p>(service: &'p Service, place: Place<'p>) -> impl Iterator<Item = &'p Endpoint> {
     let chosen =
         move |endpoint: &&Endpoint| place.subset.is_none_or(|(_, labels)| endpoint.labels.have_all(labels));
     service.endpoints.iter().filter(chosen)
@@ -230,8 +233,8 @@ impl Place<'_> {
 
 /// The port written, else the only one of the service, else the one the primary's client dialled. Where Istio would
 /// then silently have no cluster, this is a fault.
-fn port(destination: &Destination, service: &Service<'_>, listener: u16) -> Result<u16, Unresolved> {
-    match (&destination.port, service.ports.as_slice()) {
+fn port(destination: &Destination, service: &Service, listener: u16) -> Result<u16, Unresolved> {
+    match (&destination.port, &*service.ports) {
         (Some(port), _) if service.port(port.value).is_some() => return Ok(port.value),
         (None, [only]) => return Ok(only.number),
         (None, _) if service.port(listener).is_some() => return Ok(listener),

@@ -1,18 +1,21 @@
 //! One configuration after the other: what was compiled is kept, and a change costs little more than what it touches.
 //! What comes out is what compiling from nothing would give.
 
-use std::{mem, sync::Arc};
-
-use foldhash::HashSet;
+use std::sync::Arc;
 
 use super::{
     Snapshot,
     clusters::Spots,
     compile::{self, Keep},
-    known::Lists,
+    delegates::AllFound,
+    difference::Difference,
+    exposure::Loops,
+    idle::AllIdle,
+    precedence::ClaimsByHost,
+    ruled::Ruled,
     served::Assembled,
-    services::{AllEndpoints, SharedLabels},
-    table::Table,
+    services::{Registry, SharedLabels},
+    subsets::RulesByHost,
     units::Units,
 };
 use crate::{
@@ -35,21 +38,28 @@ pub struct Compilation {
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     /// Holds every object by whose address something is known below, so that no other one can have it.
-    #[expect(dead_code, reason = "held, not read")]
-    pub(super) parts: Vec<Arc<Resources>>,
-    pub(super) made: Made,
+    parts: Vec<Arc<Resources>>,
+    pub(super) claims: ClaimsByHost,
+    pub(super) rules: RulesByHost,
+    pub(super) units: Units,
     pub(super) spots: Spots,
+    pub(super) made: Made,
 }
 
 /// What a compilation made.
 #[derive(Debug, Default)]
 pub(super) struct Made {
-    pub(super) endpoints: AllEndpoints,
+    pub(super) registry: Arc<Registry>,
+    pub(super) found: AllFound,
+    /// Those that were looked at, new or not.
     pub(super) units: Units,
     pub(super) spots: Spots,
+    pub(super) stale_spots: Vec<String>,
+    /// In the order of precedence.
+    pub(super) ruled: Vec<Arc<Ruled>>,
+    pub(super) idle: AllIdle,
+    pub(super) loops: Loops,
     pub(super) assembled: Assembled,
-    /// Of the objects it was made of.
-    pub(super) lists: Lists,
 }
 
 impl Compilation {
@@ -61,32 +71,46 @@ impl Compilation {
         accounts: &Accounts,
         report: &mut Report,
     ) -> Snapshot {
-        let resources: Vec<_> = parts.iter().map(|part| &**part).collect();
-        let made =
-            compile::compile(&resources, &self.kept, &mut self.labels, accounts, report, Keep::Captured);
+        let Self { kept, labels } = self;
+        let difference = Difference::between(&kept.parts, &parts);
+        kept.claims.update(&difference);
+        kept.rules.update(&difference);
+        let made = compile::compile(&difference, kept, labels, accounts, report, Keep::Captured);
         let snapshot = made.assembled.snapshot.clone();
-        if !report.has_errors() {
-            self.keep(parts, made);
+        if report.has_errors() {
+            kept.claims.take_back(&difference);
+            kept.rules.take_back(&difference);
+        } else {
+            kept.take(made);
+            kept.parts = parts;
         }
-        self.labels.forget_unused();
+        labels.forget_unused();
         snapshot
     }
+}
 
-    fn keep(&mut self, parts: Vec<Arc<Resources>>, mut made: Made) {
-        let mut spots = mem::take(&mut self.kept.spots);
-        spots.extend(mem::take(&mut made.spots));
-        self.kept = Kept { parts, made, spots };
-        let Made { units, assembled, .. } = &mut self.kept.made;
-        let in_force: HashSet<_> = assembled.tables().map(Arc::as_ptr).collect();
-        // Rules that capture nothing must not keep their accounts open.
-        let idle = |table: &Arc<Table>| !in_force.contains(&Arc::as_ptr(table)) && table.mirrors();
-        units.retain(|_, unit| !unit.table.as_ref().is_some_and(idle));
-        self.kept.spots.retain(|_, spot| spot.is_used());
+impl Kept {
+    /// Rules that capture nothing are not kept: they must not hold their accounts open.
+    fn take(&mut self, mut made: Made) {
+        let mut served = made.assembled.services.iter();
+        made.ruled.retain(|ruled| {
+            served.next().is_some_and(|served| Arc::ptr_eq(&ruled.served, served)) && ruled.is_settled()
+        });
+        self.units.extend(made.units.drain());
+        made.stale_spots.iter().for_each(|key| drop(self.spots.remove(key)));
+        self.spots.extend(made.spots.drain());
+        self.made = made;
+        // What came of a service or a virtual service holds its units.
+        self.units.retain(|_, unit| Arc::strong_count(unit) > 1);
+        self.spots.retain(|_, spot| spot.is_used());
     }
 }
 
 /// Compiles a configuration on its own.
 pub(super) fn once(resources: &Resources, accounts: &Accounts, report: &mut Report, keep: Keep) -> Snapshot {
-    let (kept, mut labels) = (Kept::default(), SharedLabels::default());
-    compile::compile(&[resources], &kept, &mut labels, accounts, report, keep).assembled.snapshot
+    let difference = Difference::from_nothing(resources);
+    let (mut kept, mut labels) = (Kept::default(), SharedLabels::default());
+    kept.claims.update(&difference);
+    kept.rules.update(&difference);
+    compile::compile(&difference, &kept, &mut labels, accounts, report, keep).assembled.snapshot
 }

@@ -3,25 +3,30 @@
 
 use std::sync::Arc;
 
+use foldhash::HashSet;
+
 use super::{
     clusters::Clusters,
     compilation::{Kept, Made},
-    delegates,
+    delegates::Roots,
+    difference::Difference,
     exposure::Exposure,
     findings::Findings,
-    gateway::Attachments,
-    known::{Changed, Known, Lists},
-    objects::Objects,
+    gateway::{Attached, Attachments},
+    hosts::Hosts,
+    known::{Changed, Known},
+    objects::{Objects, address},
     policies::Policies,
-    precedence::Precedence,
+    precedence::{self, Precedence},
+    ruled::Before,
     rules::Compiler,
-    served::{Assembled, Served},
-    services::{self, Registry, SharedLabels},
+    served::Assembled,
+    services::{Registry, SharedLabels},
     source::Sources,
     tables::Tables,
 };
 use crate::{
-    config::{Code, Location, Report, Resources},
+    config::{Code, Location, Report},
     record::Accounts,
 };
 
@@ -33,58 +38,92 @@ pub(super) enum Keep {
     Everything,
 }
 
+/// `kept` is of the configuration before; only what finds objects by host in it is of this one already.
 pub(super) fn compile<'a>(
-    parts: &[&'a Resources],
+    difference: &'a Difference<'a>,
     kept: &'a Kept,
     labels: &mut SharedLabels,
     accounts: &Accounts,
     report: &mut Report,
     keep: Keep,
 ) -> Made {
-    let objects = Objects::of(parts.iter().copied());
-    let lists = Lists::of(&objects);
-    let changed = Changed::between(&kept.made.lists, &lists);
-    let before = &kept.made.assembled;
+    let objects = &difference.now;
+    let before = &kept.made;
 
     let mut findings = Findings::new(report);
-    let mut endpoints = services::Kept::new(&kept.made.endpoints, labels);
-    let registry = Registry::new(&objects, changed, &mut endpoints, &mut findings);
-    let sources = match changed.workloads {
-        true => Arc::new(Sources::new(&objects)),
-        false => Arc::clone(&before.sources),
-    };
-    let virtual_services = delegates::merge(&objects.virtual_services, &mut findings);
-    let precedence = Precedence::new(&virtual_services, &mut findings);
-    let attachments = Attachments::new(&objects, &registry, &mut findings);
-    let known = Known::new(&registry, &objects, !sources.is_empty(), changed);
-    let clusters = Clusters::new(known, &kept.spots);
-    let policies = Policies::new(&objects, accounts, &mut findings);
-    let compiler = Compiler { clusters, findings, exposure: Exposure::default(), policies };
-    let mut tables = Tables::new(&virtual_services, accounts, compiler, &kept.made.units);
+    let registry = Registry::new(difference, &before.registry, labels);
+    let registry = registry.map_or_else(|| Arc::clone(&before.registry), Arc::new);
+    registry.report(&mut findings);
+    let sources = sources(difference, &before.assembled.sources);
+    let roots = Roots::new(difference, &before.found, &mut findings);
+    let precedence = Precedence { roots: &roots, by_host: &kept.claims };
+    let attachments = Attachments::new(objects, &registry, &mut findings);
+    let policies = Policies::new(objects, accounts, &mut findings);
 
-    let by_host = before.by_host();
-    let mut services = Vec::with_capacity(registry.services.len());
+    let services = registry.changed(&before.registry);
+    let sources_changed = before.assembled.sources.is_empty() != sources.is_empty();
+    let changed = Changed::new(difference, services.iter().copied(), sources_changed);
+    let everything = sources_changed || difference.any(|objects| &objects.shadow_policies);
+    let claimed = newly_claimed(difference, &roots);
+    // Of whose hosts the services changed: virtual services whose standing may have.
+    let mut new: HashSet<_> = roots.all.iter().filter(|r| r.is_new).map(|r| address(r.written)).collect();
+    new.extend(services.iter().flat_map(|service| kept.claims.on(&service.host)));
+    // Policies bear on what is compiled for its faults alone, too.
+    new.extend(before.idle.keys().filter(|_| everything));
+
+    let known = Known::new(&registry, &kept.rules, difference, !sources.is_empty(), &changed);
+    let clusters = Clusters::new(known, &kept.spots);
+    let compiler = Compiler { clusters, findings, exposure: Exposure::default(), policies };
+    let mut tables = Tables::new(&roots, accounts, compiler, &kept.units);
+    let mut ruled_before = Before::new(&before.ruled);
+    let mut ruled = Vec::with_capacity(registry.services.len());
     for service in &registry.services {
-        let views = precedence.views(&service.host, service.namespace());
         let attached = attachments.of(service);
-        let rulings =
-            service.http_ports().map(|port| tables.ruling(service, port.number, &views, attached)).collect();
-        services.push(Served::new(service, rulings, by_host.get(&*service.host).map(|(_, known)| *known)));
+        let before = ruled_before.of(service);
+        let same = before.filter(|ruled| {
+            let attached = attached.map(Attached::identity).unwrap_or_default();
+            !everything
+                && !claimed.covers(&service.host)
+                && ruled.is_good(&attached, &tables.compiler.clusters.known)
+        });
+        let it = same.cloned().unwrap_or_else(|| {
+            new.extend(kept.claims.on(&service.host));
+            Arc::new(tables.rule(service, &precedence, attached, before))
+        });
+        tables.tell(&it.units, &it.findings);
+        ruled.push(it);
     }
-    tables.report_idle(&registry);
-    let Tables { made: units, mut compiler, .. } = tables;
-    compiler.exposure.report_loops(&mut compiler.findings);
-    let mut assembled = Assembled::assemble(before, services, sources, keep);
-    assembled.snapshot.markers = compiler.policies.markers().into();
-    if assembled.snapshot.ports().next().is_none() && !compiler.findings.has_errors() {
-        let at = at_first_rule(&objects);
+    let idle = tables.report_idle(&ruled, new, &before.idle, &registry);
+    let (Compiler { clusters, mut findings, exposure, policies }, units) = tables.into_made();
+    let loops = exposure.report_loops(&before.loops, &mut findings);
+    let served = ruled.iter().map(|ruled| Arc::clone(&ruled.served)).collect();
+    let mut assembled = Assembled::assemble(&before.assembled, served, sources, keep);
+    assembled.snapshot.markers = policies.markers().into();
+    if assembled.snapshot.ports().next().is_none() && !findings.has_errors() {
+        let at = at_first_rule(objects);
         let hint = "a VirtualService with `mirror` needs a Service or ServiceEntry for its host, with endpoints and an HTTP port";
         let what = "nothing is mirrored by any rule".to_owned();
-        compiler.findings.add_general(Code::NothingMirrored, at, what, hint.to_owned());
+        findings.add_general(Code::NothingMirrored, at, what, hint.to_owned());
     }
-    compiler.findings.report_nearest(&registry);
-    let (endpoints, spots) = (endpoints.into_endpoints(), compiler.clusters.into_made());
-    Made { endpoints, units, spots, assembled, lists }
+    findings.report_nearest(&registry);
+    let (spots, stale_spots) = clusters.into_made();
+    let found = roots.into_found();
+    Made { registry, found, units, spots, stale_spots, ruled, idle, loops, assembled }
+}
+
+fn sources(difference: &Difference<'_>, before: &Arc<Sources>) -> Arc<Sources> {
+    let same =
+        !difference.any(|objects| &objects.pods) && !difference.any(|objects| &objects.workload_entries);
+    if same { Arc::clone(before) } else { Arc::new(Sources::new(&difference.now)) }
+}
+
+/// The hosts on which there may be other claims than before.
+fn newly_claimed(difference: &Difference<'_>, roots: &Roots<'_>) -> Hosts {
+    let gone = difference.gone.virtual_services.iter().copied();
+    let new = roots.all.iter().filter(|root| root.is_new).map(|root| root.written);
+    let mut hosts = Hosts::default();
+    gone.chain(new).flat_map(precedence::claimed).for_each(|(host, _)| hosts.add(host));
+    hosts
 }
 
 fn at_first_rule(objects: &Objects<'_>) -> Location {

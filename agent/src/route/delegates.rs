@@ -3,27 +3,58 @@
 
 mod merge;
 
-use std::{iter, ops::Deref};
+use std::{fmt::Display, ops::Deref, sync::Arc};
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
 use super::{
+    difference::Difference,
     exports,
-    findings::{Findings, Site},
+    findings::{Finding, Findings, Site},
     hosts,
     objects::address,
     policies::Object,
+    precedence,
 };
 use crate::config::{
-    Code, Located,
+    Code, Located, Location,
     istio::{Delegate, HttpRoute, VirtualService},
 };
 
-/// A virtual service with hosts, and its rules with those it delegates to in their place.
+/// The virtual services with hosts, in the order written.
 #[derive(Debug)]
-pub(super) struct Merged<'a> {
+pub(super) struct Roots<'a> {
+    pub(super) all: Vec<Root<'a>>,
+    by_address: HashMap<usize, usize>,
+    delegates: Delegates<'a>,
+}
+
+/// A virtual service with hosts. Its rules are put together when something is compiled of them.
+#[derive(Debug)]
+pub(super) struct Root<'a> {
     pub(super) written: &'a VirtualService,
-    pub(super) rules: Vec<MergedRule<'a>>,
+    found: Option<Arc<Found>>,
+    /// It, or a delegate of its, may not have been there before.
+    pub(super) is_new: bool,
+}
+
+/// What was found of a virtual service, by its address; kept. None for most, which delegate nothing.
+pub(super) type AllFound = HashMap<usize, Option<Arc<Found>>>;
+
+#[derive(Debug)]
+pub(super) struct Found {
+    delegating: bool,
+    delegates: Vec<usize>,
+    findings: Vec<Finding>,
+}
+
+/// The rules of a virtual service, with those it delegates to in their place.
+#[derive(Debug, Default)]
+struct Merged<'a> {
+    rules: Vec<MergedRule<'a>>,
+    /// The delegates, those included of which no rule is left.
+    used: Vec<usize>,
+    findings: Vec<Finding>,
 }
 
 #[derive(Debug)]
@@ -53,23 +84,6 @@ impl Deref for Route<'_> {
     }
 }
 
-impl Merged<'_> {
-    /// Addresses of the delegates its rules come from: with its own they tell it from every other one.
-    pub(super) fn delegates(&self) -> Vec<usize> {
-        let origins = self.rules.iter().map(|rule| rule.origin);
-        origins.filter(|origin| !std::ptr::eq(*origin, self.written)).map(address).collect()
-    }
-}
-
-impl<'a> Merged<'a> {
-    /// Its own and its delegates', as policies name them.
-    pub(super) fn objects(&self) -> impl Iterator<Item = Object<'a>> {
-        let delegates = self.rules.iter().map(|rule| rule.origin);
-        let delegates = delegates.filter(|origin| !std::ptr::eq(*origin, self.written));
-        iter::once(self.written).chain(delegates).map(Object::virtual_service)
-    }
-}
-
 impl MergedRule<'_> {
     /// `spec` of where it was written; the rule is `http[index]` there.
     pub(super) fn root(&self) -> Site<'_> {
@@ -77,67 +91,128 @@ impl MergedRule<'_> {
     }
 }
 
-/// Virtual services in the order written, delegates left out.
-pub(super) fn merge<'a>(
-    virtual_services: &[&'a VirtualService],
-    findings: &mut Findings<'_>,
-) -> Vec<Merged<'a>> {
-    let (roots, delegates): (Vec<_>, Vec<_>) =
-        virtual_services.iter().copied().partition(|vs: &&VirtualService| !vs.hosts.is_empty());
-    let delegates = delegates.into_iter().map(|vs| ((vs.meta.namespace.as_str(), vs.meta.name.as_str()), vs));
-    let mut delegates = Delegates { by_name: delegates.collect(), used: Vec::new(), findings };
-    let merged = roots.into_iter().map(|root| delegates.merged(root)).collect();
-    delegates.report_unused();
-    merged
+impl<'a> Roots<'a> {
+    /// Looks at those that came, and at all that delegate if some delegate came or went; tells what is found of each.
+    pub(super) fn new(difference: &Difference<'a>, kept: &AllFound, findings: &mut Findings<'_>) -> Self {
+        let of_delegates = |list: &[&VirtualService]| list.iter().any(|vs| vs.hosts.is_empty());
+        let [gone, come] = [&difference.gone, &difference.come].map(|it| of_delegates(&it.virtual_services));
+        let virtual_services = &difference.now.virtual_services;
+        let delegates = Delegates::of(virtual_services);
+        let mut roots = Self { all: Vec::new(), by_address: HashMap::default(), delegates };
+        roots.all.reserve(virtual_services.len());
+        roots.by_address.reserve(virtual_services.len());
+        let mut used = HashSet::default();
+        for &written in virtual_services.iter().filter(|vs| !vs.hosts.is_empty()) {
+            let stays = |found: &&Option<Arc<Found>>| {
+                !found.as_ref().is_some_and(|found| found.delegating && (gone || come))
+            };
+            let known = kept.get(&address(written)).filter(stays);
+            let found = known.cloned().unwrap_or_else(|| roots.delegates.look(written));
+            if let Some(found) = &found {
+                found.findings.iter().for_each(|finding| findings.tell(finding));
+                used.extend(&found.delegates);
+            }
+            roots.by_address.insert(address(written), roots.all.len());
+            roots.all.push(Root { written, found, is_new: known.is_none() });
+        }
+        roots.delegates.report_unused(&used, findings);
+        roots
+    }
+
+    /// By the address of what was written.
+    pub(super) fn at(&self, address: usize) -> &Root<'a> {
+        &self.all[self.by_address[&address]]
+    }
+
+    /// To be kept.
+    pub(super) fn into_found(self) -> AllFound {
+        self.all.into_iter().map(|root| (address(root.written), root.found)).collect()
+    }
+}
+impl<'a> Root<'a> {
+    /// Its rules, with those it delegates to in their place.
+    pub(super) fn rules(&self, roots: &Roots<'a>) -> Vec<MergedRule<'a>> {
+        roots.delegates.merged(self.written).rules
+    }
+
+    /// Addresses of the delegates: with its own they tell what it means from everything else.
+    pub(super) fn delegates(&self) -> &[usize] {
+        self.found.as_ref().map_or(&[], |found| &found.delegates)
+    }
+
+    /// It and its delegates, as policies name them.
+    pub(super) fn objects(&self, roots: &Roots<'a>) -> Vec<Object<'a>> {
+        let mut origins = vec![self.written];
+        if !self.delegates().is_empty() {
+            let others = self.rules(roots).into_iter().map(|rule| rule.origin);
+            origins.extend(others.filter(|origin| !std::ptr::eq(*origin, self.written)));
+        }
+        origins.into_iter().map(Object::virtual_service).collect()
+    }
 }
 
-struct Delegates<'a, 'f, 'r> {
-    by_name: HashMap<(&'a str, &'a str), &'a VirtualService>,
-    used: Vec<&'a VirtualService>,
-    findings: &'f mut Findings<'r>,
-}
+/// Those without hosts, by namespace and name.
+#[derive(Debug)]
+struct Delegates<'a>(HashMap<(&'a str, &'a str), &'a VirtualService>);
 
-impl<'a> Delegates<'a, '_, '_> {
-    fn merged(&mut self, root: &'a VirtualService) -> Merged<'a> {
-        let mut rules = Vec::with_capacity(root.http.len());
+impl<'a> Delegates<'a> {
+    fn of(virtual_services: &[&'a VirtualService]) -> Self {
+        let delegates = virtual_services.iter().filter(|vs| vs.hosts.is_empty());
+        Self(delegates.map(|vs| ((vs.meta.namespace.as_str(), vs.meta.name.as_str()), *vs)).collect())
+    }
+
+    fn look(&self, root: &'a VirtualService) -> Option<Arc<Found>> {
+        let delegating = root.http.iter().any(|rule| rule.delegate.is_some());
+        let Merged { used: delegates, mut findings, .. } = match delegating {
+            true => self.merged(root),
+            false => Merged::default(),
+        };
+        if !precedence::for_mesh(root) {
+            let what = "names no `mesh`: this is for gateways, whose traffic is not captured";
+            let (site, at) = (Site::of("VirtualService", &root.meta), &root.gateways[0].at);
+            findings.push(Finding::new(Code::NotHonoured, at, &site.field("gateways"), what, None));
+        }
+        let found = Found { delegating, delegates, findings };
+        (delegating || !found.findings.is_empty()).then(|| Arc::new(found))
+    }
+
+    fn merged(&self, root: &'a VirtualService) -> Merged<'a> {
+        let rules = Vec::with_capacity(root.http.len());
+        let mut merged = Merged { rules, ..Merged::default() };
         for (index, route) in root.http.iter().enumerate() {
             match &route.delegate {
-                None => rules.push(MergedRule { route: Route::Written(route), origin: root, index }),
-                Some(delegate) => self.merge(root, index, delegate, &mut rules),
+                None => {
+                    merged.rules.push(MergedRule { route: Route::Written(route), origin: root, index });
+                }
+                Some(delegate) => self.merge(root, index, delegate, &mut merged),
             }
         }
-        Merged { written: root, rules }
+        merged
     }
 
     /// Without a delegate that can be seen, and for every rule of it in conflict, nothing comes into being.
-    fn merge(
-        &mut self,
-        root: &'a VirtualService,
-        index: usize,
-        delegate: &'a Delegate,
-        rules: &mut Vec<MergedRule<'a>>,
-    ) {
+    fn merge(&self, root: &'a VirtualService, index: usize, delegate: &'a Delegate, merged: &mut Merged<'a>) {
+        let Merged { rules, used, findings } = merged;
+        let mut add = |at: &Location, site: &Site<'_>, what: &dyn Display| {
+            findings.push(Finding::new(Code::Delegation, at, site, what, None));
+        };
         let site = Site::of("VirtualService", &root.meta);
         let site = site.item("http", index);
         let site = site.field("delegate");
         let own = root.meta.namespace.as_str();
         let namespace = delegate.namespace.as_ref().map_or(own, |namespace| namespace.value.as_str());
-        let Some(&found) = self.by_name.get(&(namespace, delegate.name.as_str())) else {
-            let what = format!(
-                "no VirtualService `{namespace}/{}` without hosts: this rule produces nothing",
-                delegate.name.value
-            );
-            self.findings.add(Code::Delegation, &delegate.at, &site, what, None);
-            return;
+        let name = delegate.name.as_str();
+        let Some(&found) = self.0.get(&(namespace, name)) else {
+            let what =
+                format!("no VirtualService `{namespace}/{name}` without hosts: this rule produces nothing");
+            return add(&delegate.at, &site, &what);
         };
-        self.used.push(found);
+        used.push(address(found));
         if exports::reach(&found.export_to, namespace, own).is_none() {
             let what = format!(
-                "`{namespace}/{}` is not exported to namespace {own}: this rule produces nothing",
-                delegate.name.value
+                "`{namespace}/{name}` is not exported to namespace {own}: this rule produces nothing"
             );
-            self.findings.add(Code::Delegation, &delegate.at, &site, what, None);
-            return;
+            return add(&delegate.at, &site, &what);
         }
         let mut above = root.http[index].clone();
         resolve_hosts(&mut above, own);
@@ -146,7 +221,7 @@ impl<'a> Delegates<'a, '_, '_> {
             let site = site.item("http", index);
             if let Some(again) = &route.delegate {
                 let what = "a delegate cannot delegate again: this rule produces nothing";
-                self.findings.add(Code::Delegation, &again.at, &site.field("delegate"), what, None);
+                add(&again.at, &site.field("delegate"), &what);
                 continue;
             }
             let mut below = route.clone();
@@ -161,21 +236,20 @@ impl<'a> Delegates<'a, '_, '_> {
                         root.meta.qualified(),
                         above.at
                     );
-                    let at = &route.matches[block].at;
-                    self.findings.add(Code::Delegation, at, &site.item("match", block), what, None);
+                    add(&route.matches[block].at, &site.item("match", block), &what);
                 }
             }
         }
     }
 
-    fn report_unused(&mut self) {
-        let unused = |vs: &&&VirtualService| !self.used.iter().any(|used| std::ptr::eq(*used, **vs));
-        let mut unused: Vec<_> = self.by_name.values().filter(unused).copied().collect();
+    fn report_unused(&self, used: &HashSet<usize>, findings: &mut Findings<'_>) {
+        let mut unused: Vec<_> =
+            self.0.values().copied().filter(|vs| !used.contains(&address(*vs))).collect();
         unused.sort_by_key(|vs| &vs.meta.name.at);
         for delegate in unused {
             let what = "has no hosts, and no rule delegates to it: it has no effect";
             let site = Site::of("VirtualService", &delegate.meta);
-            self.findings.add(Code::Delegation, &delegate.meta.name.at, &site, what, None);
+            findings.add(Code::Delegation, &delegate.meta.name.at, &site, what, None);
         }
     }
 }

@@ -37,6 +37,13 @@ pub(super) struct Exposure {
     noted: Vec<Exposed>,
 }
 
+/// The mirrors in force, to be kept, and whether some lead back to where they came from.
+#[derive(Debug, Default)]
+pub(super) struct Loops {
+    edges: Vec<Arc<Edge>>,
+    any: bool,
+}
+
 /// A mirror in force, and what is told of it the first time it is seen.
 #[derive(Debug)]
 pub(super) struct Exposed {
@@ -177,8 +184,15 @@ impl Exposure {
     }
 
     /// Mirrors whose copies would be mirrored, and so on, back to the first. The marker of a copy breaks the ring here,
-    /// but nowhere else.
-    pub(super) fn report_loops(&self, findings: &mut Findings<'_>) {
+    /// but nowhere else. Between the same places as before there is still none where there was none.
+    pub(super) fn report_loops(self, before: &Loops, findings: &mut Findings<'_>) -> Loops {
+        let joins = |edges: &[Arc<Edge>]| edges.iter().map(|edge| edge.joins()).collect::<Vec<_>>();
+        let any = (before.any || joins(&before.edges) != joins(&self.edges)) && self.find_loops(findings);
+        Loops { edges: self.edges, any }
+    }
+
+    /// Whether there is any.
+    fn find_loops(&self, findings: &mut Findings<'_>) -> bool {
         // Most endpoints are no shadow of anything, and no way leads on from there.
         let followed = |edge: &Arc<Edge>| edge.to.len().min(FOLLOWED);
         let shadows: HashSet<_> = self.edges.iter().flat_map(|edge| &edge.to[..followed(edge)]).collect();
@@ -194,8 +208,10 @@ impl Exposure {
             next.dedup();
             next
         };
+        let mut any = false;
         let (mut done, mut on_path) = (vec![false; self.edges.len()], vec![false; self.edges.len()]);
-        for start in 0..self.edges.len() {
+        let starts = if leaving.is_empty() { 0..0 } else { 0..self.edges.len() };
+        for start in starts {
             let mut path = if done[start] { Vec::new() } else { vec![(start, next(start))] };
             on_path[start] = !done[start];
             while let Some((edge, left)) = path.last_mut() {
@@ -203,7 +219,10 @@ impl Exposure {
                 match left.pop() {
                     // A shadow that is its own primary is told of as live.
                     Some(following) if following == edge || done[following] => {}
-                    Some(following) if on_path[following] => self.report_loop(edge, following, findings),
+                    Some(following) if on_path[following] => {
+                        any = true;
+                        self.report_loop(edge, following, findings);
+                    }
                     Some(following) => {
                         on_path[following] = true;
                         path.push((following, next(following)));
@@ -215,6 +234,7 @@ impl Exposure {
                 }
             }
         }
+        any
     }
 
     fn report_loop(&self, last: usize, first: usize, findings: &mut Findings<'_>) {

@@ -1,19 +1,20 @@
 //! Where compiling puts its faults: each once, though the same rule is compiled for several ports and the reader may
 //! have seen the same fault before.
 
-use std::{fmt, mem};
+use std::fmt;
 
 use foldhash::HashSet;
 
-use super::services::Registry;
+use super::services::{Nearest, Registry};
 use crate::config::{Code, Diagnostic, Location, Meta, Report};
 
 pub(super) struct Findings<'r> {
     report: &'r mut Report,
     read: HashSet<(Code, Location)>,
     found: HashSet<(Code, Location, String)>,
-    /// Of what is being compiled on its own, to be told whenever it is used; None: told at once.
-    noted: Option<Vec<Finding>>,
+    /// Of what is being compiled on its own, to be told whenever it is used, the innermost last. Without any, findings
+    /// are told at once.
+    noted: Vec<Vec<Finding>>,
     /// Hosts to which the nearest known one is the hint, and where in the report.
     unknown: Vec<(usize, String)>,
 }
@@ -94,7 +95,7 @@ impl fmt::Display for Site<'_> {
 impl<'r> Findings<'r> {
     pub(super) fn new(report: &'r mut Report) -> Self {
         let read = report.diagnostics.iter().map(|d| (d.code, d.at.clone())).collect();
-        Self { report, read, found: HashSet::default(), noted: None, unknown: Vec::new() }
+        Self { report, read, found: HashSet::default(), noted: Vec::new(), unknown: Vec::new() }
     }
 
     /// `what` follows the path: `spec.http[1].mirror.host: ` + `no Service has this host`.
@@ -122,7 +123,7 @@ impl<'r> Findings<'r> {
 
     /// Adds what was found before.
     pub(super) fn pass_on(&mut self, finding: &Finding) {
-        match &mut self.noted {
+        match self.noted.last_mut() {
             Some(noted) => noted.push(finding.clone()),
             None => self.tell(finding),
         }
@@ -130,11 +131,11 @@ impl<'r> Findings<'r> {
 
     /// Begins to note what is found instead of telling it; ended by [`Findings::noted`].
     pub(super) fn begin(&mut self) {
-        self.noted = Some(Vec::new());
+        self.noted.push(Vec::new());
     }
 
     pub(super) fn noted(&mut self) -> Vec<Finding> {
-        let mut noted = mem::take(&mut self.noted).unwrap_or_default();
+        let mut noted = self.noted.pop().unwrap_or_default();
         noted.shrink_to_fit();
         noted
     }
@@ -160,9 +161,13 @@ impl<'r> Findings<'r> {
     }
 
     /// Fills in the hints that needed the whole.
-    pub(super) fn report_nearest(&mut self, registry: &Registry<'_>) {
+    pub(super) fn report_nearest(&mut self, registry: &Registry) {
+        if self.unknown.is_empty() {
+            return;
+        }
+        let mut nearest = Nearest::new(registry);
         for (index, host) in self.unknown.drain(..) {
-            let near = registry.nearest(&host);
+            let near = nearest.to(&host);
             self.report.diagnostics[index].hint =
                 near.map(|near| format!("the nearest known host is `{near}`"));
         }

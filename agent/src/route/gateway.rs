@@ -37,7 +37,7 @@ impl<'a> Compiler<'a, '_> {
     /// clients of their own namespace only.
     pub(super) fn routes(
         &mut self,
-        service: &Service<'a>,
+        service: &Service,
         routes: &[Route<'a>],
         listener: u16,
         consumers: Option<&str>,

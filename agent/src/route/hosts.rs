@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
 /// What a short name ends in, with the cluster domain of every stock cluster.
 const DOMAIN: &str = "svc.cluster.local";
@@ -49,8 +49,53 @@ impl<T: Default> HostIndex<T> {
         self.exact.get(host).into_iter().chain(suffixes.filter_map(|suffix| self.wildcard.get(suffix)))
     }
 
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.exact.values_mut().chain(self.wildcard.values_mut())
+    pub(super) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.wildcard.is_empty()
+    }
+}
+
+impl<T: PartialEq> HostIndex<Vec<T>> {
+    pub(super) fn add(&mut self, host: &str, value: T) {
+        self.entry(host).push(value);
+    }
+
+    /// Takes out what was added.
+    pub(super) fn remove(&mut self, host: &str, value: &T) {
+        let (values, host) = match host.strip_prefix('*') {
+            Some(suffix) => (&mut self.wildcard, suffix),
+            None => (&mut self.exact, host),
+        };
+        if let Some(known) = values.get_mut(host) {
+            known.retain(|known| known != value);
+            if known.is_empty() {
+                values.remove(host);
+            }
+        }
+    }
+}
+
+/// Hosts, some of them with a wildcard.
+#[derive(Debug, Default)]
+pub(super) struct Hosts {
+    exact: HashSet<String>,
+    /// What follows the `*`.
+    suffixes: Vec<String>,
+}
+
+impl Hosts {
+    pub(super) fn add(&mut self, host: String) {
+        match host.strip_prefix('*') {
+            Some(suffix) => self.suffixes.push(suffix.to_owned()),
+            None => drop(self.exact.insert(host)),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.suffixes.is_empty()
+    }
+
+    pub(super) fn covers(&self, host: &str) -> bool {
+        self.exact.contains(host) || self.suffixes.iter().any(|suffix| host.ends_with(suffix))
     }
 }
 

@@ -1,56 +1,39 @@
 //! What rules ask of the rest of the configuration. Nothing else can be asked while a rule is compiled, and every question
 //! is noted with its answer: what was made of the answers is good for as long as they are the same.
 //!
-//! Something new to ask is a [`Topic`], its line in [`Known::answer`], and a method that notes the question.
+//! Something new to ask is a [`Topic`], its lines in [`Known::answer`] and [`Changed::may`], and a method that notes the
+//! question.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
+
+use foldhash::HashSet;
 
 use super::{
-    objects::{Objects, address, addresses},
+    difference::Difference,
+    hosts::Hosts,
+    objects::address,
     services::{Registry, Service},
-    subsets::Subsets,
+    subsets::{self, RulesByHost, Subsets},
 };
 use crate::config::{gateway::ReferenceGrant, istio::DestinationRule};
 
 pub(super) struct Known<'a> {
-    registry: &'a Registry<'a>,
+    registry: &'a Registry,
     subsets: Subsets<'a>,
     grants: &'a [&'a ReferenceGrant],
     /// Some workloads are known by their addresses.
     sources: bool,
-    changed: Changed,
+    changed: &'a Changed,
     asked: RefCell<Vec<Asked>>,
 }
 
-/// What answers come from, by the addresses of the objects.
+/// Which answers may differ from those to the configuration before.
 #[derive(Debug, Default)]
-pub(super) struct Lists {
-    workloads: [Vec<usize>; 2],
-    services: [Vec<usize>; 3],
-    rules: Vec<usize>,
-    grants: Vec<usize>,
-}
-
-impl Lists {
-    pub(super) fn of(objects: &Objects<'_>) -> Self {
-        let Objects { service_entries, services, endpoint_slices, .. } = objects;
-        Self {
-            workloads: [addresses(&objects.pods), addresses(&objects.workload_entries)],
-            services: [addresses(services), addresses(service_entries), addresses(endpoint_slices)],
-            rules: addresses(&objects.destination_rules),
-            grants: addresses(&objects.reference_grants),
-        }
-    }
-}
-
-/// Which kinds of answers may differ from those to the configuration before.
-#[derive(Clone, Copy, Debug)]
 pub(super) struct Changed {
-    /// Pods or WorkloadEntries.
-    pub(super) workloads: bool,
-    /// Services and their endpoints.
-    services: bool,
-    rules: bool,
+    services: HashSet<Arc<str>>,
+    rules: Hosts,
+    /// Some workload is known now and none was before, or the other way round.
+    sources: bool,
     grants: bool,
 }
 
@@ -69,27 +52,36 @@ enum Topic {
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     topic: Topic,
-    about: Box<[Box<str>]>,
-    answer: Vec<usize>,
+    /// Words with a NUL between them, which no YAML has in it.
+    about: Box<str>,
+    answer: Box<[usize]>,
 }
 
 impl Changed {
-    pub(super) fn between(before: &Lists, now: &Lists) -> Self {
-        let workloads = before.workloads != now.workloads;
-        Self {
-            workloads,
-            services: workloads || before.services != now.services,
-            rules: before.rules != now.rules,
-            grants: before.grants != now.grants,
-        }
+    /// `services` are those that came or went.
+    pub(super) fn new<'s>(
+        difference: &Difference<'_>,
+        services: impl Iterator<Item = &'s Arc<Service>>,
+        sources: bool,
+    ) -> Self {
+        let mut rules = Hosts::default();
+        let (gone, come) = (&difference.gone.destination_rules, &difference.come.destination_rules);
+        gone.iter().chain(come).for_each(|rule| rules.add(subsets::host(rule)));
+        let services = services.map(|service| Arc::clone(&service.host)).collect();
+        Self { services, rules, sources, grants: difference.any(|objects| &objects.reference_grants) }
     }
 
-    fn may(self, topic: Topic) -> bool {
-        match topic {
-            Topic::Service => self.services,
+    /// Whether any answer may.
+    pub(super) fn any(&self) -> bool {
+        !self.services.is_empty() || !self.rules.is_empty() || self.sources || self.grants
+    }
+
+    fn may(&self, asked: &Asked) -> bool {
+        match asked.topic {
+            Topic::Service => self.services.contains(&*asked.about),
             // Among those whose rules count is the service's own namespace.
-            Topic::Rules => self.rules,
-            Topic::Sources => self.workloads,
+            Topic::Rules => self.rules.covers(asked.words()[0]),
+            Topic::Sources => self.sources,
             Topic::Grants => self.grants,
         }
     }
@@ -97,58 +89,56 @@ impl Changed {
 
 impl<'a> Known<'a> {
     pub(super) fn new(
-        registry: &'a Registry<'a>,
-        objects: &'a Objects<'a>,
+        registry: &'a Registry,
+        rules: &'a RulesByHost,
+        difference: &'a Difference<'a>,
         sources: bool,
-        changed: Changed,
+        changed: &'a Changed,
     ) -> Self {
-        let (subsets, grants) = (Subsets::new(&objects.destination_rules), &objects.reference_grants);
+        let subsets = Subsets::new(rules, &difference.now.destination_rules);
+        let grants = &difference.now.reference_grants;
         Self { registry, subsets, grants, sources, changed, asked: RefCell::default() }
     }
 
     /// A service by its host in full.
-    pub(super) fn service(&self, host: &str) -> Option<&'a Service<'a>> {
-        self.note(Topic::Service, &[host]);
+    pub(super) fn service(&self, host: &str) -> Option<&'a Service> {
+        self.note(Topic::Service, [host, "", ""]);
         self.registry.get(host)
     }
 
     /// The DestinationRules in force for a service, as a client's namespace sees it.
-    pub(super) fn rules(&self, service: &Service<'_>, client: &str) -> Vec<&'a DestinationRule> {
-        self.note(Topic::Rules, &[&service.host, service.namespace(), client]);
+    pub(super) fn rules(&self, service: &Service, client: &str) -> Vec<&'a DestinationRule> {
+        self.note(Topic::Rules, [&service.host, service.namespace(), client]);
         self.subsets.rules(&service.host, service.namespace(), client)
     }
 
     /// Whether any client's workload is known.
     pub(super) fn sources(&self) -> bool {
-        self.note(Topic::Sources, &[]);
+        self.note(Topic::Sources, [""; 3]);
         self.sources
     }
 
     /// The ReferenceGrants of a namespace.
     pub(super) fn grants(&self, namespace: &str) -> impl Iterator<Item = &'a ReferenceGrant> {
-        self.note(Topic::Grants, &[namespace]);
+        self.note(Topic::Grants, [namespace, "", ""]);
         of_namespace(self.grants, namespace)
     }
 
     /// The one place where answers come from, when a question is first asked and when it is asked again.
-    fn answer(&self, topic: Topic, about: &[&str]) -> Vec<usize> {
-        match (topic, about) {
-            (Topic::Service, [host]) => {
-                self.registry.get(host).map_or_else(Vec::new, |service| service.identity().to_vec())
-            }
-            (Topic::Rules, [service, namespace, client]) => {
-                self.subsets.rules(service, namespace, client).into_iter().map(address).collect()
-            }
-            (Topic::Grants, [namespace]) => of_namespace(self.grants, namespace).map(address).collect(),
-            _ => vec![usize::from(self.sources)],
+    fn answer(&self, topic: Topic, [about, namespace, client]: [&str; 3]) -> Box<[usize]> {
+        match topic {
+            Topic::Service => self.registry.get(about).map(Service::identity).into_iter().collect(),
+            Topic::Rules => self.subsets.rules(about, namespace, client).into_iter().map(address).collect(),
+            Topic::Grants => of_namespace(self.grants, about).map(address).collect(),
+            Topic::Sources => [usize::from(self.sources)].into(),
         }
     }
 
-    fn note(&self, topic: Topic, about: &[&str]) {
+    fn note(&self, topic: Topic, about: [&str; 3]) {
         let mut asked = self.asked.borrow_mut();
-        if !asked.iter().any(|known| known.is(topic, about)) {
+        if !asked.iter().any(|known| known.topic == topic && known.words() == about) {
             let answer = self.answer(topic, about);
-            asked.push(Asked { topic, about: about.iter().map(|&text| text.into()).collect(), answer });
+            asked.push(Asked { topic, about: about.join("\0").trim_end_matches('\0').into(), answer });
         }
     }
 
@@ -162,16 +152,16 @@ impl<'a> Known<'a> {
         }
     }
 
+    pub(super) fn any_changed(&self) -> bool {
+        self.changed.any()
+    }
+
     /// Whether every answer is what it was.
     pub(super) fn agrees(&self, asked: &[Asked]) -> bool {
-        asked.iter().all(|Asked { topic, about, answer }| {
-            if !self.changed.may(*topic) {
-                return true;
-            }
-            let mut texts = [""; 3];
-            about.iter().zip(&mut texts).for_each(|(text, place)| *place = text);
-            self.answer(*topic, &texts[..about.len()]) == *answer
-        })
+        !self.changed.any()
+            || asked.iter().all(|asked| {
+                !self.changed.may(asked) || self.answer(asked.topic, asked.words()) == asked.answer
+            })
     }
 
     /// Begins to note questions for something that is made within something else; ended by [`Known::noted`].
@@ -188,8 +178,9 @@ impl<'a> Known<'a> {
 }
 
 impl Asked {
-    fn is(&self, topic: Topic, about: &[&str]) -> bool {
-        self.topic == topic && self.about.iter().map(|text| &**text).eq(about.iter().copied())
+    fn words(&self) -> [&str; 3] {
+        let mut words = self.about.splitn(3, '\0');
+        [(); 3].map(|()| words.next().unwrap_or_default())
     }
 }
 

@@ -9,8 +9,10 @@
 //! ShadowPolicy ───────────▶ policies ─────────────────────────────────────────▶ policy ┘
 //! ```
 //!
-//! Over several configurations ([`Compilation`]) tables are units that are kept with all they asked of `known`, endpoints
-//! and clusters likewise; `served` then makes the ports anew where a service or its rules differ.
+//! Over several configurations ([`Compilation`]) all of this is kept and brought up to date by their `difference`: a service
+//! is looked at again when it, a claim on its host or an answer that its rules got from `known` has changed (`ruled`,
+//! `units`), a virtual service when its services are (`idle`); `served` then makes the ports anew where a service or its
+//! rules differ.
 
 mod alter;
 mod changes;
@@ -19,6 +21,7 @@ mod compilation;
 mod compile;
 mod conditions;
 mod delegates;
+mod difference;
 mod endpoint;
 mod exports;
 mod exposure;
@@ -39,6 +42,7 @@ mod policy;
 mod ports;
 mod precedence;
 pub mod re2;
+mod ruled;
 mod rules;
 mod served;
 mod services;

@@ -45,11 +45,6 @@ impl<'a> Objects<'a> {
     }
 }
 
-/// The addresses of a list's objects: two lists with the same ones hold the same objects, not merely equal ones.
-pub(super) fn addresses<T>(list: &[&T]) -> Vec<usize> {
-    list.iter().map(|object| address(*object)).collect()
-}
-
 /// What tells an object from every other one that is kept.
 pub(super) fn address<T: ?Sized>(object: &T) -> usize {
     std::ptr::from_ref(object).cast::<()>().addr()

@@ -134,6 +134,10 @@ impl<'a> Policies<'a> {
         Some(Arc::clone(merged))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_object.is_empty()
+    }
+
     /// Addresses of the policies that hold for some rule of an object: where these are the same, so is what [`of`] finds.
     ///
     /// [`of`]: Policies::of

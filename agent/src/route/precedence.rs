@@ -3,24 +3,29 @@
 use std::collections::BTreeSet;
 
 use super::{
-    delegates::Merged,
+    delegates::Roots,
+    difference::Difference,
     exports::{self, Reach},
-    findings::{Findings, Site},
     hosts::{self, HostIndex},
+    objects::address,
 };
-use crate::config::{Code, istio::VirtualService};
+use crate::config::istio::VirtualService;
 
-/// One host of a virtual service, by their indices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// One host of a virtual service: its address, and the host's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Claim {
     pub(super) virtual_service: usize,
     pub(super) host: usize,
 }
 
-#[derive(Debug)]
+/// Which hosts are claimed in the mesh; kept.
+#[derive(Debug, Default)]
+pub(super) struct ClaimsByHost(HostIndex<Vec<Claim>>);
+
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Precedence<'a> {
-    virtual_services: &'a [Merged<'a>],
-    claims: HostIndex<Vec<Claim>>,
+    pub(super) roots: &'a Roots<'a>,
+    pub(super) by_host: &'a ClaimsByHost,
 }
 
 /// Claims on a service, the strongest first.
@@ -40,33 +45,45 @@ pub(super) fn for_mesh(virtual_service: &VirtualService) -> bool {
     virtual_service.gateways.is_empty() || virtual_service.gateways.iter().any(|g| g.value == "mesh")
 }
 
+/// The hosts a virtual service claims in the mesh, in full.
+pub(super) fn claimed(virtual_service: &VirtualService) -> impl Iterator<Item = (String, Claim)> {
+    let hosts = virtual_service.hosts.iter().enumerate().filter(|_| for_mesh(virtual_service));
+    hosts.map(|(host, written)| {
+        let claim = Claim { virtual_service: address(virtual_service), host };
+        (hosts::resolve(&written.value, &virtual_service.meta.namespace), claim)
+    })
+}
+
+impl ClaimsByHost {
+    pub(super) fn update(&mut self, difference: &Difference<'_>) {
+        self.change(&difference.gone.virtual_services, &difference.come.virtual_services);
+    }
+
+    /// Undoes `update`.
+    pub(super) fn take_back(&mut self, difference: &Difference<'_>) {
+        self.change(&difference.come.virtual_services, &difference.gone.virtual_services);
+    }
+
+    fn change(&mut self, gone: &[&VirtualService], come: &[&VirtualService]) {
+        gone.iter().flat_map(|gone| claimed(gone)).for_each(|(host, claim)| self.0.remove(&host, &claim));
+        come.iter().flat_map(|come| claimed(come)).for_each(|(host, claim)| self.0.add(&host, claim));
+    }
+
+    /// The addresses of the virtual services that claim a host, whoever may see them.
+    pub(super) fn on<'c>(&'c self, host: &'c str) -> impl Iterator<Item = usize> + 'c {
+        self.0.covering(host).flatten().map(|claim| claim.virtual_service)
+    }
+}
+
 /// How strong a claim is: private before exported by name before public, each oldest first, then by name.
 pub(super) type Rank<'a> = (Reach, Option<&'a str>, &'a str, &'a str);
 
 impl<'a> Precedence<'a> {
-    pub(super) fn new(virtual_services: &'a [Merged<'a>], findings: &mut Findings<'_>) -> Self {
-        let mut claims = HostIndex::<Vec<Claim>>::default();
-        for (index, Merged { written: virtual_service, .. }) in virtual_services.iter().enumerate() {
-            let site = Site::of("VirtualService", &virtual_service.meta);
-            if !for_mesh(virtual_service) {
-                let what = "names no `mesh`: this is for gateways, whose traffic is not captured";
-                let at = &virtual_service.gateways[0].at;
-                findings.add(Code::NotHonoured, at, &site.field("gateways"), what, None);
-                continue;
-            }
-            for (host, written) in virtual_service.hosts.iter().enumerate() {
-                let name = hosts::resolve(&written.value, &virtual_service.meta.namespace);
-                claims.entry(&name).push(Claim { virtual_service: index, host });
-            }
-        }
-        Self { virtual_services, claims }
-    }
-
     /// The claims on a service of `namespace`, for every client there may be.
     pub(super) fn views(&self, service: &str, namespace: &str) -> Views<'a> {
         let mut named = BTreeSet::new();
-        for claim in self.claims.covering(service).flatten() {
-            let VirtualService { meta, export_to, .. } = self.virtual_services[claim.virtual_service].written;
+        for virtual_service in self.by_host.on(service) {
+            let VirtualService { meta, export_to, .. } = self.roots.at(virtual_service).written;
             named.extend(exports::singled_out(export_to, &meta.namespace));
         }
         let others = (!named.is_empty()).then(|| {
@@ -80,11 +97,11 @@ impl<'a> Precedence<'a> {
     /// The claims of the most specific host that has any visible to clients of `namespace`.
     pub(super) fn claims(&self, service: &str, namespace: &str) -> Claims<'a> {
         let rank = |claim: &Claim| -> Option<Rank<'a>> {
-            let VirtualService { meta, export_to, .. } = self.virtual_services[claim.virtual_service].written;
+            let VirtualService { meta, export_to, .. } = self.roots.at(claim.virtual_service).written;
             let reach = exports::reach(export_to, &meta.namespace, namespace)?;
             Some((reach, meta.created.as_deref(), meta.name.as_str(), meta.namespace.as_str()))
         };
-        for candidates in self.claims.covering(service) {
+        for candidates in self.by_host.0.covering(service) {
             let mut visible: Vec<_> = candidates.iter().filter_map(|c| Some((rank(c)?, *c))).collect();
             if !visible.is_empty() {
                 visible.sort_by_key(|&(rank, _)| rank);

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     clusters::Clusters,
     conditions,
-    delegates::{Merged, MergedRule},
+    delegates::MergedRule,
     exposure::Exposure,
     findings::{Findings, Site},
     matcher::Block,
@@ -13,7 +13,10 @@ use super::{
     policies::{Object, Policies},
     table::{BlockId, Table},
 };
-use crate::record::{Accounts, RuleKey};
+use crate::{
+    config::istio::VirtualService,
+    record::{Accounts, RuleKey},
+};
 
 /// Compiles tables; what it found out about clusters and faults is kept over all of them.
 pub(super) struct Compiler<'a, 'r> {
@@ -36,21 +39,21 @@ pub(super) enum Fate {
 impl<'a> Compiler<'a, '_> {
     pub(super) fn table(
         &mut self,
-        merged: &'a Merged<'a>,
+        written: &'a VirtualService,
+        rules: &[MergedRule<'a>],
         listener: u16,
         accounts: &Accounts,
     ) -> (Table, Vec<Fate>) {
-        let written = merged.written;
         let mut table = Table::new("VirtualService", written.meta.qualified());
-        let mut fates = Vec::with_capacity(merged.rules.len());
+        let mut fates = Vec::with_capacity(rules.len());
         let mut ended_by = None;
-        for ((index, rule), key) in merged.rules.iter().enumerate().zip(rule_keys(merged)) {
+        for ((index, rule), key) in rules.iter().enumerate().zip(rule_keys(written, rules)) {
             let root = rule.root();
             let site = root.item("http", rule.index);
             // Both are done for a rule out of reach as well, so that all of its faults are told.
             let (blocks, ends) = self.blocks(rule, index, listener, &site, &mut table);
             let mut meaning = self.meaning(&rule.route, &written.meta.namespace, listener, &site);
-            meaning.policy = self.policies.of(&objects(merged, rule), &names(rule, &key));
+            meaning.policy = self.policies.of(&objects(written, rule), &names(rule, &key));
             let fate = match ended_by {
                 Some(rule) => Fate::CutOff(rule),
                 None if blocks.is_empty() => Fate::Absent,
@@ -103,8 +106,8 @@ impl<'a> Compiler<'a, '_> {
 }
 
 /// The virtual service and, where it has one, the rule's delegate.
-fn objects<'m>(merged: &'m Merged<'_>, rule: &'m MergedRule<'_>) -> Vec<Object<'m>> {
-    let mut objects = vec![Object::virtual_service(merged.written)];
+fn objects<'m>(written: &'m VirtualService, rule: &'m MergedRule<'_>) -> Vec<Object<'m>> {
+    let mut objects = vec![Object::virtual_service(written)];
     objects.extend(Some(Object::virtual_service(rule.origin)).filter(|origin| !objects.contains(origin)));
     objects
 }
@@ -118,10 +121,10 @@ fn names<'m>(rule: &'m MergedRule<'_>, key: &'m RuleKey) -> Vec<&'m str> {
 }
 
 /// A rule's name, or its index when it has none.
-fn rule_keys(merged: &Merged<'_>) -> Vec<Arc<RuleKey>> {
+fn rule_keys(written: &VirtualService, rules: &[MergedRule<'_>]) -> Vec<Arc<RuleKey>> {
     let mut texts = BTreeSet::new();
-    let names = merged.rules.iter().map(|rule| rule.route.name.as_deref());
-    keys(&merged.written.meta.qualified(), names, &mut texts)
+    let names = rules.iter().map(|rule| rule.route.name.as_deref());
+    keys(&written.meta.qualified(), names, &mut texts)
 }
 
 /// Istio allows equal names; accounts must not be shared by them.

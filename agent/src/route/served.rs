@@ -8,6 +8,7 @@ use foldhash::{HashMap, HashSet};
 use super::{
     CapturedPort, Cluster, Owner, PortRules, Snapshot,
     compile::Keep,
+    difference::differing,
     guests::Guest,
     hosts::ServiceHost,
     services::{Endpoint, Service},
@@ -23,7 +24,7 @@ pub(super) struct Served {
     pub(super) names: Arc<ServiceHost>,
     endpoints: Arc<[Endpoint]>,
     /// The service's.
-    identity: [usize; 2],
+    identity: usize,
     /// Those with an endpoint, or whose rules lead to those of others.
     ports: Vec<ServedPort>,
     /// What it is at the endpoints of others.
@@ -49,7 +50,7 @@ impl ServedPort {
 impl Served {
     /// The rulings are those of the HTTP ports, in order. `before` is the same service's, whose parts are used again
     /// where they are the same.
-    pub(super) fn new(service: &Service<'_>, rulings: Vec<Ruling>, before: Option<&Arc<Self>>) -> Arc<Self> {
+    pub(super) fn new(service: &Service, rulings: Vec<Ruling>, before: Option<&Arc<Self>>) -> Arc<Self> {
         let before = before.filter(|before| before.identity == service.identity());
         let mut ports = Vec::with_capacity(rulings.len());
         let mut same = true;
@@ -123,6 +124,10 @@ impl Served {
         }
     }
 
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.ports.iter().flat_map(|port| port.ruling.all())
+    }
+
     /// Wherever it has a say.
     fn sockets(&self) -> impl Iterator<Item = CapturedPort> {
         let visits = self.guest.iter().flat_map(Guest::visits).copied();
@@ -140,17 +145,6 @@ pub(super) struct Assembled {
 }
 
 impl Assembled {
-    /// By host.
-    pub(super) fn by_host(&self) -> HashMap<&str, (usize, &Arc<Served>)> {
-        let services = self.services.iter().enumerate();
-        services.map(|(index, service)| (&*service.host, (index, service))).collect()
-    }
-
-    /// Those that speak for some endpoint.
-    pub(super) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.services.iter().flat_map(|service| &service.ports).flat_map(|port| port.ruling.all())
-    }
-
     pub(super) fn assemble(
         before: &Self,
         mut services: Vec<Arc<Served>>,
@@ -203,7 +197,7 @@ impl Assembled {
         let mut assembled = Self { snapshot, services, sources };
         assembled.snapshot.clusters = match assembled.sends_as(before) {
             true => Arc::clone(&before.snapshot.clusters),
-            false => assembled.clusters(),
+            false => assembled.clusters(&before.snapshot.clusters),
         };
         assembled
     }
@@ -217,12 +211,33 @@ impl Assembled {
         self.services.len() == before.services.len() && self.services.iter().zip(&before.services).all(same)
     }
 
-    /// Those that copies are sent to, in the order of their names.
-    fn clusters(&self) -> Arc<[Arc<Cluster>]> {
-        let mut clusters = distinct(self.services.iter().flat_map(|service| &service.clusters));
-        clusters.sort_by(|a, b| (&a.name, &a.settings.rules).cmp(&(&b.name, &b.settings.rules)));
-        clusters.into()
+    /// Those that copies are sent to, in the order of their names. Most are the same as before.
+    fn clusters(&self, before: &[Arc<Cluster>]) -> Arc<[Arc<Cluster>]> {
+        let used = distinct(self.services.iter().flat_map(|service| &service.clusters));
+        let mut is_known = vec![false; used.len()];
+        let mut stays = |cluster: &&Arc<Cluster>| {
+            let place = used.binary_search_by_key(&Arc::as_ptr(cluster), |used| Arc::as_ptr(used));
+            place.inspect(|&place| is_known[place] = true).is_ok()
+        };
+        let stay: Vec<_> = before.iter().filter(|cluster| stays(cluster)).cloned().collect();
+        let come = used.iter().zip(is_known).filter(|(_, is_known)| !is_known);
+        let mut come: Vec<_> = come.map(|(cluster, _)| Arc::clone(cluster)).collect();
+        come.sort_by(|a, b| in_order(a, b));
+        let (mut all, mut rest) = (Vec::with_capacity(used.len()), stay.as_slice());
+        for cluster in come {
+            let place = rest.partition_point(|known| in_order(known, &cluster).is_le());
+            let (smaller, larger) = rest.split_at(place);
+            all.extend_from_slice(smaller);
+            all.push(cluster);
+            rest = larger;
+        }
+        all.extend_from_slice(rest);
+        all.into()
     }
+}
+
+fn in_order(a: &Cluster, b: &Cluster) -> std::cmp::Ordering {
+    (&a.name, &a.settings.rules).cmp(&(&b.name, &b.settings.rules))
 }
 
 fn clusters(ports: &[ServedPort]) -> Vec<Arc<Cluster>> {
@@ -245,23 +260,23 @@ fn touched(
     services: &[Arc<Served>],
     sources: &Arc<Sources>,
 ) -> Option<HashSet<CapturedPort>> {
-    let by_host = before.by_host();
-    let mut stays = vec![false; before.services.len()];
+    let (gone, come) = differing(&before.services, services);
+    let places: HashMap<_, _> = gone.iter().map(Arc::as_ptr).zip(0..).collect();
+    let mut stays = vec![false; gone.len()];
     let (mut touched, mut last) = (HashSet::default(), None);
-    for service in services {
-        let known = by_host.get(&*service.host).filter(|(_, known)| Arc::ptr_eq(known, service));
-        match known {
-            Some(&(index, _)) => {
+    for service in come {
+        match places.get(&Arc::as_ptr(service)) {
+            Some(&index) => {
                 // The owners of an endpoint stand in the order of their services.
                 if last > Some(index) {
                     return None;
                 }
                 (stays[index], last) = (true, Some(index));
             }
-            _ => touched.extend(service.sockets()),
+            None => touched.extend(service.sockets()),
         }
     }
-    let gone = before.services.iter().zip(stays).filter(|(_, stays)| !stays);
+    let gone = gone.iter().zip(stays).filter(|(_, stays)| !stays);
     touched.extend(gone.flat_map(|(service, _)| service.sockets()));
     if !Arc::ptr_eq(&before.sources, sources) {
         let asking = before.snapshot.all_ports().filter(|(_, rules)| rules.asks_for_source());

@@ -3,58 +3,60 @@
 mod entries;
 mod kept;
 mod kube;
+mod nearest;
 
 use std::{
-    cell::{Cell, OnceCell},
-    collections::{BTreeMap, BTreeSet},
+    cell::OnceCell,
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    ops::Bound,
     sync::Arc,
 };
 
 use foldhash::HashMap;
 
 use super::{
-    Answers, At, Protocol, exports,
-    findings::{Findings, Site},
-    known::Changed,
-    objects::{Objects, address},
+    Answers, At, Protocol,
+    difference::{Difference, differing},
+    exports,
+    findings::{Finding, Findings, Hint, Site},
+    objects::address,
 };
 use crate::config::{Code, Labels, Located, Location, Meta, kubernetes::SlicePort};
-pub(super) use kept::{AllEndpoints, Kept, SharedLabels};
+pub(super) use kept::SharedLabels;
+use kept::{AllDeclared, Kept};
+pub(super) use nearest::Nearest;
 
-/// How many names are compared by their letters in one compilation: a person reads few hints, and comparing is slow.
-const COMPARISONS: usize = 50_000;
-
-#[derive(Debug)]
-pub(super) struct Registry<'a> {
-    pub(super) services: Vec<Service<'a>>,
-    by_host: HashMap<Arc<str>, usize>,
-    /// In order; only hints need it.
-    hosts: OnceCell<BTreeSet<Arc<str>>>,
-    comparisons: Cell<usize>,
+/// Kept as a whole while nothing that it is made of changes, else service by service.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    pub(super) services: Vec<Arc<Service>>,
+    by_host: HashMap<Arc<str>, Arc<Service>>,
+    declared: AllDeclared,
+    findings: Vec<Finding>,
+    /// Ports of apps at which HTTPS is read: every service is about them.
+    opened: Arc<[u16]>,
 }
 
-/// One host of a ServiceEntry, or a Service of Kubernetes.
+/// One host of a ServiceEntry, or a Service of Kubernetes. The same value for as long as nothing about it changes.
 #[derive(Debug)]
-pub(super) struct Service<'a> {
+pub(super) struct Service {
     /// In full.
     pub(super) host: Arc<str>,
     pub(super) kind: Kind,
-    pub(super) meta: &'a Meta,
-    pub(super) ports: Vec<Port<'a>>,
-    /// The same value for as long as nothing about them changes.
+    /// Without its labels.
+    pub(super) meta: Meta,
+    pub(super) ports: Box<[Port]>,
     pub(super) endpoints: Arc<[Endpoint]>,
     /// Cluster IPs, or `addresses` of a ServiceEntry that are no ranges: clients may name the service by them.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) headless: bool,
     /// The name an ExternalName service stands for.
-    pub(super) alias: Option<&'a Located<String>>,
+    pub(super) alias: Option<String>,
     /// `location: MESH_EXTERNAL`, or an ExternalName.
     pub(super) external: bool,
     /// One of these must be in its certificate.
-    pub(super) subject_alt_names: &'a [Located<String>],
-    export_to: &'a [Located<String>],
+    pub(super) subject_alt_names: Vec<Located<String>>,
+    export_to: Vec<Located<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +67,9 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug)]
-pub(super) struct Port<'a> {
+pub(super) struct Port {
     pub(super) number: u16,
-    pub(super) name: &'a str,
+    pub(super) name: Box<str>,
     pub(super) speaks_http: bool,
     pub(super) is_https: bool,
     /// Ports of apps at which HTTPS is read.
@@ -75,16 +77,16 @@ pub(super) struct Port<'a> {
     /// What Istio speaks to it, unless a rule says otherwise.
     pub(super) protocol: Protocol,
     /// Where it was written.
-    pub(super) at: &'a Location,
-    target: Target<'a>,
+    pub(super) at: Location,
+    target: Target,
 }
 
 /// Where endpoints serve a port, unless they say so themselves.
-#[derive(Clone, Copy, Debug)]
-enum Target<'a> {
+#[derive(Debug)]
+enum Target {
     Number(u16),
     /// A named port of each pod.
-    Name(&'a str),
+    Name(Box<str>),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -115,111 +117,114 @@ enum Ports {
     Slice(Arc<[SlicePort]>),
 }
 
-impl<'a> Registry<'a> {
+impl Registry {
     /// A Service of Kubernetes comes before a ServiceEntry of the same host; of two entries the older wins, as among
-    /// virtual services.
-    pub(super) fn new(
-        objects: &Objects<'a>,
-        changed: Changed,
-        kept: &mut Kept<'_>,
-        findings: &mut Findings<'_>,
-    ) -> Self {
-        let mut registry = Self {
-            services: Vec::with_capacity(objects.services.len() + objects.service_entries.len()),
-            by_host: HashMap::default(),
-            hosts: OnceCell::new(),
-            comparisons: Cell::new(0),
-        };
+    /// virtual services. None when nothing has changed since `before`.
+    pub(super) fn new(difference: &Difference<'_>, before: &Self, labels: &mut SharedLabels) -> Option<Self> {
+        let objects = &difference.now;
+        let reopened = objects.opened != before.opened;
+        let workloads_changed =
+            difference.any(|objects| &objects.pods) || difference.any(|objects| &objects.workload_entries);
+        let changed = reopened
+            || workloads_changed
+            || difference.any(|objects| &objects.services)
+            || difference.any(|objects| &objects.endpoint_slices)
+            || difference.any(|objects| &objects.service_entries);
+        if !changed {
+            return None;
+        }
+        let mut registry = Self { opened: Arc::clone(&objects.opened), ..Self::default() };
+        registry.services.reserve(before.services.len());
+        registry.by_host.reserve(before.services.len());
+        let nothing = AllDeclared::default();
+        let mut kept = Kept::new(if reopened { &nothing } else { &before.declared }, labels);
         let workloads = OnceCell::new();
         let workloads = || workloads.get_or_init(|| kube::Workloads::new(objects));
-        for service in kube::services(objects, changed, &workloads, kept, findings) {
+        for service in kube::services(objects, !workloads_changed, &workloads, &mut kept) {
             registry.add(service);
         }
         let mut in_order = objects.service_entries.clone();
         in_order.sort_by_key(|e| (&e.meta.created, &e.meta.name.value, &e.meta.namespace));
         for entry in in_order {
-            let site = Site::of("ServiceEntry", &entry.meta);
-            let same = !changed.workloads || entry.workload_selector.is_none();
-            let endpoints = kept.endpoints(address(entry), findings, same, Vec::new(), |labels, findings| {
-                entries::endpoints(entry, objects, &workloads, labels, &site, findings)
+            let same = !workloads_changed || entry.workload_selector.is_none();
+            let declared = kept.declared(address(entry), same, Vec::new(), |labels, findings| {
+                entries::services(entry, objects, &workloads, labels, findings)
             });
-            for (index, written) in entry.hosts.iter().enumerate() {
-                let endpoints = Arc::clone(&endpoints);
-                let service = entries::service(entry, written, endpoints, &objects.opened, kept, findings);
+            registry.findings.extend(declared.findings.iter().cloned());
+            for (index, service) in declared.services.iter().enumerate() {
                 if let Some(winner) = registry.get(&service.host) {
                     let what = format!("`{}` is already declared by {}", service.host, winner.declared_by());
                     let hint = "a Service comes first, of two entries the older, then the first by name";
+                    let (site, at) = (Site::of("ServiceEntry", &entry.meta), &entry.hosts[index].at);
                     let site = site.item("hosts", index);
-                    findings.add(Code::Shadowed, &written.at, &site, what, hint.to_owned());
+                    let hint = Some(Hint::Text(hint.to_owned()));
+                    registry.findings.push(Finding::new(Code::Shadowed, at, &site, what, hint));
                     continue;
                 }
-                registry.add(service);
+                registry.add(Arc::clone(service));
             }
         }
-        registry
+        registry.declared = kept.into_declared();
+        Some(registry)
     }
 
-    fn add(&mut self, service: Service<'a>) {
-        self.by_host.insert(Arc::clone(&service.host), self.services.len());
+    fn add(&mut self, service: Arc<Service>) {
+        self.by_host.insert(Arc::clone(&service.host), Arc::clone(&service));
         self.services.push(service);
     }
 
-    pub(super) fn get(&self, host: &str) -> Option<&Service<'a>> {
-        self.by_host.get(host).map(|&index| &self.services[index])
+    pub(super) fn report(&self, findings: &mut Findings<'_>) {
+        self.findings.iter().for_each(|finding| findings.tell(finding));
     }
 
-    /// The known host a person who wrote this one may have meant: the same name elsewhere, else one a few letters away.
-    pub(super) fn nearest(&self, host: &str) -> Option<&str> {
-        let hosts = self.hosts.get_or_init(|| self.by_host.keys().cloned().collect());
-        let starting = |start: &str| {
-            let known = hosts.range::<str, _>((Bound::Included(start), Bound::Unbounded)).next()?;
-            known.starts_with(start).then_some(&**known)
-        };
-        let name = host.split('.').next().unwrap_or(host);
-        let alone = || hosts.get(name).map(|known| &**known);
-        starting(&format!("{host}."))
-            .or_else(|| starting(&format!("{name}.")))
-            .or_else(alone)
-            .or_else(|| self.nearest_by_letters(host, hosts))
+    pub(super) fn get(&self, host: &str) -> Option<&Service> {
+        self.by_host.get(host).map(|service| &**service)
     }
 
-    fn nearest_by_letters<'h>(&self, host: &str, hosts: &'h BTreeSet<Arc<str>>) -> Option<&'h str> {
-        self.comparisons.update(|n| n + hosts.len());
-        if self.comparisons.get() > COMPARISONS {
-            return None;
-        }
-        let nearest = hosts.iter().map(|known| (strsim::damerau_levenshtein(host, known), known)).min();
-        nearest.filter(|&(distance, _)| distance <= 3).map(|(_, known)| &**known)
+    /// The services that are not the same in both, of either.
+    pub(super) fn changed<'r>(&'r self, before: &'r Self) -> Vec<&'r Arc<Service>> {
+        let (gone, come) = differing(&before.services, &self.services);
+        let mut all: Vec<_> = gone.iter().chain(come).collect();
+        all.sort_unstable_by_key(|service| Arc::as_ptr(service));
+        // One that is in both only stands elsewhere.
+        all.chunk_by(|a, b| Arc::ptr_eq(a, b)).filter(|same| same.len() == 1).map(|only| only[0]).collect()
     }
 }
 
-impl<'a> Service<'a> {
-    pub(super) fn namespace(&self) -> &'a str {
+impl Service {
+    pub(super) fn namespace(&self) -> &str {
         &self.meta.namespace
     }
 
-    /// What tells it from every other one: the object that declares it, and its endpoints.
-    pub(super) fn identity(&self) -> [usize; 2] {
-        [address(self.meta), address(&*self.endpoints)]
+    /// What tells it from every other one.
+    pub(super) fn identity(&self) -> usize {
+        address(self)
     }
 
-    pub(super) fn port(&self, number: u16) -> Option<&Port<'a>> {
+    pub(super) fn port(&self, number: u16) -> Option<&Port> {
         self.ports.iter().find(|p| p.number == number)
     }
 
     /// Those whose requests can be read.
-    pub(super) fn http_ports(&self) -> impl Iterator<Item = &Port<'a>> {
+    pub(super) fn http_ports(&self) -> impl Iterator<Item = &Port> {
         self.ports.iter().filter(|p| p.speaks_http || p.is_https && !p.opened.is_empty())
     }
 
     pub(super) fn is_visible_to(&self, namespace: &str) -> bool {
-        exports::reach(self.export_to, self.namespace(), namespace).is_some()
+        exports::reach(&self.export_to, self.namespace(), namespace).is_some()
     }
 
     /// `ServiceEntry default/my-app`
     pub(super) fn declared_by(&self) -> String {
         format!("{} {}", self.kind.as_str(), self.meta.qualified())
     }
+}
+
+/// What tells of a service, its labels aside.
+fn meta(written: &Meta) -> Meta {
+    let Meta { name, namespace, labels: _, created } = written;
+    let (name, namespace, created) = (name.clone(), namespace.clone(), created.clone());
+    Meta { name, namespace, labels: Labels::NONE, created }
 }
 
 impl Endpoint {
@@ -236,7 +241,7 @@ impl Endpoint {
 
     /// Where this endpoint serves a port of its service; None when it does not, has a name instead of an address, or
     /// speaks TLS that stays closed.
-    pub(super) fn socket(&self, port: &Port<'_>) -> Option<SocketAddr> {
+    pub(super) fn socket(&self, port: &Port) -> Option<SocketAddr> {
         match self.address {
             Address::Ip(address) => {
                 let number = self.port(port)?;
@@ -248,7 +253,7 @@ impl Endpoint {
     }
 
     /// The same for whoever connects.
-    pub(super) fn target(&self, port: &Port<'_>) -> Option<super::Endpoint> {
+    pub(super) fn target(&self, port: &Port) -> Option<super::Endpoint> {
         let number = self.port(port)?;
         let at = match &self.address {
             Address::Ip(address) => At::Address(SocketAddr::new(*address, number)),
@@ -259,19 +264,19 @@ impl Endpoint {
         Some(super::Endpoint { at, weight: self.weight })
     }
 
-    fn port(&self, port: &Port<'_>) -> Option<u16> {
-        let number = match (&self.ports, port.target) {
+    fn port(&self, port: &Port) -> Option<u16> {
+        let number = match (&self.ports, &port.target) {
             (Ports::Slice(ports), _) => {
-                let of_name = ports.iter().find(|p| p.name == port.name)?;
+                let of_name = ports.iter().find(|p| *p.name == *port.name)?;
                 // Without a number it is the service's own (headless services of any port).
                 of_name.port.unwrap_or(port.number)
             }
             (Ports::Written(ports), Target::Number(number)) => {
-                ports.as_ref().and_then(|ports| ports.get(port.name).copied()).unwrap_or(number)
+                ports.as_ref().and_then(|ports| ports.get(&*port.name).copied()).unwrap_or(*number)
             }
-            (Ports::Pod(_), Target::Number(number)) => number,
+            (Ports::Pod(_), Target::Number(number)) => *number,
             (Ports::Written(None), Target::Name(_)) => return None,
-            (Ports::Pod(ports) | Ports::Written(Some(ports)), Target::Name(name)) => *ports.get(name)?,
+            (Ports::Pod(ports) | Ports::Written(Some(ports)), Target::Name(name)) => *ports.get(&**name)?,
         };
         Some(number)
     }

@@ -1,70 +1,112 @@
 //! The tables in force: for each service and port, those of its consumers' routes, then the winner among virtual
 //! services and the service's own routes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::sync::Arc;
+
+use foldhash::HashSet;
 
 use super::{
-    delegates::Merged,
+    delegates::{Root, Roots},
+    findings::Finding,
     gateway::{Attached, Route, report_shadowed},
     objects::address,
-    precedence::{Claim, Rank, Views},
+    precedence::{Claim, Precedence, Rank, Views},
+    ruled::{Claimed, Lot, Ruled},
     rules::Compiler,
+    served::Served,
     services::Service,
     table::{Others, Ruling, Table},
     units::{Key, Unit, Units},
 };
 use crate::record::Accounts;
 
-/// Tables by virtual service and service port, and which claims they came from.
+/// Makes the tables, and knows those it looked at.
 pub(super) struct Tables<'a, 'r> {
-    pub(super) virtual_services: &'a [Merged<'a>],
+    pub(super) roots: &'a Roots<'a>,
     pub(super) compiler: Compiler<'a, 'r>,
     accounts: &'a Accounts,
     kept: &'a Units,
-    pub(super) made: Units,
-    /// The service ports each virtual service claims, won or lost.
-    pub(super) ports: BTreeMap<usize, BTreeSet<u16>>,
-    pub(super) won: BTreeSet<Claim>,
-    /// Loser → the object it lost to.
-    pub(super) lost: BTreeMap<Claim, String>,
+    made: Units,
+    /// The units whose findings were told.
+    told: HashSet<*const Unit>,
+}
+
+/// What came up while the tables of one service were looked for.
+#[derive(Debug, Default)]
+struct Trail {
+    units: Vec<Arc<Unit>>,
+    claims: Vec<Claimed>,
 }
 
 impl<'a, 'r> Tables<'a, 'r> {
     pub(super) fn new(
-        virtual_services: &'a [Merged<'a>],
+        roots: &'a Roots<'a>,
         accounts: &'a Accounts,
         compiler: Compiler<'a, 'r>,
         kept: &'a Units,
     ) -> Self {
-        Self {
-            virtual_services,
-            compiler,
-            accounts,
-            kept,
-            made: Units::default(),
-            ports: BTreeMap::new(),
-            won: BTreeSet::new(),
-            lost: BTreeMap::new(),
+        Self { roots, compiler, accounts, kept, made: Units::default(), told: HashSet::default() }
+    }
+
+    pub(super) fn into_made(self) -> (Compiler<'a, 'r>, Units) {
+        (self.compiler, self.made)
+    }
+
+    /// Tells what was found in units, once, and then what was found beside them.
+    pub(super) fn tell(&mut self, units: &[Arc<Unit>], findings: &[Finding]) {
+        let Self { compiler, told, .. } = self;
+        for unit in units {
+            if told.insert(Arc::as_ptr(unit)) {
+                unit.findings.iter().for_each(|finding| compiler.findings.tell(finding));
+                compiler.exposure.tell(&unit.exposed, &mut compiler.findings);
+            }
+        }
+        findings.iter().for_each(|finding| compiler.findings.tell(finding));
+    }
+
+    /// A service with the tables of its ports. `before` is what it was, if it is the same service.
+    pub(super) fn rule(
+        &mut self,
+        service: &Arc<Service>,
+        precedence: &Precedence<'a>,
+        attached: Option<&Attached<'a>>,
+        before: Option<&Arc<Ruled>>,
+    ) -> Ruled {
+        let views = precedence.views(&service.host, service.namespace());
+        let mut trail = Trail::default();
+        self.compiler.findings.begin();
+        let ports = service.http_ports();
+        let rulings =
+            ports.map(|port| self.ruling(service, port.number, &views, attached, &mut trail)).collect();
+        let findings = self.compiler.findings.noted();
+        let Trail { mut units, mut claims } = trail;
+        units.shrink_to_fit();
+        claims.shrink_to_fit();
+        Ruled {
+            service: Arc::clone(service),
+            served: Served::new(service, rulings, before.map(|before| &before.served)),
+            attached: attached.map(Attached::identity).unwrap_or_default(),
+            units,
+            claims,
+            findings,
         }
     }
 
     /// The tables that speak for a service port, for every client there may be. Where no client is known, those of the
     /// service's own namespace stand for all.
-    pub(super) fn ruling(
+    fn ruling(
         &mut self,
-        service: &Service<'a>,
+        service: &Service,
         port: u16,
         views: &Views<'_>,
         attached: Option<&Attached<'a>>,
+        trail: &mut Trail,
     ) -> Ruling {
-        let tables = self.seen(service, port, &views.own, attached);
+        let tables = self.seen(service, port, &views.own, attached, trail);
         let mut others = None;
         if let Some((named, rest)) = views.others.as_ref().filter(|_| self.compiler.clusters.known.sources())
         {
-            let mut seen = |claims| self.seen(service, port, claims, attached);
+            let mut seen = |claims| self.seen(service, port, claims, attached, trail);
             let named = named.iter().map(|(viewer, claims)| ((*viewer).to_owned(), seen(claims))).collect();
             others = Some(Box::new(Others { named, rest: seen(rest) }));
         }
@@ -76,16 +118,17 @@ impl<'a, 'r> Tables<'a, 'r> {
     /// of a client's own namespace come before all.
     fn seen(
         &mut self,
-        service: &Service<'a>,
+        service: &Service,
         port: u16,
         claims: &[(Rank<'_>, Claim)],
         attached: Option<&Attached<'a>>,
+        trail: &mut Trail,
     ) -> Vec<Arc<Table>> {
         let mut ruling = Vec::new();
         let mut producers = None;
         if let Some(attached) = attached {
             for (namespace, routes) in attached.consumers() {
-                ruling.extend(self.routes(service, &routes, port, Some(namespace)));
+                ruling.extend(self.routes(service, &routes, port, Some(namespace), trail));
             }
             let routes = attached.producers();
             if let Some(rank) = attached.rank() {
@@ -95,34 +138,43 @@ impl<'a, 'r> Tables<'a, 'r> {
         let mut winner: Option<String> = None;
         for (rank, claim) in claims {
             if let Some((_, routes)) = producers.take_if(|(producers, _)| *producers <= *rank) {
-                self.produce(service, port, &routes, &mut ruling, &mut winner);
+                self.produce(service, port, &routes, &mut ruling, &mut winner, trail);
             }
-            self.ports.entry(claim.virtual_service).or_default().insert(port);
-            if let Some(winner) = &winner {
-                self.lost.insert(*claim, winner.clone());
-            } else if let Some(table) = self.table(claim.virtual_service, port) {
-                self.won.insert(*claim);
-                if table.is_for_all() {
-                    winner = Some(format!("{} {}", table.kind, table.object));
+            let lot = if let Some(winner) = &winner {
+                Lot::Lost(winner.as_str().into())
+            } else {
+                let unit = self.unit(self.roots.at(claim.virtual_service), port, true);
+                let table = unit.table.clone();
+                trail.units.push(unit);
+                match table {
+                    Some(table) => {
+                        if table.is_for_all() {
+                            winner = Some(format!("{} {}", table.kind, table.object));
+                        }
+                        ruling.push(table);
+                        Lot::Won
+                    }
+                    None => Lot::Passed,
                 }
-                ruling.push(table);
-            }
+            };
+            trail.claims.push(Claimed { claim: *claim, port, lot });
         }
         if let Some((_, routes)) = producers {
-            self.produce(service, port, &routes, &mut ruling, &mut winner);
+            self.produce(service, port, &routes, &mut ruling, &mut winner, trail);
         }
         ruling
     }
 
     fn produce(
         &mut self,
-        service: &Service<'a>,
+        service: &Service,
         port: u16,
         routes: &[Route<'a>],
         ruling: &mut Vec<Arc<Table>>,
         winner: &mut Option<String>,
+        trail: &mut Trail,
     ) {
-        let Some(table) = self.routes(service, routes, port, None) else { return };
+        let Some(table) = self.routes(service, routes, port, None, trail) else { return };
         match winner {
             Some(winner) => routes.iter().for_each(|route| {
                 report_shadowed(route, winner, &mut self.compiler.findings);
@@ -136,10 +188,11 @@ impl<'a, 'r> Tables<'a, 'r> {
 
     fn routes(
         &mut self,
-        service: &Service<'a>,
+        service: &Service,
         routes: &[Route<'a>],
         port: u16,
         consumers: Option<&str>,
+        trail: &mut Trail,
     ) -> Option<Arc<Table>> {
         let host = Arc::clone(&service.host);
         let key = Key::Routes { service: host, port, consumers: consumers.map(Box::from) };
@@ -151,36 +204,31 @@ impl<'a, 'r> Tables<'a, 'r> {
                 (Some(compiler.routes(service, routes, port, consumers, accounts)), Vec::new())
             })
         });
+        trail.units.push(Arc::clone(unit));
         unit.table.clone()
     }
 
-    fn table(&mut self, virtual_service: usize, port: u16) -> Option<Arc<Table>> {
-        self.unit(virtual_service, port, true).table.clone()
-    }
-
     /// A virtual service compiled for a service port.
-    pub(super) fn unit(&mut self, virtual_service: usize, port: u16, in_force: bool) -> &Unit {
-        let Self { virtual_services, accounts, compiler, kept, made, .. } = self;
-        let merged = &virtual_services[virtual_service];
-        let key = Key::VirtualService { object: address(merged.written), port, in_force };
-        made.entry(key).or_insert_with_key(|key| {
-            let mut inputs = merged.delegates();
-            inputs.extend(merged.objects().flat_map(|object| compiler.policies.touching(object)));
+    pub(super) fn unit(&mut self, root: &Root<'a>, port: u16, in_force: bool) -> Arc<Unit> {
+        let Self { roots, accounts, compiler, kept, made, .. } = self;
+        let key = Key::VirtualService { object: address(root.written), port, in_force };
+        let unit = made.entry(key).or_insert_with_key(|key| {
+            let mut inputs = root.delegates().to_vec();
+            if !compiler.policies.is_empty() {
+                let objects = root.objects(roots).into_iter();
+                inputs.extend(objects.flat_map(|object| compiler.policies.touching(object)));
+            }
             compiler.unit(kept.get(key), inputs, |compiler| {
+                let (written, rules) = (root.written, root.rules(roots));
                 if in_force {
-                    let (table, fates) = compiler.table(merged, port, accounts);
+                    let (table, fates) = compiler.table(written, &rules, port, accounts);
                     (Some(table), fates)
                 } else {
                     // Its accounts are never used.
-                    (None, compiler.table(merged, port, &Accounts::default()).1)
+                    (None, compiler.table(written, &rules, port, &Accounts::default()).1)
                 }
             })
-        })
-    }
-
-    /// Whether it was compiled to be in force.
-    pub(super) fn is_in_force(&self, virtual_service: usize, port: u16) -> bool {
-        let object = address(self.virtual_services[virtual_service].written);
-        self.made.contains_key(&Key::VirtualService { object, port, in_force: true })
+        });
+        Arc::clone(unit)
     }
 }

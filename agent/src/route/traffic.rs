@@ -66,12 +66,7 @@ impl<'a> Policy<'a> {
 
 impl<'a> Policies<'a> {
     /// What is in force for a port of a service.
-    pub(super) fn settings(
-        &self,
-        service: &Service<'_>,
-        port: &Port<'_>,
-        findings: &mut Findings<'_>,
-    ) -> Settings {
+    pub(super) fn settings(&self, service: &Service, port: &Port, findings: &mut Findings<'_>) -> Settings {
         let block = self.block(port.number, |blocks| blocks.tls.as_ref());
         if block.is_none() && port.is_https {
             plain_to_tls(service, port, findings);
@@ -211,7 +206,7 @@ fn outlier_detection(written: &OutlierDetection) -> Outliers {
     }
 }
 
-fn security(block: &Block<'_, ClientTls>, service: &Service<'_>, findings: &mut Findings<'_>) -> Security {
+fn security(block: &Block<'_, ClientTls>, service: &Service, findings: &mut Findings<'_>) -> Security {
     let tls = block.written;
     let mut impossible = |at, field, why: Impossible| {
         let what = format!("{}: every copy to `{}` fails", why.as_str(), service.host);
@@ -232,7 +227,7 @@ fn security(block: &Block<'_, ClientTls>, service: &Service<'_>, findings: &mut 
     let identity = file(&tls.client_certificate).zip(file(&tls.private_key));
     let values = |names: &[Located<String>]| names.iter().map(|name| name.value.clone()).collect::<Vec<_>>();
     let names = match tls.subject_alt_names.as_slice() {
-        [] => values(service.subject_alt_names),
+        [] => values(&service.subject_alt_names),
         names => values(names),
     };
     Security::Tls(Box::new(Tls {
@@ -251,11 +246,11 @@ fn security(block: &Block<'_, ClientTls>, service: &Service<'_>, findings: &mut 
     }))
 }
 
-fn plain_to_tls(service: &Service<'_>, port: &Port<'_>, findings: &mut Findings<'_>) {
-    let site = Site::of(service.kind.as_str(), service.meta);
+fn plain_to_tls(service: &Service, port: &Port, findings: &mut Findings<'_>) {
+    let site = Site::of(service.kind.as_str(), &service.meta);
     let what = format!("port {} speaks TLS, and copies are sent there unencrypted", port.number);
     let hint = "write `trafficPolicy: {tls: {mode: SIMPLE}}` in a DestinationRule for its host";
-    findings.add(Code::PlainToTls, port.at, &site.field("ports"), what, hint.to_owned());
+    findings.add(Code::PlainToTls, &port.at, &site.field("ports"), what, hint.to_owned());
 }
 
 /// What is written once is the same once.

@@ -30,15 +30,15 @@ pub(super) struct Unit {
     pub(super) fates: Vec<Fate>,
     /// Addresses of the objects it was compiled from, those in its key aside.
     inputs: Vec<usize>,
-    asked: Vec<Asked>,
-    findings: Vec<Finding>,
-    exposed: Vec<Exposed>,
+    pub(super) asked: Vec<Asked>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) exposed: Vec<Exposed>,
 }
 
 pub(super) type Units = HashMap<Key, Arc<Unit>>;
 
 impl Compiler<'_, '_> {
-    /// The kept unit if it is still good, else what `compile` makes; all it found is told either way.
+    /// The kept unit if it is still good, else what `compile` makes.
     pub(super) fn unit(
         &mut self,
         kept: Option<&Arc<Unit>>,
@@ -46,23 +46,19 @@ impl Compiler<'_, '_> {
         compile: impl FnOnce(&mut Self) -> (Option<Table>, Vec<Fate>),
     ) -> Arc<Unit> {
         let good = |unit: &&Arc<Unit>| unit.inputs == inputs && self.clusters.known.agrees(&unit.asked);
-        let unit = if let Some(unit) = kept.filter(good) {
-            Arc::clone(unit)
-        } else {
-            let begun = self.clusters.known.begin();
-            self.findings.begin();
-            let (table, fates) = compile(self);
-            Arc::new(Unit {
-                table: table.filter(|table| !table.is_empty()).map(Arc::new),
-                fates,
-                inputs,
-                asked: self.clusters.known.noted(begun),
-                findings: self.findings.noted(),
-                exposed: self.exposure.noted(),
-            })
-        };
-        unit.findings.iter().for_each(|finding| self.findings.tell(finding));
-        self.exposure.tell(&unit.exposed, &mut self.findings);
-        unit
+        if let Some(unit) = kept.filter(good) {
+            return Arc::clone(unit);
+        }
+        let begun = self.clusters.known.begin();
+        self.findings.begin();
+        let (table, fates) = compile(self);
+        Arc::new(Unit {
+            table: table.filter(|table| !table.is_empty()).map(Arc::new),
+            fates,
+            inputs,
+            asked: self.clusters.known.noted(begun),
+            findings: self.findings.noted(),
+            exposed: self.exposure.noted(),
+        })
     }
 }

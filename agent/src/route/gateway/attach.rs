@@ -49,7 +49,7 @@ pub(in crate::route) struct Attachments<'a>(HashMap<String, Attached<'a>>);
 impl<'a> Attachments<'a> {
     pub(in crate::route) fn new(
         objects: &Objects<'a>,
-        registry: &Registry<'_>,
+        registry: &Registry,
         findings: &mut Findings<'_>,
     ) -> Self {
         let http = objects.http_routes.iter().map(|&r| (Spec::Http(r), &r.parents, &r.hostnames));
@@ -78,14 +78,14 @@ impl<'a> Attachments<'a> {
         attachments
     }
 
-    pub(in crate::route) fn of(&self, service: &Service<'_>) -> Option<&Attached<'a>> {
+    pub(in crate::route) fn of(&self, service: &Service) -> Option<&Attached<'a>> {
         self.0.get(&*service.host)
     }
 
     fn attach(
         &mut self,
         route: Route<'a>,
-        registry: &Registry<'_>,
+        registry: &Registry,
         site: &Site<'_>,
         findings: &mut Findings<'_>,
     ) -> bool {
@@ -130,6 +130,12 @@ impl<'a> Attached<'a> {
 
     pub(in crate::route) fn consumers(&self) -> impl Iterator<Item = (&'a str, Vec<Route<'a>>)> {
         self.consumers.iter().map(|(&namespace, routes)| (namespace, routes.clone()))
+    }
+
+    /// What tells the routes, and who they are for, from all others.
+    pub(in crate::route) fn identity(&self) -> Vec<usize> {
+        let consumers = self.consumers.values().flatten();
+        self.producers.iter().chain(consumers).flat_map(Route::identity).collect()
     }
 
     /// The oldest producer's, as that of the virtual service Istio would make of them; None without any.

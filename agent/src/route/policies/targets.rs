@@ -1,10 +1,13 @@
 //! What a `targetRefs` entry may name, and what was likely meant by one that names nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use foldhash::HashMap;
 
 use crate::{
     config::{
-        Code,
+        Code, gateway,
+        istio::VirtualService,
         shadow_policy::{TargetKind, TargetRef},
     },
     route::{
@@ -13,8 +16,15 @@ use crate::{
     },
 };
 
-/// Names of rules by kind, namespace and name of their object.
-pub(super) struct Known<'a>(BTreeMap<(TargetKind, &'a str, &'a str), BTreeSet<String>>);
+/// Objects with rules, by kind, namespace and name.
+pub(super) struct Known<'a>(HashMap<(TargetKind, &'a str, &'a str), Object<'a>>);
+
+#[derive(Clone, Copy)]
+enum Object<'a> {
+    VirtualService(&'a VirtualService),
+    HttpRoute(&'a gateway::HttpRoute),
+    GrpcRoute(&'a gateway::GrpcRoute),
+}
 
 pub(super) fn kind(kind: TargetKind) -> &'static str {
     match kind {
@@ -27,43 +37,39 @@ pub(super) fn kind(kind: TargetKind) -> &'static str {
 
 impl<'a> Known<'a> {
     pub(super) fn new(objects: &Objects<'a>) -> Self {
-        let mut known = BTreeMap::<_, BTreeSet<String>>::new();
-        let mut add = |kind, meta: &'a crate::config::Meta, names: Vec<Option<&str>>| {
-            let sections: BTreeSet<_> =
-                names.into_iter().enumerate().map(|(index, name)| section(index, name)).collect();
-            known.insert((kind, meta.namespace.as_str(), meta.name.as_str()), sections);
+        let virtual_services = objects.virtual_services.iter().map(|&vs| Object::VirtualService(vs));
+        let http = objects.http_routes.iter().map(|&route| Object::HttpRoute(route));
+        let grpc = objects.grpc_routes.iter().map(|&route| Object::GrpcRoute(route));
+        Self(virtual_services.chain(http).chain(grpc).map(|object| (object.key(), object)).collect())
+    }
+
+    /// The names of an object's rules.
+    fn sections(&self, object: Object<'a>) -> BTreeSet<String> {
+        let names: Vec<Option<&str>> = match object {
+            Object::VirtualService(vs) => vs.http.iter().map(|rule| rule.name.as_deref()).collect(),
+            Object::HttpRoute(route) => route.rules.iter().map(|rule| rule.name.as_deref()).collect(),
+            Object::GrpcRoute(route) => route.rules.iter().map(|rule| rule.name.as_deref()).collect(),
         };
-        for vs in &objects.virtual_services {
-            add(
-                TargetKind::VirtualService,
-                &vs.meta,
-                vs.http.iter().map(|rule| rule.name.as_deref()).collect(),
-            );
+        let mut sections: BTreeSet<_> =
+            names.into_iter().enumerate().map(|(index, name)| section(index, name)).collect();
+        if let Object::VirtualService(root) = object {
+            sections.extend(self.delegated(root));
         }
-        for route in &objects.http_routes {
-            add(TargetKind::HttpRoute, &route.meta, route.rules.iter().map(|r| r.name.as_deref()).collect());
-        }
-        for route in &objects.grpc_routes {
-            add(TargetKind::GrpcRoute, &route.meta, route.rules.iter().map(|r| r.name.as_deref()).collect());
-        }
-        // A rule of a delegate has a name of its own where it is put together: `root-leaf`.
-        for root in &objects.virtual_services {
-            for rule in root.http.iter().filter(|rule| rule.delegate.is_some()) {
-                let (Some(delegate), Some(name)) = (&rule.delegate, &rule.name) else { continue };
-                let namespace =
-                    delegate.namespace.as_ref().map_or(root.meta.namespace.as_str(), |ns| ns.as_str());
-                let found = objects.virtual_services.iter().find(|vs| {
-                    vs.hosts.is_empty()
-                        && vs.meta.namespace == namespace
-                        && vs.meta.name.value == delegate.name.value
-                });
-                let leaves = found.iter().flat_map(|vs| &vs.http).filter_map(|leaf| leaf.name.as_ref());
-                let names: Vec<_> = leaves.map(|leaf| format!("{name}-{leaf}")).collect();
-                let key = (TargetKind::VirtualService, root.meta.namespace.as_str(), root.meta.name.as_str());
-                known.entry(key).or_default().extend(names);
-            }
-        }
-        Self(known)
+        sections
+    }
+
+    /// A rule of a delegate has a name of its own where it is put together: `root-leaf`.
+    fn delegated(&self, root: &'a VirtualService) -> impl Iterator<Item = String> {
+        let named = root.http.iter().filter_map(|rule| Some((rule.delegate.as_ref()?, rule.name.as_ref()?)));
+        named.flat_map(|(delegate, name)| {
+            let namespace = delegate.namespace.as_ref().map_or(&root.meta.namespace, |namespace| namespace);
+            let found = self.0.get(&(TargetKind::VirtualService, namespace, delegate.name.as_str()));
+            let leaves = match found {
+                Some(Object::VirtualService(vs)) if vs.hosts.is_empty() => vs.http.as_slice(),
+                _ => &[],
+            };
+            leaves.iter().filter_map(move |leaf| Some(format!("{name}-{}", leaf.name.as_ref()?)))
+        })
     }
 
     /// Reports what does not exist.
@@ -84,9 +90,10 @@ impl<'a> Known<'a> {
             return;
         }
         let kind = target.kind.value;
-        let Some(sections) = self.0.get(&(kind, namespace, name)) else {
+        let Some(object) = self.0.get(&(kind, namespace, name)) else {
             let same_kind = self.0.keys().filter(|(other, ..)| *other == kind);
-            let hint = match same_kind.clone().find(|(_, _, other)| *other == name) {
+            let elsewhere = same_kind.clone().filter(|(_, _, other)| *other == name).min();
+            let hint = match elsewhere {
                 Some((_, elsewhere, _)) => Some(format!(
                     "there is one in namespace {elsewhere}; a policy holds for objects of its own namespace"
                 )),
@@ -99,17 +106,28 @@ impl<'a> Known<'a> {
             findings.add(Code::UnknownTarget, at, &site.field("name"), what, hint);
             return;
         };
-        let Some(section) =
-            target.section_name.as_ref().filter(|section| !sections.contains(section.as_str()))
-        else {
+        let Some(section) = &target.section_name else { return };
+        let sections = self.sections(*object);
+        if sections.contains(section.as_str()) {
             return;
-        };
+        }
         let what = format!("{} `{namespace}/{name}` has no rule `{}`", self::kind(kind), section.value);
         let hint = match nearest(&section.value, sections.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("its rules: {}", sections.iter().cloned().collect::<Vec<_>>().join(", ")),
         };
         findings.add(Code::UnknownTarget, &section.at, &site.field("sectionName"), what, hint);
+    }
+}
+
+impl<'a> Object<'a> {
+    fn key(self) -> (TargetKind, &'a str, &'a str) {
+        let (kind, meta) = match self {
+            Self::VirtualService(vs) => (TargetKind::VirtualService, &vs.meta),
+            Self::HttpRoute(route) => (TargetKind::HttpRoute, &route.meta),
+            Self::GrpcRoute(route) => (TargetKind::GrpcRoute, &route.meta),
+        };
+        (kind, &meta.namespace, &meta.name)
     }
 }
 

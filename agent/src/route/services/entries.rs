@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::Arc};
 use ipnet::IpNet;
 
 use super::{
-    Address, Endpoint, HTTP, HTTP2, Kept, Kind, Port, Ports, Service, Target, address_of, kept::SharedLabels,
-    kube::Workloads, named_after, weight,
+    Address, Endpoint, HTTP, HTTP2, Kind, Port, Ports, Service, SharedLabels, Target, address_of, kube::Workloads,
+    meta, named_after, weight,
 };
 use crate::{
     config::{
@@ -16,50 +16,59 @@ use crate::{
     route::{
         Answers, Protocol,
         findings::{Findings, Site},
-        objects::{self, Objects},
+        objects::Objects,
     },
 };
 
-pub(super) fn service<'a>(
-    entry: &'a ServiceEntry,
-    host: &'a Located<String>,
+/// One for each host, in order.
+pub(super) fn services<'w, 'a: 'w>(
+    entry: &ServiceEntry,
+    objects: &Objects<'a>,
+    workloads: &impl Fn() -> &'w Workloads<'a>,
+    labels: &mut SharedLabels,
+    findings: &mut Findings<'_>,
+) -> Vec<Service> {
+    let site = Site::of("ServiceEntry", &entry.meta);
+    let endpoints: Arc<[Endpoint]> = endpoints(entry, objects, workloads, labels, &site, findings).into();
+    let of_host = |host: &Located<String>| match answers(entry) {
+        // Without endpoints the host itself is the name to resolve (a wildcard is none).
+        Some(answers) if entry.endpoints.is_empty() && !host.contains('*') => {
+            let name = Address::Name(host.as_str().into(), answers);
+            service(entry, host, [Endpoint::alone(name, labels)].into(), &objects.opened)
+        }
+        _ => service(entry, host, Arc::clone(&endpoints), &objects.opened),
+    };
+    entry.hosts.iter().map(of_host).collect()
+}
+
+fn service(
+    entry: &ServiceEntry,
+    host: &str,
     endpoints: Arc<[Endpoint]>,
     opened: &Arc<[u16]>,
-    kept: &mut Kept<'_>,
-    findings: &mut Findings<'_>,
-) -> Service<'a> {
-    // Without endpoints the host itself is the name to resolve (a wildcard is none).
-    let endpoints = match answers(entry) {
-        Some(answers) if entry.endpoints.is_empty() && !host.contains('*') => {
-            let name = || Address::Name(host.as_str().into(), answers);
-            let named =
-                |labels: &mut SharedLabels, _: &mut Findings<'_>| vec![Endpoint::alone(name(), labels)];
-            kept.endpoints(objects::address(host), findings, true, Vec::new(), named)
-        }
-        _ => endpoints,
-    };
-    let port = |port: &'a ServicePort| Port {
+) -> Service {
+    let port = |port: &ServicePort| Port {
         number: port.number.value,
-        name: &port.name,
+        name: port.name.as_str().into(),
         speaks_http: is_any(port, &HTTP),
         is_https: port.protocol == "HTTPS",
         opened: Arc::clone(opened),
         protocol: if is_any(port, &HTTP2) { Protocol::Http2 } else { Protocol::Http1 },
-        at: &port.number.at,
+        at: port.number.at.clone(),
         target: Target::Number(port.target_port),
     };
     Service {
-        host: host.value.to_ascii_lowercase().into(),
+        host: host.to_ascii_lowercase().into(),
         kind: Kind::Entry,
-        meta: &entry.meta,
+        meta: meta(&entry.meta),
         ports: entry.ports.iter().map(port).collect(),
         endpoints,
         addresses: addresses(entry),
         headless: false,
         alias: None,
         external: entry.location == MeshLocation::External,
-        subject_alt_names: &entry.subject_alt_names,
-        export_to: &entry.export_to,
+        subject_alt_names: entry.subject_alt_names.clone(),
+        export_to: entry.export_to.clone(),
     }
 }
 
@@ -78,7 +87,7 @@ fn is_any(port: &ServicePort, protocols: &[&str]) -> bool {
         || port.protocol == "TCP" && named_after(&port.name, protocols)
 }
 
-pub(super) fn endpoints<'w, 'a: 'w>(
+fn endpoints<'w, 'a: 'w>(
     entry: &ServiceEntry,
     objects: &Objects<'a>,
     workloads: &impl Fn() -> &'w Workloads<'a>,

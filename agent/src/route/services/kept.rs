@@ -1,68 +1,71 @@
-//! The endpoints of services, kept from one configuration to the next: made again only when what they come from may have
-//! changed, and the same value as before when it has not.
+//! The services of each object, kept from one configuration to the next: made again only when what they come from may have
+//! changed, and the same values as before when it has not.
 
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet, fast::RandomState};
 
-use super::Endpoint;
-use crate::config::Labels;
-use crate::route::findings::{Finding, Findings};
+use super::Service;
+use crate::{
+    config::{Labels, Report},
+    route::findings::{Finding, Findings},
+};
 
-/// By the address of the object that declares the service.
-pub(in crate::route) type AllEndpoints = HashMap<usize, Arc<Found>>;
+/// By the address of the object that declares them.
+pub(super) type AllDeclared = HashMap<usize, Arc<Declared>>;
 
-/// The endpoints of one object, and what was found on the way.
+/// The services of one object, and what was found on the way.
 #[derive(Debug)]
-pub(in crate::route) struct Found {
-    endpoints: Arc<[Endpoint]>,
-    findings: Vec<Finding>,
-    /// Addresses of the other objects they come from.
+pub(super) struct Declared {
+    pub(super) services: Vec<Arc<Service>>,
+    pub(super) findings: Vec<Finding>,
+    /// Addresses of the other objects their endpoints come from.
     inputs: Vec<usize>,
 }
 
 /// Those of the configuration before, and of this one.
-pub(in crate::route) struct Kept<'k> {
-    before: &'k AllEndpoints,
-    now: AllEndpoints,
+pub(super) struct Kept<'k> {
+    before: &'k AllDeclared,
+    now: AllDeclared,
     labels: &'k mut SharedLabels,
 }
 
 impl<'k> Kept<'k> {
-    pub(in crate::route) fn new(before: &'k AllEndpoints, labels: &'k mut SharedLabels) -> Self {
+    pub(super) fn new(before: &'k AllDeclared, labels: &'k mut SharedLabels) -> Self {
         Self { before, now: HashMap::with_capacity_and_hasher(before.len(), RandomState::default()), labels }
     }
 
-    pub(in crate::route) fn into_endpoints(self) -> AllEndpoints {
+    pub(super) fn into_declared(self) -> AllDeclared {
         self.now
     }
 
-    /// The endpoints an object declares. `same` promises that they depend on nothing that has changed but the object
+    /// The services an object declares. `same` promises that they depend on nothing that has changed but the object
     /// itself and `inputs`.
-    pub(super) fn endpoints(
+    pub(super) fn declared(
         &mut self,
         object: usize,
-        findings: &mut Findings<'_>,
         same: bool,
         inputs: Vec<usize>,
-        make: impl FnOnce(&mut SharedLabels, &mut Findings<'_>) -> Vec<Endpoint>,
-    ) -> Arc<[Endpoint]> {
+        make: impl FnOnce(&mut SharedLabels, &mut Findings<'_>) -> Vec<Service>,
+    ) -> Arc<Declared> {
         let before = self.before.get(&object);
-        let found = if let Some(before) = before.filter(|before| same && before.inputs == inputs) {
+        let declared = if let Some(before) = before.filter(|before| same && before.inputs == inputs) {
             Arc::clone(before)
         } else {
+            let mut report = Report::default();
+            let mut findings = Findings::new(&mut report);
             findings.begin();
-            let made = make(self.labels, findings);
-            let endpoints = match before {
-                Some(before) if *before.endpoints == *made => Arc::clone(&before.endpoints),
-                _ => made.into(),
-            };
-            Arc::new(Found { endpoints, findings: findings.noted(), inputs })
+            let made = make(self.labels, &mut findings).into_iter().enumerate();
+            let services = made.map(|(index, made)| {
+                // The object is the same: only endpoints can differ.
+                let known = before.and_then(|before| before.services.get(index));
+                let known = known.filter(|known| known.endpoints == made.endpoints);
+                known.map_or_else(|| Arc::new(made), Arc::clone)
+            });
+            Arc::new(Declared { services: services.collect(), findings: findings.noted(), inputs })
         };
-        found.findings.iter().for_each(|finding| findings.tell(finding));
-        let endpoints = Arc::clone(&found.endpoints);
-        self.now.insert(object, found);
-        endpoints
+        self.now.insert(object, Arc::clone(&declared));
+        declared
     }
 }
 

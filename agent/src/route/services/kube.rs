@@ -6,7 +6,7 @@ use std::{net::IpAddr, sync::Arc};
 use foldhash::HashMap;
 
 use super::{
-    Address, Endpoint, HTTP, HTTP2, Kept, Kind, Port, Ports, Service, Target, address_of, kept::SharedLabels,
+    Address, Endpoint, HTTP, HTTP2, Kept, Kind, Port, Ports, Service, SharedLabels, Target, address_of, meta,
     named_after,
 };
 use crate::{
@@ -15,10 +15,7 @@ use crate::{
         kubernetes::{self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport},
     },
     route::{
-        Answers, Protocol,
-        findings::Findings,
-        hosts,
-        known::Changed,
+        Answers, Protocol, hosts,
         objects::{Objects, address},
     },
 };
@@ -116,13 +113,13 @@ impl<'a> Workloads<'a> {
     }
 }
 
+/// `same`: no workload has changed.
 pub(super) fn services<'w, 'a: 'w>(
     objects: &Objects<'a>,
-    changed: Changed,
+    same: bool,
     workloads: &impl Fn() -> &'w Workloads<'a>,
     kept: &mut Kept<'_>,
-    findings: &mut Findings<'_>,
-) -> Vec<Service<'a>> {
+) -> Vec<Arc<Service>> {
     let mut slices = HashMap::<(&str, &str), Vec<&'a EndpointSlice>>::default();
     for &slice in &objects.endpoint_slices {
         if let Some(service) = &slice.service {
@@ -134,51 +131,54 @@ pub(super) fn services<'w, 'a: 'w>(
         let key = (service.meta.namespace.as_str(), service.meta.name.as_str());
         let slices = slices.get(&key);
         let inputs = slices.into_iter().flatten().map(|slice| address(*slice)).collect();
-        let make = |shared: &mut SharedLabels, _: &mut Findings<'_>| match slices {
-            Some(slices) => workloads().of_slices(service, slices, shared),
-            None => match &service.external_name {
-                Some(name) => vec![Endpoint::alone(address_of(name, Answers::All), shared)],
-                None => workloads().of_pods(service, shared),
-            },
-        };
-        services.push(Service {
-            host: hosts::resolve(&service.meta.name, &service.meta.namespace).into(),
-            kind: Kind::Kubernetes,
-            meta: &service.meta,
-            ports: service
-                .ports
-                .iter()
-                .filter(|p| p.transport == Transport::Tcp)
-                .map(|p| port(p, service, &objects.opened))
-                .collect(),
-            endpoints: kept.endpoints(address(service), findings, !changed.workloads, inputs, make),
-            addresses: service.cluster_ips.iter().map(IpAddr::to_canonical).collect(),
-            headless: service.headless,
-            alias: service.external_name.as_ref(),
-            external: service.external_name.is_some(),
-            subject_alt_names: &[],
-            export_to: &service.export_to,
+        let declared = kept.declared(address(service), same, inputs, |shared, _| {
+            let endpoints = match slices {
+                Some(slices) => workloads().of_slices(service, slices, shared),
+                None => match &service.external_name {
+                    Some(name) => vec![Endpoint::alone(address_of(name, Answers::All), shared)],
+                    None => workloads().of_pods(service, shared),
+                },
+            };
+            vec![self::service(service, endpoints, &objects.opened)]
         });
+        services.extend(declared.services.iter().cloned());
     }
     services
 }
 
-fn port<'a>(port: &'a KubePort, service: &kubernetes::Service, opened: &Arc<[u16]>) -> Port<'a> {
+fn service(written: &kubernetes::Service, endpoints: Vec<Endpoint>, opened: &Arc<[u16]>) -> Service {
+    let ports = written.ports.iter().filter(|port| port.transport == Transport::Tcp);
+    Service {
+        host: hosts::resolve(&written.meta.name, &written.meta.namespace).into(),
+        kind: Kind::Kubernetes,
+        meta: meta(&written.meta),
+        ports: ports.map(|port| self::port(port, written, opened)).collect(),
+        endpoints: endpoints.into(),
+        addresses: written.cluster_ips.iter().map(IpAddr::to_canonical).collect(),
+        headless: written.headless,
+        alias: written.external_name.as_ref().map(|name| name.value.clone()),
+        external: written.external_name.is_some(),
+        subject_alt_names: Vec::new(),
+        export_to: written.export_to.clone(),
+    }
+}
+
+fn port(port: &KubePort, service: &kubernetes::Service, opened: &Arc<[u16]>) -> Port {
     let target = match &port.target {
         // A name is all that an ExternalName changes: who dials it dials the service's port.
         _ if service.external_name.is_some() => Target::Number(port.number.value),
         TargetPort::Number(number) => Target::Number(*number),
-        TargetPort::Name(name) => Target::Name(name),
+        TargetPort::Name(name) => Target::Name(name.as_str().into()),
     };
     Port {
         number: port.number.value,
-        name: &port.name,
+        name: port.name.as_str().into(),
         speaks_http: speaks_http(port),
         is_https: port.app_protocol.as_deref().unwrap_or(&port.name).eq_ignore_ascii_case("https")
             || port.app_protocol.is_none() && named_after(&port.name, &["https"]),
         opened: Arc::clone(opened),
         protocol: protocol(port),
-        at: &port.number.at,
+        at: port.number.at.clone(),
         target,
     }
 }

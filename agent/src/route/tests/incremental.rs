@@ -34,6 +34,7 @@ const FILES: &[&[&str]] = &[
         "VirtualService b: {hosts: [a], http: [{match: [{uri: {regex: '/x.*'}}], route: [{destination: {host: a, subset: v3}}], mirror: {host: b, port: {number: 81}}}]}",
         "VirtualService b: {hosts: [empty, c.example.com], http: [{name: r, route: [{destination: {host: a}}, {destination: {host: b}, weight: 3}], mirror: {host: c.example.com}}]}",
         "VirtualService b: {hosts: [b], http: [{name: new, route: [{destination: {host: b}}], mirror: {host: a, subset: v1}}]}",
+        "VirtualService renamed: {hosts: [b], http: [{name: r, route: [{destination: {host: b}}], mirror: {host: a}}]}",
     ],
     &[
         "VirtualService part: {http: [{match: [{uri: {prefix: /x/y}}], route: [{destination: {host: a}}], mirror: {host: a, subset: v2}}]}",
@@ -81,11 +82,18 @@ const FILES: &[&[&str]] = &[
         "EndpointSlice s: a 10.0.0.2 false",
         "EndpointSlice s: b 10.0.0.1 true",
     ],
-    &["Pod p: a v1 10.0.0.1", "Pod p: a v2 10.0.0.1", "Pod p: b v2 10.0.0.5"],
-    &["Pod q: a v2 10.0.0.2", "Pod q: a v1 0.0.0.0", "Pod q: b v1 192.0.2.1"],
+    &[
+        "Pod p: a v1 10.0.0.1",
+        "Pod p: a v2 10.0.0.1",
+        "Pod p: b v2 10.0.0.5",
+        "Pod p: a v1 10.0.0.1 False",
+        "Pod r: a v1 10.0.0.1",
+    ],
+    &["Pod q: a v2 10.0.0.2", "Pod q: a v2 10.0.0.2 False", "Pod q: a v1 0.0.0.0", "Pod q: b v1 192.0.2.1"],
     &[
         "HTTPRoute a: {parentRefs: [{group: '', kind: Service, name: a}], rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 80}}}], backendRefs: [{name: a, port: 80}]}]}",
         "HTTPRoute other/a: {parentRefs: [{group: '', kind: Service, namespace: default, name: a}], rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a, namespace: default, port: 80}}}], backendRefs: [{name: a, namespace: default, port: 80}]}]}",
+        "GRPCRoute a: {parentRefs: [{group: '', kind: Service, name: a}], rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: b, port: 80}}}], backendRefs: [{name: a, port: 80}]}]}",
         "HTTPRoute a: {parentRefs: [{group: '', kind: Service, name: b, port: 81}], rules: [{backendRefs: [{name: b, port: 80}]}]}",
     ],
     &[
@@ -124,8 +132,11 @@ fn document(short: &str) -> String {
             words[0], words[1], words[2]
         ),
         "Pod" => format!(
-            "apiVersion: v1\nkind: {kind}\nmetadata: {{{metadata}, labels: {{app: {}, version: {}}}}}\nspec: {{containers: [{{name: x, ports: [{{name: web, containerPort: 9090}}]}}]}}\nstatus: {{phase: Running, podIP: {}, conditions: [{{type: Ready, status: 'True'}}]}}\n",
-            words[0], words[1], words[2]
+            "apiVersion: v1\nkind: {kind}\nmetadata: {{{metadata}, labels: {{app: {}, version: {}}}}}\nspec: {{containers: [{{name: x, ports: [{{name: web, containerPort: 9090}}]}}]}}\nstatus: {{phase: Running, podIP: {}, conditions: [{{type: Ready, status: '{}'}}]}}\n",
+            words[0],
+            words[1],
+            words[2],
+            words.get(3).unwrap_or(&"True")
         ),
         "Namespace" => {
             format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}, labels: {spec}}}\n")
@@ -133,7 +144,7 @@ fn document(short: &str) -> String {
         _ => {
             let api = match kind {
                 "Service" => "v1",
-                "HTTPRoute" => "gateway.networking.k8s.io/v1",
+                "HTTPRoute" | "GRPCRoute" => "gateway.networking.k8s.io/v1",
                 "ReferenceGrant" => "gateway.networking.k8s.io/v1beta1",
                 "ShadowPolicy" => "umbra.dev/v1alpha1",
                 _ => "networking.istio.io/v1",
@@ -233,10 +244,13 @@ fn keys(accounts: &Accounts) -> Vec<String> {
     accounts.all().iter().map(|account| format!("{:?}", account.key)).collect()
 }
 
-fn edits() -> impl Strategy<Value = Vec<(usize, Option<usize>)>> {
+/// Some at a time.
+fn edits() -> impl Strategy<Value = Vec<Vec<(usize, Option<usize>)>>> {
     let edit = (0..FILES.len(), prop::option::weighted(0.85, any::<prop::sample::Index>()));
     let edit = edit.prop_map(|(file, text)| (file, text.map(|text| text.index(FILES[file].len()))));
-    prop::collection::vec(edit, 1..24)
+    let together =
+        prop_oneof![3 => prop::collection::vec(edit.clone(), 1), 1 => prop::collection::vec(edit, 2..4)];
+    prop::collection::vec(together, 1..24)
 }
 
 proptest! {
@@ -247,8 +261,8 @@ proptest! {
         // Much to begin with, so that a change bears on something.
         let mut agent = Agent::of(&(0..FILES.len()).map(|file| (file, 0)).collect::<Vec<_>>());
         agent.reload();
-        for (file, text) in edits {
-            agent.write(file, text);
+        for together in edits {
+            together.into_iter().for_each(|(file, text)| agent.write(file, text));
             let before = words(&agent.in_force);
             let report = agent.reload();
             let (snapshot, from_nothing, accounts) = agent.anew();

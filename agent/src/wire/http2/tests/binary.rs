@@ -24,7 +24,9 @@ fn binary_metadata_is_read_as_base64_where_it_is_allowed() {
     let Event::RequestEnd(1, trailers, _) = &events[1] else { panic!("{events:?}") };
     assert!(trailers.contains("AQ0Kfw"), "{trailers:?}");
     assert_eq!(events[2], Event::ResponseHead(1, "Http2 200 trace-bin:AQ0Kfw".into()));
-    assert!(matches!(events[3], Event::ResponseEnd(1, _)));
+    let Event::ResponseTrailers(1, trailers) = &events[3] else { panic!("{events:?}") };
+    assert!(trailers.contains("AQ0Kfw"), "{trailers:?}");
+    assert!(matches!(events[4], Event::ResponseEnd(1, _)));
 }
 
 #[test]

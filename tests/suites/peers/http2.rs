@@ -129,8 +129,12 @@ fn frames_that_are_odd_but_legal() {
             probe("nghttp: trailers", "nghttp --trailer=x-checksum:abc -d lines.txt $url/trailers")
                 .bytes_vary()
                 .mirrored("http2 1, requests 1, completed 1"),
-            probe("curl: upgrade to h2c", "curl -sSi --http2 $url/first $url/second").bytes_vary(),
-            probe("nghttp: upgrade to h2c", "nghttp -u $url/first").bytes_vary(),
+            probe("curl: upgrade to h2c", "curl -sSi --http2 $url/first $url/second")
+                .bytes_vary()
+                .mirrored("http1 1, requests 2, completed 2"),
+            probe("nghttp: upgrade to h2c", "nghttp -u $url/first")
+                .bytes_vary()
+                .mirrored("http1 1, requests 1, completed 1"),
         ],
     );
 }

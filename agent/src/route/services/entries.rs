@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::Arc};
 use ipnet::IpNet;
 
 use super::{
-    Address, Endpoint, HTTP, HTTP2, Kind, Port, Ports, Service, SharedLabels, Target, address_of, kube::Workloads,
-    meta, named_after, weight,
+    Address, Endpoint, HTTP, HTTP2, Kind, Port, Ports, Service, SharedLabels, Target, address_of,
+    kube::Workloads, meta, named_after, weight,
 };
 use crate::{
     config::{
@@ -41,12 +41,7 @@ pub(super) fn services<'w, 'a: 'w>(
     entry.hosts.iter().map(of_host).collect()
 }
 
-fn service(
-    entry: &ServiceEntry,
-    host: &str,
-    endpoints: Arc<[Endpoint]>,
-    opened: &Arc<[u16]>,
-) -> Service {
+fn service(entry: &ServiceEntry, host: &str, endpoints: Arc<[Endpoint]>, opened: &Arc<[u16]>) -> Service {
     let port = |port: &ServicePort| Port {
         number: port.number.value,
         name: port.name.as_str().into(),

@@ -74,7 +74,9 @@ class Server(asyncio.Protocol):
         self.transport.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
         self.conn.initiate_upgrade_connection(dict(fields)["http2-settings"].encode())
         ours = ("connection", "upgrade", "http2-settings", "host")
-        headers = [(":method", method), (":path", path), (":authority", dict(fields)["host"])]
+        # HTTP/1.1 names no scheme; the connection does (RFC 7540 3.2).
+        authority = dict(fields)["host"]
+        headers = [(":method", method), (":scheme", "http"), (":path", path), (":authority", authority)]
         self.requests[1] = Request(headers + [field for field in fields if field[0] not in ours])
         self.ended(1)
 

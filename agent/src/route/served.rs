@@ -216,7 +216,7 @@ impl Assembled {
         let used = distinct(self.services.iter().flat_map(|service| &service.clusters));
         let mut is_known = vec![false; used.len()];
         let mut stays = |cluster: &&Arc<Cluster>| {
-            let place = used.binary_search_by_key(&Arc::as_ptr(cluster), |used| Arc::as_ptr(used));
+            let place = used.binary_search_by_key(&Arc::as_ptr(cluster), Arc::as_ptr);
             place.inspect(|&place| is_known[place] = true).is_ok()
         };
         let stay: Vec<_> = before.iter().filter(|cluster| stays(cluster)).cloned().collect();

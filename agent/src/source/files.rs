@@ -112,7 +112,8 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
         let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         let yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
         let kind = entry.file_type()?;
-        if yaml && !hidden && !kind.is_dir() && !(kind.is_symlink() && path.is_dir()) {
+        let is_directory = if kind.is_symlink() { path.is_dir() } else { kind.is_dir() };
+        if yaml && !hidden && !is_directory {
             listed.push(path);
         }
     }

@@ -43,9 +43,9 @@ impl Bystander {
                 for _ in 0..if http2 { 1 } else { 10 } {
                     let asked = Instant::now();
                     if http2 {
-                        ask_http2(&mut wire)
+                        ask_http2(&mut wire);
                     } else {
-                        ask(&mut wire)
+                        ask(&mut wire);
                     }
                     let waited = u64::try_from(asked.elapsed().as_millis()).unwrap();
                     longest.fetch_max(waited, Ordering::Relaxed);

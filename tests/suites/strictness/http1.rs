@@ -151,9 +151,9 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         case(
             H2cSmuggling,
-            vec![client(format!(
-                "GET /first HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-            ))],
+            vec![client(
+                "GET /first HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            )],
             &["GET /first"],
             Some("pipelined_after_upgrade"),
         ),

@@ -32,8 +32,9 @@ use super::{
 };
 use crate::route::Cluster;
 
-/// What hyper may buffer of one connection in each direction; also the longest response head.
-const CONNECTION_BUFFER: usize = 64 << 10;
+/// What hyper may buffer of one connection in each direction; also the longest response head, twice what Node.js takes.
+/// Of a body that comes faster than it is read, three such pieces are held at once.
+const CONNECTION_BUFFER: usize = 32 << 10;
 
 /// What holds for every cluster, unless its settings say otherwise.
 #[derive(Clone, Copy, Debug)]

@@ -34,7 +34,8 @@ fn grpc_in_every_kind_of_call() {
             call("errors, with details", "errors").mirrored("http2 1, requests 2, completed 2"),
             call("a deadline kept", "deadline_kept").mirrored("http2 1, requests 1, completed 1"),
             call("a deadline exceeded", "deadline_exceeded").mirrored("http2 1, requests 1, completed 1"),
-            call("cancelled within the answer", "cancelled").mirrored("http2 1, requests 1, completed 1"),
+            call("cancelled within the answer", "cancelled")
+                .books("http2 1, requests 1, dropped cancelled 1"),
             call("cancelled within the request", "upload_cancelled")
                 .books("http2 1, requests 1, dropped cancelled 1"),
             call("a hundred at once", "many").mirrored("http2 1, requests 100, completed 100"),

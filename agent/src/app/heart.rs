@@ -2,48 +2,17 @@
 //! second later the kernel gives new connections to the applications directly.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
-    },
+    sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel},
     thread::JoinHandle,
     time::Duration,
 };
 
-use crate::capture::Enrolment;
+use super::enrolled::Enrolled;
 
 /// A worker silent for longer than this is taken for hung. With the kernel's one second it stays below the second
 /// that a busy machine may cost, and above the tick.
 const LONGEST_SILENCE: Duration = Duration::from_millis(500);
 const BEAT: Duration = Duration::from_millis(100);
-
-/// The enrolled namespaces, shared with metrics and reloads.
-#[derive(Clone, Default)]
-pub(super) struct Enrolled(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    /// Locked for a copy of the list only.
-    list: Mutex<Vec<Arc<Enrolment>>>,
-    /// Locked while they are told something that must not be overtaken. The heart never waits for it.
-    telling: Mutex<()>,
-}
-
-impl Enrolled {
-    pub(super) fn add(&self, enrolment: Arc<Enrolment>) {
-        self.0.list.lock().unwrap_or_else(PoisonError::into_inner).push(enrolment);
-    }
-
-    pub(super) fn all(&self) -> Vec<Arc<Enrolment>> {
-        self.0.list.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Tells all of them something, one teller after the other.
-    pub(super) fn tell<T>(&self, tell: impl FnOnce(Vec<Arc<Enrolment>>) -> T) -> T {
-        let _alone = self.0.telling.lock().unwrap_or_else(PoisonError::into_inner);
-        tell(self.all())
-    }
-}
 
 /// The thread that beats. Dropping it stops the heart.
 pub(super) struct Heart {

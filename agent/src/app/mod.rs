@@ -2,8 +2,11 @@
 //! order that loses nothing.
 
 mod audit;
+mod ending;
+mod enrolled;
 mod heart;
 mod memory;
+mod namespaces;
 mod readings;
 mod renewals;
 mod rules;
@@ -11,7 +14,7 @@ mod steering;
 mod window;
 mod workers;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -22,22 +25,19 @@ pub use rules::{Compiled, Source};
 
 use crate::{
     admin::Configuration,
-    capture::{self, Direct, Enrolment, Inbound},
-    config::umbra::{AgentConfig, NetnsRef},
+    capture,
+    config::umbra::AgentConfig,
     connection::Node,
     observe::{Metrics, Reading, Recorder},
     record::Accounts,
     relay::tls::Certificates,
     shadow::Plane,
 };
-use heart::{Enrolled, Heart};
+use enrolled::Enrolled;
+use heart::Heart;
 use rules::{Keeper, Loader};
 use window::{Published, Window};
 use workers::Workers;
-
-/// How long listeners still accept after the kernel was told to send no more: handshakes that were half open then
-/// complete within it.
-const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 
 /// Runs an agent until it is told to stop. `log` is shown among its metrics.
 ///
@@ -91,7 +91,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let mut keeper =
         Keeper { loader, accounts, node: &node, enrolled: &enrolled, agent, published: &configuration };
     let kept = async {
-        capture_all(&config, node.seed, &workers, &enrolled).await?;
+        namespaces::capture_all(&config, node.seed, &workers, &enrolled).await?;
         rules::capture(&node, &enrolled)?;
         // Ready means captured: the kernel believes in us from the first beat on.
         heart::beat(&enrolled).map_err(anyhow::Error::msg)?;
@@ -107,7 +107,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     window.not_ready("the agent is stopping");
     let told_again = stop_signal()?;
     tokio::select! {
-        cut = drain(&config, workers, plane, &enrolled) => {
+        cut = ending::drain(&config, workers, plane, &enrolled) => {
             audit.end();
             tracing::info!(connections_cut = cut, "umbra has stopped");
         }
@@ -116,70 +116,9 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     steering.abort();
     renewing.abort();
     drop(heart);
-    withdraw(&enrolled);
+    ending::withdraw(&enrolled);
     window.close();
     kept
-}
-
-/// Ends what runs without losing a request: first no new connection comes, then the open ones end, then the copies.
-/// Returns how many connections did not end in time.
-async fn drain(config: &AgentConfig, workers: Workers, plane: Arc<Plane>, enrolled: &Enrolled) -> usize {
-    let enrolments = enrolled.all();
-    enrolments.iter().for_each(|enrolment| enrolment.hand_back());
-    if !enrolments.is_empty() {
-        tokio::time::sleep(LAST_HANDSHAKES).await;
-    }
-    let deadline = config.drain_timeout;
-    let cut = workers.drain(deadline).await;
-    if tokio::task::spawn_blocking(move || plane.drain(deadline)).await.is_err() {
-        tracing::error!("draining the shadow plane panicked");
-    }
-    cut
-}
-
-/// Leaves every namespace as it was found; only now, for it takes away the way back to the apps.
-fn withdraw(enrolled: &Enrolled) {
-    for enrolment in enrolled.all() {
-        if let Err(error) = enrolment.withdraw() {
-            tracing::error!(netns = enrolment.name(), %error, "not everything could be restored");
-        }
-    }
-}
-
-async fn capture_all(
-    config: &AgentConfig,
-    seed: capture::Seed,
-    workers: &Workers,
-    enrolled: &Enrolled,
-) -> anyhow::Result<()> {
-    let options = capture::Options {
-        workers: worker_count(config),
-        exempt: config.capture.exempt.clone(),
-        client_address: config.capture.client_address,
-        seed,
-    };
-    for namespace in namespaces(config) {
-        let (enrolment, listeners) = Enrolment::enrol(namespace, &options)?;
-        for note in enrolment.notes() {
-            tracing::warn!(netns = enrolment.name(), "{note}");
-        }
-        workers.listen(listeners, &Arc::new(Inbound::Enrolled(Arc::clone(&enrolment)))).await?;
-        enrolled.add(enrolment);
-    }
-    for direct in &config.capture.direct {
-        let (listener, listeners) = Direct::listen(*direct.listen, direct.upstream, options.workers)
-            .with_context(|| format!("{}: listen on {}", direct.listen.at, *direct.listen))?;
-        workers.listen(listeners, &Arc::new(Inbound::Direct(listener))).await?;
-    }
-    Ok(())
-}
-
-/// The namespaces to enrol: the host's, unless something else was named.
-fn namespaces(config: &AgentConfig) -> Vec<&NetnsRef> {
-    if config.capture.inbound.is_empty() && config.capture.direct.is_empty() {
-        return vec![&NetnsRef::Host];
-    }
-    config.capture.inbound.iter().map(|inbound| &inbound.netns.value).collect()
 }
 
 fn worker_count(config: &AgentConfig) -> usize {

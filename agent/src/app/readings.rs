@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::heart::Enrolled;
+use super::enrolled::Enrolled;
 use crate::{
     observe::{Kind, Reading, Sample},
     relay::tls::Certificates,

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::heart::Enrolled;
+use super::enrolled::Enrolled;
 use crate::{
     admin::Configuration,
     config::{self, Report, Resources, Sources, umbra::AgentConfig},

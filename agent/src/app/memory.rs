@@ -8,3 +8,10 @@ pub(super) fn give_back() {
     // SAFETY: takes no pointer and may be called at any time, on any thread.
     unsafe { libmimalloc_sys::mi_collect(true) }
 }
+
+/// Gives back what this thread holds and nobody uses. Its blocks that other threads freed come back only when it asks
+/// for more of their size, which it may never do.
+pub(super) fn tidy() {
+    // SAFETY: as above.
+    unsafe { libmimalloc_sys::mi_collect(false) }
+}

@@ -21,6 +21,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::memory;
 use crate::{
     capture::{Inbound, WorkerListeners},
     connection::{self, Node},
@@ -28,6 +29,8 @@ use crate::{
 
 /// How often a worker shows that it is alive.
 pub(super) const TICK: Duration = Duration::from_millis(100);
+/// How often a worker gives back what others have freed of its memory: bodies of copies end on shadow workers.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// A burst of enrolments may wait here; enrolling waits for room, connections never do.
 const LISTENERS_WAITING: usize = 64;
 
@@ -81,10 +84,13 @@ impl Workers {
             LocalSet::new().block_on(&runtime, async move {
                 let mut tick = interval(TICK);
                 tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                let mut tidy = interval(TIDY_EVERY);
+                tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
                     tokio::select! {
                         () = stop.cancelled() => return,
                         _ = tick.tick() => ticks.store(milliseconds(started), Ordering::Relaxed),
+                        _ = tidy.tick() => memory::tidy(),
                         Some((listener, inbound)) = arriving.recv() => context.accept_on(listener, inbound),
                     }
                 }

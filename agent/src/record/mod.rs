@@ -134,7 +134,7 @@ reasons! {
         Reset = "reset",
         /// The shadow and this agent cannot agree on TLS: no certificate, one that is not trusted, no TLS at all.
         Tls = "tls",
-        /// The shadow's answer was not HTTP.
+        /// The shadow's answer was not HTTP, or its head too long.
         Protocol = "protocol",
         /// A fault of the agent itself; never expected.
         Internal = "internal",

@@ -7,7 +7,7 @@ use std::{fmt::Write as _, net::SocketAddr};
 pub struct Config {
     agent: String,
     socket: String,
-    app: SocketAddr,
+    apps: Vec<SocketAddr>,
     mirrors: Vec<(SocketAddr, f64)>,
     speaking: String,
 }
@@ -16,7 +16,20 @@ impl Config {
     /// Captures connections to `app` in the namespace of this path.
     pub fn capture(netns: &str, app: SocketAddr) -> Self {
         let agent = format!("  capture:\n    inbound:\n    - netns: {netns}\n");
-        Self { agent, socket: String::new(), app, mirrors: Vec::new(), speaking: "HTTP".to_owned() }
+        Self {
+            agent,
+            socket: String::new(),
+            apps: vec![app],
+            mirrors: Vec::new(),
+            speaking: "HTTP".to_owned(),
+        }
+    }
+
+    /// A service more, mirrored in the same way.
+    #[must_use]
+    pub fn also(mut self, app: SocketAddr) -> Self {
+        self.apps.push(app);
+        self
     }
 
     /// Copies this percentage of all requests there.
@@ -55,7 +68,6 @@ impl Config {
              admin: {{address: '{admin}', socket: '{}'}}\n{}",
             self.socket, self.agent
         );
-        yaml.push_str(&service("app", self.app, "HTTP"));
         let mut mirrors = String::new();
         for (index, (shadow, percent)) in self.mirrors.iter().enumerate() {
             yaml.push_str(&service(&format!("shadow-{index}"), *shadow, &self.speaking));
@@ -65,12 +77,16 @@ impl Config {
                 "    - destination: {{host: {host}}}\n      percentage: {{value: {percent}}}"
             );
         }
-        let _ = write!(
-            yaml,
-            "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: app, namespace: default}}\n\
-             spec:\n  hosts: [app.test]\n  http:\n  - name: all\n    route: [{{destination: {{host: app.test}}}}]\n    \
-             mirrors:\n{mirrors}"
-        );
+        for (index, app) in self.apps.iter().enumerate() {
+            let name = if index == 0 { "app".to_owned() } else { format!("app-{index}") };
+            yaml.push_str(&service(&name, *app, "HTTP"));
+            let _ = write!(
+                yaml,
+                "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: default}}\n\
+                 spec:\n  hosts: [{name}.test]\n  http:\n  - name: all\n    route: [{{destination: {{host: {name}.test}}}}]\n    \
+                 mirrors:\n{mirrors}"
+            );
+        }
         yaml
     }
 }

@@ -36,6 +36,7 @@ mod python;
 mod upstream;
 
 use std::{
+    sync::LazyLock,
     thread,
     time::{Duration, Instant},
 };
@@ -55,16 +56,23 @@ pub use page::Page;
 pub use python::python;
 pub use upstream::{Body, Received, Recorder, Upstream, UpstreamBuilder, upstream};
 
-/// How long anything may take before the test is failed.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+/// How long anything may take before the test is failed: 15 seconds, or as many as `UMBRA_PATIENCE` says, for machines
+/// that are emulated.
+pub fn patience() -> Duration {
+    static SECONDS: LazyLock<u64> = LazyLock::new(|| {
+        let said = std::env::var("UMBRA_PATIENCE").ok();
+        said.and_then(|said| said.parse().ok()).unwrap_or(15)
+    });
+    Duration::from_secs(*SECONDS)
+}
 
 /// Asks again and again until there is an answer; fails with `what` when none comes in time.
 pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
-    in_time(ask).unwrap_or_else(|| panic!("not within {PATIENCE:?}: {what}"))
+    in_time(ask).unwrap_or_else(|| panic!("not within {:?}: {what}", patience()))
 }
 
 fn in_time<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         let answer = ask();
         if answer.is_some() || Instant::now() > deadline {

@@ -20,7 +20,7 @@ use nix::{
     sys::{prctl, signal::Signal},
 };
 
-use crate::PATIENCE;
+use crate::patience;
 
 /// Numbers what this process makes, so that parallel tests never share a name.
 fn next() -> u32 {
@@ -87,9 +87,9 @@ impl Netns {
             .unwrap_or_else(|error| panic!("cannot listen on {address}: {error}"))
     }
 
-    /// Connects from inside; as a test's client must, it gives up after [`PATIENCE`].
+    /// Connects from inside; as a test's client must, it gives up after [`patience`].
     pub fn connect(&self, address: SocketAddr) -> std::io::Result<TcpStream> {
-        self.run(|| TcpStream::connect_timeout(&address, PATIENCE))
+        self.run(|| TcpStream::connect_timeout(&address, patience()))
     }
 
     /// A program that will run inside, and dies with the thread that starts it.

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod floors;
 mod fuzz;
+mod kernels;
 mod setup;
 mod shell;
 mod test;
@@ -51,6 +52,14 @@ enum Command {
     /// Fails when the run was not what it says (a bad answer, a request that umbra did not read or offer, books that
     /// do not balance), never because of a figure.
     Bench(bench::Options),
+    /// Run the suite `kernels` in Debian's kernels 5.10, 6.1, 6.12 and the newest, each in an emulated machine
+    ///
+    /// The programs are loaded, every kind of app is mirrored with real requests, and the agent is killed. What a
+    /// machine's console said is kept in target/kernels.
+    Kernels {
+        /// Only these: 5.10, 6.1, 6.12, newest
+        only: Vec<String>,
+    },
     /// Fuzz what reads untrusted bytes (tests/fuzz), as many targets at a time as there are CPUs
     ///
     /// Under libFuzzer, on stable Rust, in target/fuzz, where the corpus of each target grows from run to run. An input
@@ -72,6 +81,7 @@ fn main() -> Result<ExitCode> {
         Command::Demo { keep } => demo::run(keep),
         Command::Test { filter } => test::run(filter.as_deref()),
         Command::Bench(options) => bench::run(&options),
+        Command::Kernels { only } => kernels::run(&only),
         Command::Fuzz { time, targets } => fuzz::run(time, &targets),
         Command::Check => check::run(),
     }

@@ -68,6 +68,15 @@ fn build() -> Result<Vec<Suite>> {
     Ok(suites)
 }
 
+/// Builds one suite of the tests package, and tells where it is.
+pub(crate) fn executable(name: &str) -> Result<PathBuf> {
+    let mut cargo = shell::cargo();
+    cargo.args(["test", "--no-run", "--package", "umbra-tests", "--test", name]);
+    let messages = shell::output(cargo.arg("--message-format=json-render-diagnostics"))?;
+    let built = messages.lines().filter_map(suite).next();
+    Ok(built.with_context(|| format!("cargo built no suite {name}"))?.executable)
+}
+
 fn suite(message: &str) -> Option<Suite> {
     let message: Value = serde_json::from_str(message).ok()?;
     let is_test = message["profile"]["test"].as_bool()?;

@@ -10,12 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Connection, Netns, PATIENCE};
+use support::{Connection, Netns, patience};
 
 use crate::frames::{PREFACE, get, settings};
-
-/// A wait that is a failure.
-const LONGEST: Duration = PATIENCE.saturating_mul(4);
 
 pub(crate) const ASKS: &str = "GET /bystander HTTP/1.1\r\nHost: a\r\n\r\n";
 pub(crate) const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -39,7 +36,7 @@ impl Bystander {
             while !stopped.load(Ordering::Relaxed) {
                 let mut wire = Connection::open(&from, app);
                 // How long it waits is printed, not judged: a machine may be busy.
-                wire.stream().set_read_timeout(Some(LONGEST)).unwrap();
+                wire.stream().set_read_timeout(Some(patience().saturating_mul(4))).unwrap();
                 for _ in 0..if http2 { 1 } else { 10 } {
                     let asked = Instant::now();
                     if http2 {
@@ -60,10 +57,14 @@ impl Bystander {
     /// Waits until it was answered this often from now on.
     pub(crate) fn eventually_answered(&self, more: u32) {
         let goal = self.answered.load(Ordering::Relaxed) + more;
-        let deadline = Instant::now() + LONGEST;
+        let deadline = Instant::now() + patience().saturating_mul(4);
         while self.answered.load(Ordering::Relaxed) < goal {
             assert!(!self.thread.is_finished(), "the bystander was not answered; its complaint is above");
-            assert!(Instant::now() < deadline, "the bystander waits for longer than {LONGEST:?}");
+            assert!(
+                Instant::now() < deadline,
+                "the bystander waits for longer than {:?}",
+                patience().saturating_mul(4)
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use support::{Agent, Config, Netns, Nginx, Node, PATIENCE, Pod, agent, eventually, upstream};
+use support::{Agent, Config, Netns, Nginx, Node, Pod, agent, eventually, patience, upstream};
 
 use crate::{bystander::Bystander, meter::Meter, sink};
 
@@ -114,8 +114,8 @@ fn measure(
 
 /// Everything at once, as fast as it is taken; what comes back is thrown away.
 fn pour(stream: &TcpStream, flood: &Flood) -> Sent {
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream.set_read_timeout(Some(4 * PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(patience())).unwrap();
+    stream.set_read_timeout(Some(4 * patience())).unwrap();
     thread::scope(|scope| {
         let answers = scope.spawn(|| {
             let (mut stream, mut buffer) = (stream, vec![0; 64 << 10]);

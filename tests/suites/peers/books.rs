@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Agent, Metrics, PATIENCE, Sample};
+use support::{Agent, Metrics, Sample, patience};
 
 /// The agent's counters. Their change is told as `http1 1, requests 3, completed 3`: connections by protocol, connections
 /// and requests not read by reason, requests read to their end, copies by outcome.
@@ -44,7 +44,7 @@ impl Books {
             found = self.change(&Self::of(&agent.metrics()));
             (found == expected).then_some(())
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while settled().is_none() {
             assert!(
                 Instant::now() < deadline,

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use socket2::SockRef;
 
 use super::Reply;
-use crate::{Netns, PATIENCE};
+use crate::{Netns, patience};
 
 /// The client's end of a TCP connection, with what was read and not yet asked for.
 #[derive(Debug)]
@@ -20,11 +20,11 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects from inside the namespace. Each write leaves at once; a read fails after [`PATIENCE`].
+    /// Connects from inside the namespace. Each write leaves at once; a read fails after [`patience`].
     pub fn open(netns: &Netns, to: SocketAddr) -> Self {
         let stream = netns.connect(to).unwrap_or_else(|error| panic!("connect to {to}: {error}"));
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(patience())).unwrap();
         Self { stream, unread: Vec::new() }
     }
 

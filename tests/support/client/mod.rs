@@ -16,7 +16,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::runtime::{self, Runtime};
 
-use crate::{Netns, PATIENCE};
+use crate::{Netns, patience};
 
 /// A response, read to its end.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl<'a> Client<'a> {
             let (head, body) = response.into_parts();
             anyhow::Ok((sender, head, body.collect().await?.to_bytes()))
         };
-        let limited = async { tokio::time::timeout(PATIENCE, exchange).await };
+        let limited = async { tokio::time::timeout(patience(), exchange).await };
         let (sender, head, body) = self.runtime.block_on(limited).context("no answer in time")??;
         self.kept = Some(sender);
         Ok(Reply { status: head.status.as_u16(), headers: head.headers, body, took: started.elapsed() })

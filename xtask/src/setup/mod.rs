@@ -20,6 +20,8 @@ pub(crate) enum For {
     Tests,
     /// The same as the demo, and the programs that the agent is measured with.
     Bench,
+    /// The same as the demo, and what emulates machines.
+    Kernels,
     /// The same as the demo, and what libFuzzer is compiled with.
     Fuzz,
 }
@@ -43,6 +45,13 @@ const BENCH_PROGRAMS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("pip3", "python3-pip"),
 ];
+const KERNEL_PROGRAMS: &[(&str, &str)] = &[
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox-static"),
+    ("cpio", "cpio"),
+    ("xz", "xz-utils"),
+    ("strip", "binutils"),
+];
 const FUZZ_PROGRAMS: &[(&str, &str)] = &[("c++", "g++")];
 
 /// Sets the machine up and tells who compiles the eBPF programs.
@@ -51,6 +60,7 @@ pub(crate) fn run(purpose: For) -> Result<Toolchain> {
         For::Demo => &[],
         For::Tests => TEST_PROGRAMS,
         For::Bench => BENCH_PROGRAMS,
+        For::Kernels => KERNEL_PROGRAMS,
         For::Fuzz => FUZZ_PROGRAMS,
     };
     let toolchain = programs(more)?;

@@ -18,6 +18,7 @@ use super::{
     listener::{self, WorkerListeners},
     loader::LoadError,
     maps::{Captured, Maps},
+    neighbours::Neighbours,
     netns::Netns,
     upstream::{ConnectError, Upstream},
 };
@@ -64,6 +65,7 @@ pub struct Enrolment {
     pub(super) maps: Arc<Maps>,
     upstream: Upstream,
     notes: Vec<String>,
+    neighbours: Neighbours,
     attached: Mutex<Option<Attached>>,
 }
 
@@ -88,9 +90,11 @@ impl Enrolment {
             v6,
             ephemeral: inside.ephemeral,
         };
+        let neighbours = Neighbours::meet(&netns, inside.attached.link.program, &maps);
         let attached = Mutex::new(Some(inside.attached));
         let listeners = listener::deal([inside.v4, inside.v6], options.workers);
-        Ok((Arc::new(Self { netns, maps, upstream, notes: inside.notes, attached }), listeners))
+        let notes = inside.notes;
+        Ok((Arc::new(Self { netns, maps, upstream, notes, neighbours, attached }), listeners))
     }
 
     /// `host`, or the namespace as it was configured.
@@ -123,6 +127,7 @@ impl Enrolment {
     /// Says that the agent is alive; to be called every 100 ms. One second of silence and nothing is
     /// captured.
     pub fn beat(&self) -> io::Result<()> {
+        self.neighbours.look(&self.netns, &self.maps);
         self.maps.beat().map_err(io::Error::other)
     }
 

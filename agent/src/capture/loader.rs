@@ -16,6 +16,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/in
 
 /// The program's name, as the kernel shows it and as the object calls it.
 pub(super) const PROGRAM: &str = "umbra_inbound";
+/// The map of sources that it lets through; by this name other agents find it.
+pub(super) const BYPASS: &str = "BYPASS";
 
 /// Why the program does not run.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use nix::time::{ClockId, clock_gettime};
 use umbra_common::{Address, Endpoint, LISTENERS, Verdict};
 
-use super::loader::LoadError;
+use super::loader::{BYPASS, LoadError};
 use crate::route::Share;
 
 /// How long an endpoint whose app does not listen is left to the kernel.
@@ -41,6 +41,8 @@ pub(super) struct Maps {
 
 struct Bypass {
     map: HashMap<MapData, Endpoint, u8>,
+    /// The same of other agents in the namespace.
+    neighbours: Vec<HashMap<MapData, Endpoint, u8>>,
     /// Sources whose connections are made, oldest first. Bounded by the map.
     leaving: VecDeque<(Instant, Endpoint)>,
 }
@@ -51,7 +53,11 @@ impl Maps {
         Ok(Self {
             captured: Mutex::new(map("CAPTURED")?.try_into()?),
             exempt: Mutex::new(map("EXEMPT")?.try_into()?),
-            bypass: Mutex::new(Bypass { map: map("BYPASS")?.try_into()?, leaving: VecDeque::new() }),
+            bypass: Mutex::new(Bypass {
+                map: map(BYPASS)?.try_into()?,
+                neighbours: Vec::new(),
+                leaving: VecDeque::new(),
+            }),
             released: Mutex::new(map("RELEASED")?.try_into()?),
             heartbeat: Mutex::new(map("HEARTBEAT")?.try_into()?),
             sockets: Mutex::new(map("SOCKETS")?.try_into()?),
@@ -130,7 +136,16 @@ impl Maps {
         bypass.sweep();
         bypass.leaving.retain(|(_, leaving)| *leaving != source);
         bypass.map.insert(source, 1, 0)?;
+        for neighbour in &mut bypass.neighbours {
+            // One that has no room, or is gone, captures the connection: no worse than not to know it.
+            let _ = neighbour.insert(source, 1, 0);
+        }
         Ok(Bypassed { maps: self, source })
+    }
+
+    /// From now on sources are announced to these as well.
+    pub(super) fn announce_to(&self, neighbours: Vec<HashMap<MapData, Endpoint, u8>>) {
+        lock(&self.bypass).neighbours = neighbours;
     }
 
     /// How often each verdict was given since the program was loaded, summed over the CPUs.
@@ -145,7 +160,9 @@ impl Bypass {
         while let Some((_, source)) = self.leaving.pop_front_if(|(since, _)| since.elapsed() > BYPASS_LINGER)
         {
             // Already gone is as good.
-            let _ = self.map.remove(&source);
+            for map in self.neighbours.iter_mut().chain([&mut self.map]) {
+                let _ = map.remove(&source);
+            }
         }
     }
 }

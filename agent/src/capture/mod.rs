@@ -7,6 +7,7 @@ mod inside;
 mod listener;
 mod loader;
 mod maps;
+mod neighbours;
 mod netlink;
 mod netns;
 mod passage;

@@ -1,5 +1,5 @@
-//! Which programs a namespace runs: aya offers the query for other hooks only, so it is asked here by system
-//! call.
+//! Which programs a namespace runs, and what other agents' programs know: aya offers the query for other hooks only, so
+//! it is asked here by system call.
 #![allow(unsafe_code, reason = "the bpf system call, until aya can query a namespace")]
 
 use std::{
@@ -8,10 +8,14 @@ use std::{
     os::fd::{AsFd, AsRawFd as _},
 };
 
-use aya::programs::{ProgramInfo, loaded_programs};
+use aya::{
+    maps::{HashMap, Map, MapData},
+    programs::{ProgramInfo, loaded_programs},
+};
 use nix::libc;
+use umbra_common::Endpoint;
 
-use super::loader::PROGRAM;
+use super::loader::{BYPASS, PROGRAM};
 
 const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_SK_LOOKUP: u32 = 36;
@@ -36,16 +40,27 @@ struct Query {
 pub(super) fn another_agent(netns: impl AsFd, own_program: u32) -> io::Result<bool> {
     let mut attached = attached(netns)?;
     attached.remove(&own_program);
-    if attached.is_empty() {
-        return Ok(false);
-    }
-    let agents =
-        |program: &ProgramInfo| attached.contains(&program.id()) && program.name_as_str() == Some(PROGRAM);
-    // A program may vanish while they are listed: it is not there any more, so it does not count.
-    Ok(loaded_programs().filter_map(Result::ok).any(|program| agents(&program)))
+    Ok(!attached.is_empty() && agents(&attached).next().is_some())
 }
 
-fn attached(netns: impl AsFd) -> io::Result<HashSet<u32>> {
+/// Where the agents among these programs keep the sources they let through.
+pub(super) fn bypasses(programs: &HashSet<u32>) -> Vec<HashMap<MapData, Endpoint, u8>> {
+    let maps = agents(programs).filter_map(|program| program.map_ids().ok()?).flatten();
+    let is_bypass = |map: &MapData| map.info().is_ok_and(|info| info.name_as_str() == Some(BYPASS));
+    // What cannot be opened has vanished with its program.
+    let bypass = |id| HashMap::try_from(Map::HashMap(MapData::from_id(id).ok().filter(is_bypass)?)).ok();
+    maps.filter_map(bypass).collect()
+}
+
+/// A program may vanish while they are listed: it is not there any more, so it does not count.
+fn agents(programs: &HashSet<u32>) -> impl Iterator<Item = ProgramInfo> + use<'_> {
+    let is_agent =
+        |program: &ProgramInfo| programs.contains(&program.id()) && program.name_as_str() == Some(PROGRAM);
+    loaded_programs().filter_map(Result::ok).filter(is_agent)
+}
+
+/// The identifiers of all programs that choose sockets in the namespace.
+pub(super) fn attached(netns: impl AsFd) -> io::Result<HashSet<u32>> {
     let mut ids = [0_u32; PROGRAMS as usize];
     let mut query = Query {
         target_fd: u32::try_from(netns.as_fd().as_raw_fd()).map_err(io::Error::other)?,

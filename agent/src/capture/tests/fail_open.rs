@@ -103,8 +103,18 @@ fn an_agent_that_hands_back_serves_what_it_has() {
 
 #[test]
 fn a_newer_agent_takes_over_where_the_older_hands_back() {
+    takes_over("::");
+}
+
+/// An app that the agents reach by way of their own programs: neither may take what the other connects.
+#[test]
+fn a_newer_agent_takes_over_where_the_app_listens_on_one_address() {
+    takes_over(APP_V4);
+}
+
+fn takes_over(listen: &str) {
     let node = Pod::new();
-    let app = node.pod.app("::");
+    let app = node.pod.app(listen);
     let older = Agent::on(&node.pod, app.port());
     let newer = Agent::on(&node.pod, app.port());
 

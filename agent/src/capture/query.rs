@@ -45,6 +45,18 @@ pub(super) fn another_agent(netns: impl AsFd, own_program: u32) -> io::Result<bo
     Ok(loaded_programs().filter_map(Result::ok).any(|program| agents(&program)))
 }
 
+/// The names of all programs of this kind that a namespace runs.
+pub(super) fn programs(netns: impl AsFd) -> io::Result<Vec<String>> {
+    let attached = attached(netns)?;
+    if attached.is_empty() {
+        return Ok(Vec::new());
+    }
+    let named = |program: ProgramInfo| {
+        attached.contains(&program.id()).then(|| program.name_as_str().unwrap_or("(no name)").to_owned())
+    };
+    Ok(loaded_programs().filter_map(Result::ok).filter_map(named).collect())
+}
+
 fn attached(netns: impl AsFd) -> io::Result<HashSet<u32>> {
     let mut ids = [0_u32; PROGRAMS as usize];
     let mut query = Query {

@@ -123,7 +123,7 @@ fn when_memory_runs_out_copies_go_first_then_capture_and_both_come_back() {
     let pressed = "umbra_shadow_outcomes_total{reason=\"pressure\"}";
     let in_memory = "umbra_capture_shed{reason=\"memory\"}";
 
-    let most = group.fill(LIMIT * 78 / 100);
+    let most = group.fill(LIMIT * 82 / 100);
     eventually("copies to be dropped", || {
         ask(client.netns(), primary.address()).unwrap();
         (agent.metrics().sum(pressed) >= 1.0).then_some(())
@@ -133,7 +133,7 @@ fn when_memory_runs_out_copies_go_first_then_capture_and_both_come_back() {
     assert!(verdict(&agent, "assigned") > assigned, "primaries are still relayed");
     assert!(agent.metrics().sum(in_memory) < 0.5);
 
-    let more = group.fill(LIMIT * 14 / 100);
+    let more = group.fill(LIMIT * 10 / 100);
     agent.eventually(in_memory, 1);
     let assigned = verdict(&agent, "assigned");
     for _ in 0..20 {
@@ -171,7 +171,8 @@ fn when_ports_run_out_the_next_connections_meet_the_app() {
     kept.iter_mut().for_each(|connection| connection.ask().unwrap());
     let (assigned, released) = (verdict(&agent, "assigned"), verdict(&agent, "released"));
     println!("60 connections with 10 ports: {assigned} captured, {released} left to the app");
-    assert!(assigned >= 10.0 && released >= 40.0, "{assigned} {released}");
+    // Two of them are those of the agent's own listeners.
+    assert!(assigned >= 8.0 && released >= 40.0, "{assigned} {released}");
     agent.eventually("umbra_capture_shed{reason=\"ports\"}", 1);
     assert_eq!(agent.log().matches("ip_local_port_range").count(), 1, "{}", agent.log());
 

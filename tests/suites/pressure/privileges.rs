@@ -64,11 +64,15 @@ fn whatever_it_was_started_with_an_agent_keeps_what_it_needs_and_works() {
         assert!(threads.keys().any(|name| name.starts_with("umbra-data-")), "{threads:?}");
 
         // Rules change, and everything is left as it was found, with what is left of the rights.
-        let without = Config::capture(&app.netns().path(), primary.address()).mirror(copies.address(), 0.0);
-        fs::write(agent.config_path(), without.to_yaml(agent.admin())).unwrap();
-        eventually("new rules", || agent.log().contains("new rules are in force").then_some(()));
+        for (share, changes) in [(0.0, 1), (100.0, 2)] {
+            let changed =
+                Config::capture(&app.netns().path(), primary.address()).mirror(copies.address(), share);
+            fs::write(agent.config_path(), changed.to_yaml(agent.admin())).unwrap();
+            let in_force =
+                || (agent.log().matches("new rules are in force").count() == changes).then_some(());
+            eventually("new rules", in_force);
+        }
         comes_back(&agent, client.netns(), primary.address());
-        assert_eq!(copies.count(), 1);
         assert!(agent.stop().success());
         let rules = app.netns().command("ip").args(["rule"]).output().unwrap();
         assert!(!String::from_utf8_lossy(&rules.stdout).contains("77"), "{rules:?}");

@@ -114,7 +114,7 @@ fn place(groups: &str, mounts: &str, controller: &str) -> Option<(PathBuf, PathB
         let mut system = system.split(' ');
         let found = match system.next()? {
             "cgroup2" => controller.is_empty(),
-            "cgroup" => !controller.is_empty() && names(system.last()?),
+            "cgroup" => !controller.is_empty() && names(system.next_back()?),
             _ => false,
         };
         // A container sees its own group as the root of the mount, whatever its own path is called.

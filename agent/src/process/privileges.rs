@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, io};
 use nix::libc;
 use rustix::{
     io::Errno,
-    process::{Resource, Rlimit, setrlimit},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
     thread::{
         CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
         clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
@@ -71,8 +71,11 @@ const FORBIDDEN: &[libc::c_long] = &[
 /// called on the first thread before there is another. Returns what could not be given up.
 pub fn keep_needed() -> Vec<String> {
     let needed = NEEDED.iter().fold(CapabilitySet::empty(), |all, (one, ..)| all | *one);
-    // Before Linux 5.11 programs and maps are memory that is locked. Raising the limit takes a right that goes next.
-    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    // Before Linux 5.11 programs and maps are memory that is locked. Raising the limit takes a right that goes next; up to
+    // what it was given anybody may.
+    let hard = getrlimit(Resource::Memlock).maximum;
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None })
+        .or_else(|_| setrlimit(Resource::Memlock, Rlimit { current: hard, maximum: hard }));
     let steps = [
         ("capabilities of the bounding set", bound(needed)),
         ("ambient capabilities", clear_ambient_capability_set()),

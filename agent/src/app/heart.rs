@@ -16,6 +16,7 @@ use super::{
     enrolled::Enrolled,
     pressure::{Pressure, Reason},
 };
+use crate::process::privileges;
 
 /// A worker silent for longer than this is taken for hung. With a beat it stays well below the second that is promised,
 /// and far above the tick.
@@ -53,6 +54,7 @@ impl Heart {
         let stop = Arc::<AtomicBool>::default();
         let (pulsing, stopped) = (Arc::clone(&pulse), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("umbra-heart".into()).spawn(move || {
+            privileges::keep_maps();
             let mut told = Trouble::new();
             loop {
                 park_timeout(BEAT);

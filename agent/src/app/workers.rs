@@ -26,6 +26,7 @@ use super::pressure::Pressure;
 use crate::{
     capture::{Inbound, WorkerListeners},
     connection::{self, Node},
+    process::privileges,
 };
 
 /// How often a worker shows that it is alive.
@@ -83,6 +84,7 @@ impl Workers {
         };
         let (stop, started, ticks) = (self.stop.clone(), self.started, Arc::clone(&last_tick));
         let thread = std::thread::Builder::new().name(format!("umbra-data-{index}")).spawn(move || {
+            privileges::keep_for_traffic();
             LocalSet::new().block_on(&runtime, async move {
                 let mut tick = interval(TICK);
                 tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -31,6 +31,10 @@ pub const NEEDED: [(CapabilitySet, &str, &str); 5] = [
     (CapabilitySet::NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE", "clients' ports below 1024"),
 ];
 
+/// Reading files of any owner: rules and keys in a home directory, for an agent started by sudo. For the first thread, which
+/// reads them, and only where it was given.
+const READING: CapabilitySet = CapabilitySet::DAC_READ_SEARCH;
+
 /// What no part of an agent ever does, and what somebody who has taken one over would do first: starting programs, reading
 /// other processes, mounting, changing the kernel. `bpf` and `setns` are not among them: namespaces come and go.
 const FORBIDDEN: &[libc::c_long] = &[
@@ -67,10 +71,10 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_clock_settime,
 ];
 
-/// Gives up every capability but [`NEEDED`], also for programs that would be started, and the right to gain any. To be
-/// called on the first thread before there is another. Returns what could not be given up.
+/// Gives up every capability but [`NEEDED`] and [`READING`], also for programs that would be started, and the right to gain
+/// any. To be called on the first thread before there is another. Returns what could not be given up.
 pub fn keep_needed() -> Vec<String> {
-    let needed = NEEDED.iter().fold(CapabilitySet::empty(), |all, (one, ..)| all | *one);
+    let needed = needed() | READING;
     // Before Linux 5.11 programs and maps are memory that is locked. Raising the limit takes a right that goes next; up to
     // what it was given anybody may.
     let hard = getrlimit(Resource::Memlock).maximum;
@@ -86,14 +90,23 @@ pub fn keep_needed() -> Vec<String> {
     steps.into_iter().filter_map(failed).collect()
 }
 
+/// The calling thread keeps [`NEEDED`] alone: for those that carry traffic.
+pub fn keep_for_traffic() {
+    told(restrict(needed()));
+}
+
 /// The calling thread keeps nothing: for threads that only talk to shadows.
 pub fn keep_nothing() {
     told(restrict(CapabilitySet::empty()));
 }
 
-/// The calling thread keeps the right to read maps, which before Linux 5.19 takes one where unprivileged BPF is disabled.
+/// The calling thread keeps the right to use maps, which before Linux 5.19 takes one where unprivileged BPF is disabled.
 pub fn keep_maps() {
     told(restrict(CapabilitySet::BPF));
+}
+
+fn needed() -> CapabilitySet {
+    NEEDED.iter().fold(CapabilitySet::empty(), |all, (one, ..)| all | *one)
 }
 
 fn told(given_up: Result<(), Errno>) {
@@ -180,9 +193,8 @@ mod tests {
         let status = of_thread_after(|| {
             assert_eq!(keep_needed(), Vec::<String>::new());
         });
-        let needed = NEEDED.iter().fold(0, |all, (one, ..)| all | one.bits());
         for set in ["CapEff", "CapPrm", "CapBnd"] {
-            assert_eq!(capabilities_of(&status, set), needed, "{set}");
+            assert_eq!(capabilities_of(&status, set), (needed() | READING).bits(), "{set}");
         }
         assert_eq!(capabilities_of(&status, "CapInh") | capabilities_of(&status, "CapAmb"), 0);
         assert!(status.contains("NoNewPrivs:\t1"));
@@ -198,6 +210,8 @@ mod tests {
         assert_eq!(capabilities_of(&status, "CapEff"), 0);
         let status = of_thread_after(keep_maps);
         assert_eq!(capabilities_of(&status, "CapEff"), CapabilitySet::BPF.bits());
+        let status = of_thread_after(keep_for_traffic);
+        assert_eq!(capabilities_of(&status, "CapEff"), needed().bits());
     }
 
     #[test]

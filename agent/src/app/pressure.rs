@@ -136,11 +136,14 @@ impl Pressure {
         let _ = self.heart.set(heart);
     }
 
-    /// A connection was accepted under this number. In a burst the last descriptors are reached between two beats.
-    pub(super) fn accepted(&self, descriptor: RawFd) {
-        if descriptor >= self.last_descriptors.load(Relaxed) {
+    /// A connection was accepted under this number. False when that is one of the last, which a burst reaches between two
+    /// beats: then where it came from is to be told at once.
+    pub(super) fn accepted(&self, descriptor: RawFd) -> bool {
+        let room = descriptor < self.last_descriptors.load(Relaxed);
+        if !room {
             self.raise(&self.reached);
         }
+        room
     }
 
     /// A connection could not be accepted. False when that says nothing of the room there is.
@@ -198,6 +201,8 @@ impl Pressure {
         let margin = (limit / 10).max(SPARE_DESCRIPTORS).min(limit / 8);
         let last = i32::try_from(limit.saturating_sub(margin)).unwrap_or(i32::MAX);
         self.last_descriptors.store(last, Relaxed);
+        // Copies that were accepted still look for connections.
+        descriptors::keep_for_primaries(limit.saturating_sub(margin.saturating_mul(2)));
         let used = descriptors::told().unwrap_or_else(|| match levels.counted {
             Some((at, count)) if !reached && now.duration_since(at) < COUNT_EVERY => count,
             _ => {

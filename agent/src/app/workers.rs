@@ -178,7 +178,9 @@ impl Context {
                 };
                 match accepted {
                     Ok((stream, _)) => {
-                        pressure.accepted(stream.as_raw_fd());
+                        if !pressure.accepted(stream.as_raw_fd()) {
+                            inbound.shed();
+                        }
                         let (node, inbound) = (Arc::clone(&node), Arc::clone(&inbound));
                         let serve = async move { connection::serve(stream, &inbound, &node).await };
                         tokio::task::spawn_local(connections.track_future(serve));

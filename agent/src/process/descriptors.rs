@@ -1,10 +1,28 @@
 //! Open files, against their limit (RLIMIT_NOFILE).
 
-use std::{fs, io, os::unix::fs::MetadataExt as _};
+use std::{
+    fs, io,
+    os::{fd::RawFd, unix::fs::MetadataExt as _},
+    sync::atomic::{AtomicI32, Ordering::Relaxed},
+};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 const OPEN: &str = "/proc/self/fd";
+
+/// The lowest number that is kept for primaries. One for the process, as its descriptors are.
+static FOR_PRIMARIES: AtomicI32 = AtomicI32::new(RawFd::MAX);
+
+/// From this number on descriptors are for primaries alone. The kernel gives the lowest that is free, so one above says
+/// that all below are in use.
+pub fn keep_for_primaries(from: u64) {
+    FOR_PRIMARIES.store(i32::try_from(from).unwrap_or(RawFd::MAX), Relaxed);
+}
+
+/// Whether a descriptor just given is one that copies must leave.
+pub fn is_for_primaries(descriptor: RawFd) -> bool {
+    descriptor >= FOR_PRIMARIES.load(Relaxed)
+}
 
 /// How many may be open; it may change while the process runs.
 pub fn limit() -> u64 {

@@ -17,6 +17,7 @@ pub mod config;
 pub mod connection;
 pub mod message;
 pub mod observe;
+pub mod process;
 pub mod record;
 pub mod relay;
 pub mod route;

@@ -24,6 +24,10 @@ pub const RESERVED_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x77, 0x77, 0, 0, 0, 0, 
 /// Nanoseconds.
 pub const HEARTBEAT_LIMIT: u64 = 1_000_000_000;
 
+/// A heartbeat that says: alive, and nothing more is to be captured, for memory or file descriptors run out. As a time it
+/// is the first nanosecond after boot, when there was no agent.
+pub const SHED: u64 = 1;
+
 /// Listeners of each family that the program tries, in the order of their workers. The first one alive stands
 /// for its whole SO_REUSEPORT group, so more workers than this still share all connections.
 pub const LISTENERS: u32 = 16;

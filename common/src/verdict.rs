@@ -34,7 +34,8 @@ verdicts! {
     Exempt = "exempt",
     /// The agent's own way to an app that does not listen on every address.
     Bypass = "bypass",
-    /// The app was found not listening a moment ago: the kernel refuses, or finds it back.
+    /// The app was found not listening a moment ago: the kernel refuses, or finds it back. Or the agent ran out of
+    /// ports to reach it from.
     Released = "released",
     /// The agent has not been heard of for longer than [`crate::HEARTBEAT_LIMIT`].
     Stale = "stale",
@@ -46,4 +47,6 @@ verdicts! {
     Taken = "taken",
     /// The kernel would not assign the listener.
     Error = "error",
+    /// The agent is alive and has no room for more: see [`crate::SHED`].
+    Shed = "shed",
 }

@@ -1,7 +1,7 @@
 //! Whether a new connection goes to the agent. Pure: the maps and the clock are behind [`View`].
 
 use umbra_common::{
-    Address, Endpoint, HEARTBEAT_LIMIT, MILLION, RESERVED_V4, RESERVED_V6, Seed, Verdict, admits,
+    Address, Endpoint, HEARTBEAT_LIMIT, MILLION, RESERVED_V4, RESERVED_V6, SHED, Seed, Verdict, admits,
 };
 
 /// A connection that matched no established socket.
@@ -21,7 +21,7 @@ pub(crate) trait View {
     fn bypassed(&self, source: &Endpoint) -> bool;
     /// None when the app was never found missing.
     fn released_until(&self, destination: &Endpoint) -> Option<u64>;
-    /// 0 before the first one.
+    /// 0 before the first one and while the agent hangs; [`SHED`] while it has no room.
     fn last_beat(&self) -> u64;
     fn now(&self) -> u64;
     fn seed(&self) -> Seed;
@@ -49,6 +49,9 @@ pub(crate) fn pass(lookup: &Lookup, view: &impl View) -> Option<Verdict> {
     let now = view.now();
     // A beat may be written after `now` was read: the difference saturates to zero, a living agent.
     let beat = view.last_beat();
+    if beat == SHED {
+        return Some(Verdict::Shed);
+    }
     if beat == 0 || now.saturating_sub(beat) > HEARTBEAT_LIMIT {
         return Some(Verdict::Stale);
     }
@@ -178,5 +181,16 @@ mod tests {
         assert_eq!(pass(&app(), &Maps { now: T + HEARTBEAT_LIMIT, ..alive() }), None);
         assert_eq!(pass(&app(), &Maps { now: T + HEARTBEAT_LIMIT + 1, ..alive() }), Some(Verdict::Stale));
         assert_eq!(pass(&app(), &Maps { now: T - 1, ..alive() }), None);
+    }
+
+    #[test]
+    fn an_agent_without_room_captures_nothing_for_as_long_as_it_says_so() {
+        let full = Maps { last_beat: SHED, ..alive() };
+        assert_eq!(pass(&app(), &full), Some(Verdict::Shed));
+        assert_eq!(pass(&app(), &Maps { now: 2 * T, ..full }), Some(Verdict::Shed));
+        assert_eq!(pass(&app(), &alive()), None, "the next beat ends it");
+        let other = to(Address::v4([10, 0, 0, 9]), 8080);
+        let counted = pass(&other, &Maps { last_beat: SHED, ..alive() });
+        assert_eq!(counted, Some(Verdict::NotCaptured), "it would not have been captured");
     }
 }

@@ -15,7 +15,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (4, &["relay", "shadow", "observe"]),
     (3, &["capture", "upstream"]),
     (2, &["wire", "route"]),
-    (1, &["config", "record", "message", "drain"]),
+    (1, &["config", "record", "message", "drain", "process"]),
 ];
 
 /// Declares the rooms and is in none.

@@ -1,78 +1,132 @@
-//! The heartbeat the kernel programs wait for: it stops when any data thread has been silent for too long, and a
-//! second later the kernel gives new connections to the applications directly.
+//! The heartbeat the kernel programs wait for. It says one of three things: capture for us; a data thread hangs, so give new
+//! connections to the applications at once; or the same, because there is no room for more. Should the heart itself hang,
+//! the kernel does so after a second.
 
 use std::{
-    sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel},
-    thread::JoinHandle,
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{JoinHandle, park_timeout},
     time::Duration,
 };
 
-use super::enrolled::Enrolled;
+use super::{
+    enrolled::Enrolled,
+    pressure::{Pressure, Reason},
+};
+use crate::process::privileges;
 
-/// A worker silent for longer than this is taken for hung. With the kernel's one second it stays below the second
-/// that a busy machine may cost, and above the tick.
+/// A worker silent for longer than this is taken for hung. With a beat it stays well below the second that is promised,
+/// and far above the tick.
 const LONGEST_SILENCE: Duration = Duration::from_millis(500);
 const BEAT: Duration = Duration::from_millis(100);
 
 /// The thread that beats. Dropping it stops the heart.
 pub(super) struct Heart {
-    stop: Option<SyncSender<()>>,
+    pulse: Arc<Pulse>,
+    stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
+struct Pulse {
+    enrolled: Enrolled,
+    /// How long the slowest data thread has said nothing.
+    silence: Box<dyn Fn() -> Duration + Send + Sync>,
+    pressure: Arc<Pressure>,
+}
+
+/// What is wrong, in words that stay the same while it lasts.
+type Trouble = BTreeSet<String>;
+
 impl Heart {
-    /// Beats for `enrolled` as long as `silence` stays short.
+    /// Beats for `enrolled` as long as `silence` stays short and there is room.
     ///
     /// # Errors
     /// When the thread cannot be made.
     pub(super) fn start(
         enrolled: Enrolled,
-        silence: impl Fn() -> Duration + Send + 'static,
+        silence: impl Fn() -> Duration + Send + Sync + 'static,
+        pressure: Arc<Pressure>,
     ) -> std::io::Result<Self> {
-        let (stop, stopped) = sync_channel(0);
+        let pulse = Arc::new(Pulse { enrolled, silence: Box::new(silence), pressure });
+        let stop = Arc::<AtomicBool>::default();
+        let (pulsing, stopped) = (Arc::clone(&pulse), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("umbra-heart".into()).spawn(move || {
-            let mut trouble = None;
-            while matches!(stopped.recv_timeout(BEAT), Err(RecvTimeoutError::Timeout)) {
-                let now = pulse(&enrolled, silence());
-                if now != trouble {
-                    match &now {
-                        Some(what) => tracing::warn!("{what}: its connections go to the apps directly"),
-                        None => tracing::info!("the heart beats again"),
-                    }
-                    trouble = now;
+            // It also looks for other agents' programs, which takes the right to list them.
+            privileges::keep_for_traffic();
+            let mut told = Trouble::new();
+            loop {
+                park_timeout(BEAT);
+                if stopped.load(Ordering::Relaxed) {
+                    return;
                 }
+                let trouble = pulsing.once();
+                for what in trouble.difference(&told) {
+                    tracing::warn!("{what}: new connections go to the apps directly");
+                }
+                for what in told.difference(&trouble) {
+                    tracing::info!("no longer: {what}");
+                }
+                told = trouble;
             }
         })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        pulse.pressure.wakes(thread.thread().clone());
+        Ok(Self { pulse, stop, thread: Some(thread) })
+    }
+
+    /// Beats now rather than in a moment.
+    ///
+    /// # Errors
+    /// Which namespaces cannot be told, and why. That there is no room is no error.
+    pub(super) fn beat(&self) -> Result<(), String> {
+        self.pulse.beat().map(drop).map_err(|failures| failures.join("; "))
     }
 }
 
-/// Beats unless a data thread is hung. What keeps it from beating, in words that stay the same while it lasts.
-fn pulse(enrolled: &Enrolled, silence: Duration) -> Option<String> {
-    if silence > LONGEST_SILENCE {
-        return Some("a data thread does not answer".to_owned());
+impl Pulse {
+    /// Beats, or tells why not.
+    fn once(&self) -> Trouble {
+        let mut trouble: Trouble = match self.beat() {
+            Ok(None) => Trouble::new(),
+            Ok(Some(why)) => [why.to_owned()].into(),
+            Err(failures) => failures.into_iter().collect(),
+        };
+        let lacking = self.enrolled.all().into_iter().filter(|enrolment| enrolment.lacks_ports());
+        let lacking: Vec<_> = lacking.map(|enrolment| enrolment.name().to_owned()).collect();
+        self.pressure.show(Reason::Ports, !lacking.is_empty());
+        trouble.extend(lacking.iter().map(|name| format!("{name}: {}", Reason::Ports.tell())));
+        trouble
     }
-    beat(enrolled).err()
-}
 
-/// One beat, in every enrolled namespace.
-///
-/// # Errors
-/// Which namespace cannot be told, and why.
-pub(super) fn beat(enrolled: &Enrolled) -> Result<(), String> {
-    let mut told = Ok(());
-    for enrolment in enrolled.all() {
-        if let Err(error) = enrolment.beat() {
-            told = Err(format!("no heartbeat in {} ({error})", enrolment.name()));
+    /// Says the one thing that holds in every enrolled namespace. Why nothing is captured, if so.
+    fn beat(&self) -> Result<Option<&'static str>, Vec<String>> {
+        let hangs = (self.silence)() > LONGEST_SILENCE;
+        let shed = self.pressure.weigh();
+        let mut failures = Vec::new();
+        for enrolment in self.enrolled.all() {
+            let told = match shed {
+                _ if hangs => enrolment.silence(),
+                Some(_) => enrolment.shed(),
+                None => enrolment.beat(),
+            };
+            if let Err(error) = told {
+                failures.push(format!("no heartbeat in {} ({error})", enrolment.name()));
+            }
         }
+        if !failures.is_empty() {
+            return Err(failures);
+        }
+        Ok(if hangs { Some("a data thread does not answer") } else { shed.map(Reason::tell) })
     }
-    told
 }
 
 impl Drop for Heart {
     fn drop(&mut self) {
-        self.stop.take();
+        self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             let _ = thread.join();
         }
     }

@@ -7,6 +7,7 @@ mod enrolled;
 mod heart;
 mod memory;
 mod namespaces;
+mod pressure;
 mod readings;
 mod renewals;
 mod rules;
@@ -18,7 +19,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use rules::{Compiled, Source};
@@ -29,12 +29,14 @@ use crate::{
     config::umbra::AgentConfig,
     connection::Node,
     observe::{Metrics, Reading, Recorder},
+    process::{descriptors, privileges},
     record::Accounts,
     relay::tls::Certificates,
     shadow::Plane,
 };
 use enrolled::Enrolled;
 use heart::Heart;
+use pressure::Pressure;
 use rules::{Keeper, Loader};
 use window::{Published, Window};
 use workers::Workers;
@@ -45,7 +47,9 @@ use workers::Workers;
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
 pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    take_all_descriptors();
+    if let Err(error) = descriptors::take_all() {
+        tracing::warn!(%error, "the limit of open files cannot be raised (RLIMIT_NOFILE)");
+    }
     let accounts = Arc::new(Accounts::default());
     let mut loader = Loader::new(source);
     let compiled = rules::first(&mut loader, &accounts)?;
@@ -63,7 +67,9 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
         certificates: Arc::clone(&certificates),
     });
     let enrolled = Enrolled::default();
+    let pressure = Arc::new(Pressure::new(&plane));
     let mut readings = readings::all(&enrolled, &plane, &certificates);
+    readings.push(readings::shed(&pressure));
     readings.push(log);
     let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings);
     let configuration =
@@ -79,8 +85,8 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
             plane: Arc::clone(&plane),
         },
     )?;
-    let workers = Workers::start(worker_count(&config), &node)?;
-    let heart = Heart::start(enrolled.clone(), workers.silence()).context("start the heartbeat")?;
+    let workers = Workers::start(worker_count(&config), &node, &pressure)?;
+    let heart = Heart::start(enrolled.clone(), workers.silence(), pressure).context("start the heartbeat")?;
 
     let (steered, capturing) = (Arc::clone(&node), enrolled.clone());
     let steering =
@@ -94,7 +100,10 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
         namespaces::capture_all(&config, node.seed, &workers, &enrolled).await?;
         rules::capture(&node, &enrolled)?;
         // Ready means captured: the kernel believes in us from the first beat on.
-        heart::beat(&enrolled).map_err(anyhow::Error::msg)?;
+        heart.beat().map_err(anyhow::Error::msg)?;
+        if let Err(error) = privileges::forbid() {
+            tracing::debug!(%error, "no system call is forbidden (seccomp)");
+        }
         memory::give_back();
         window.ready();
         let ports = node.snapshot.load().captured_ports().len();
@@ -125,16 +134,6 @@ fn worker_count(config: &AgentConfig) -> usize {
     match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
-    }
-}
-
-/// A connection takes two descriptors, and one that finds none is reset: the usual soft limit of 1024 would hurt the
-/// primary from the 500th on. It exists for programs that use `select`, which this one does not.
-fn take_all_descriptors() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files cannot be raised (RLIMIT_NOFILE)");
     }
 }
 

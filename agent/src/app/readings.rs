@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::enrolled::Enrolled;
+use super::{enrolled::Enrolled, pressure::Pressure};
 use crate::{
     observe::{Kind, Reading, Sample},
     relay::tls::Certificates,
@@ -35,6 +35,20 @@ pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>, certificates: &Arc<Ce
     ];
     readings.extend(of_tls(certificates));
     readings
+}
+
+/// Whether new connections are left to the apps for want of something.
+pub(super) fn shed(pressure: &Arc<Pressure>) -> Reading {
+    let pressure = Arc::clone(pressure);
+    Reading {
+        name: "umbra_capture_shed",
+        help: "1 while new connections are left to the apps because this runs out",
+        kind: Kind::Gauge,
+        read: Box::new(move || {
+            let label = |reason: &'static str| vec![("reason", reason.to_owned())];
+            pressure.shown().map(|(reason, shed)| (label(reason.as_str()), u64::from(shed))).collect()
+        }),
+    }
 }
 
 fn of_tls(certificates: &Arc<Certificates>) -> [Reading; 3] {

@@ -13,6 +13,7 @@ use crate::{
     admin::{self, Rates, Socket, View},
     config::umbra::Admin,
     observe::Metrics,
+    process::privileges,
     record::Accounts,
     route::Snapshot,
     shadow::Plane,
@@ -62,6 +63,7 @@ impl Window {
         let stopped = stop.clone().cancelled_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("umbra-admin".into()).spawn(move || {
+            privileges::keep_maps();
             let served = runtime.block_on(async {
                 admin::serve(TcpListener::from_std(listener)?, socket, view, stopped).await
             });

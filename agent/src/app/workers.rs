@@ -4,6 +4,7 @@
 use std::{
     io,
     net::TcpListener as StdListener,
+    os::fd::AsRawFd as _,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,10 +22,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::memory;
+use super::{memory, pressure::Pressure};
 use crate::{
     capture::{Inbound, WorkerListeners},
     connection::{self, Node},
+    process::privileges,
 };
 
 /// How often a worker shows that it is alive.
@@ -40,6 +42,7 @@ pub(super) struct Workers {
     accepting: CancellationToken,
     stop: CancellationToken,
     connections: TaskTracker,
+    pressure: Arc<Pressure>,
     started: Instant,
 }
 
@@ -54,12 +57,13 @@ struct Worker {
 impl Workers {
     /// # Errors
     /// When a thread or its runtime cannot be made.
-    pub(super) fn start(count: usize, node: &Arc<Node>) -> anyhow::Result<Self> {
+    pub(super) fn start(count: usize, node: &Arc<Node>, pressure: &Arc<Pressure>) -> anyhow::Result<Self> {
         let mut workers = Self {
             threads: Vec::with_capacity(count),
             accepting: CancellationToken::new(),
             stop: CancellationToken::new(),
             connections: TaskTracker::new(),
+            pressure: Arc::clone(pressure),
             started: Instant::now(),
         };
         for index in 0..count {
@@ -78,9 +82,11 @@ impl Workers {
             node: Arc::clone(node),
             accepting: self.accepting.clone(),
             connections: self.connections.clone(),
+            pressure: Arc::clone(&self.pressure),
         };
         let (stop, started, ticks) = (self.stop.clone(), self.started, Arc::clone(&last_tick));
         let thread = std::thread::Builder::new().name(format!("umbra-data-{index}")).spawn(move || {
+            privileges::keep_for_traffic();
             LocalSet::new().block_on(&runtime, async move {
                 let mut tick = interval(TICK);
                 tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -125,7 +131,7 @@ impl Workers {
     }
 
     /// The age of the oldest last tick: how long the slowest worker has been silent.
-    pub(super) fn silence(&self) -> impl Fn() -> Duration + Send + use<> {
+    pub(super) fn silence(&self) -> impl Fn() -> Duration + Send + Sync + use<> {
         let ticks: Vec<_> = self.threads.iter().map(|worker| Arc::clone(&worker.last_tick)).collect();
         let started = self.started;
         move || {
@@ -154,6 +160,7 @@ struct Context {
     node: Arc<Node>,
     accepting: CancellationToken,
     connections: TaskTracker,
+    pressure: Arc<Pressure>,
 }
 
 impl Context {
@@ -166,7 +173,7 @@ impl Context {
             }
         };
         let (node, connections) = (Arc::clone(&self.node), self.connections.clone());
-        let accepting = self.accepting.clone();
+        let (accepting, pressure) = (self.accepting.clone(), Arc::clone(&self.pressure));
         tokio::task::spawn_local(async move {
             loop {
                 let accepted = tokio::select! {
@@ -176,12 +183,18 @@ impl Context {
                 };
                 match accepted {
                     Ok((stream, _)) => {
+                        if !pressure.accepted(stream.as_raw_fd()) {
+                            inbound.shed();
+                        }
                         let (node, inbound) = (Arc::clone(&node), Arc::clone(&inbound));
                         let serve = async move { connection::serve(stream, &inbound, &node).await };
                         tokio::task::spawn_local(connections.track_future(serve));
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection; likely out of file descriptors or memory");
+                        // What is missing is told once, by the heart; the rest concerns that one connection.
+                        if !pressure.refused(&error) {
+                            tracing::debug!(%error, "a connection could not be accepted");
+                        }
                         sleep(Duration::from_millis(50)).await;
                     }
                 }

@@ -131,6 +131,21 @@ impl Enrolment {
         self.maps.beat().map_err(io::Error::other)
     }
 
+    /// Says that the agent hangs: nothing is captured until the next beat.
+    pub fn silence(&self) -> io::Result<()> {
+        self.maps.silence().map_err(io::Error::other)
+    }
+
+    /// In the place of a beat: the agent is alive and has no room for more. Nothing is captured until the next beat.
+    pub fn shed(&self) -> io::Result<()> {
+        self.maps.shed().map_err(io::Error::other)
+    }
+
+    /// Whether some endpoint here is left to the kernel because ports to reach its app from ran out.
+    pub fn lacks_ports(&self) -> bool {
+        self.maps.lacks_ports()
+    }
+
     /// How often each verdict was given, since the enrolment.
     pub fn verdicts(&self) -> io::Result<Vec<(Verdict, u64)>> {
         self.maps.verdicts().map_err(io::Error::other)

@@ -3,7 +3,10 @@
 use std::{
     collections::{self, VecDeque},
     net::{IpAddr, SocketAddr, TcpListener},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,13 +16,17 @@ use aya::{
 };
 use ipnet::IpNet;
 use nix::time::{ClockId, clock_gettime};
-use umbra_common::{Address, Endpoint, LISTENERS, Verdict};
+use umbra_common::{Address, Endpoint, LISTENERS, SHED, Verdict};
 
 use super::loader::{BYPASS, LoadError};
 use crate::route::Share;
 
 /// How long an endpoint whose app does not listen is left to the kernel.
 pub const RELEASE: Duration = Duration::from_secs(1);
+
+/// How long an endpoint is left to the kernel when ports to reach its app from run out: connections that hold them end
+/// meanwhile, and closed ones stop lingering.
+const PORTS_SCARCE: Duration = Duration::from_secs(10);
 
 /// How long a connected source stays known to the program: the last packet of a handshake may be looked up
 /// once more just after `connect` returned, always with SYN cookies, which a listener with a full queue sends.
@@ -37,6 +44,8 @@ pub(super) struct Maps {
     heartbeat: Mutex<Array<MapData, u64>>,
     sockets: Mutex<SockMap<MapData>>,
     verdicts: PerCpuArray<MapData, u64>,
+    /// Until when some endpoint is left to the kernel for lack of ports; the kernel's clock.
+    ports_scarce_until: AtomicU64,
 }
 
 struct Bypass {
@@ -62,6 +71,7 @@ impl Maps {
             heartbeat: Mutex::new(map("HEARTBEAT")?.try_into()?),
             sockets: Mutex::new(map("SOCKETS")?.try_into()?),
             verdicts: map("VERDICTS")?.try_into()?,
+            ports_scarce_until: AtomicU64::new(0),
         })
     }
 
@@ -118,15 +128,42 @@ impl Maps {
 
     /// Says that the agent is alive.
     pub(super) fn beat(&self) -> Result<(), MapError> {
-        lock(&self.heartbeat).set(0, now(), 0)?;
+        self.say(now())
+    }
+
+    /// Says that the agent hangs: nothing is captured, from now on.
+    pub(super) fn silence(&self) -> Result<(), MapError> {
+        self.say(0)
+    }
+
+    /// Says that the agent is alive and has no room for more.
+    pub(super) fn shed(&self) -> Result<(), MapError> {
+        self.say(SHED)
+    }
+
+    fn say(&self, beat: u64) -> Result<(), MapError> {
+        lock(&self.heartbeat).set(0, beat, 0)?;
         lock(&self.bypass).sweep();
         Ok(())
     }
 
     /// Leaves an endpoint to the kernel for [`RELEASE`].
     pub(super) fn release(&self, endpoint: SocketAddr) -> Result<(), MapError> {
-        let until = now().saturating_add(u64::try_from(RELEASE.as_nanos()).unwrap_or(u64::MAX));
-        lock(&self.released).insert(Endpoint::from(endpoint), until, 0)
+        lock(&self.released).insert(Endpoint::from(endpoint), after(RELEASE), 0)
+    }
+
+    /// Leaves an endpoint to the kernel for [`PORTS_SCARCE`]: its app can hardly be reached any more, and clients are to
+    /// meet it directly before it cannot be reached at all.
+    pub(super) fn release_for_ports(&self, endpoint: SocketAddr) -> Result<(), MapError> {
+        let until = after(PORTS_SCARCE);
+        lock(&self.released).insert(Endpoint::from(endpoint), until, 0)?;
+        self.ports_scarce_until.store(until, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether some endpoint is left to the kernel for lack of ports.
+    pub(super) fn lacks_ports(&self) -> bool {
+        now() < self.ports_scarce_until.load(Ordering::Relaxed)
     }
 
     /// Announces the source of a connection the agent is about to make.
@@ -189,6 +226,10 @@ fn now() -> u64 {
         .ok()
         .and_then(|now| u64::try_from(Duration::from(now).as_nanos()).ok())
         .unwrap_or(0)
+}
+
+fn after(duration: Duration) -> u64 {
+    now().saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// A map is one handle: a panic elsewhere leaves nothing half done in it.

@@ -83,6 +83,15 @@ impl Inbound {
         }
     }
 
+    /// There is no room for more: where a kernel hands connections over, it stops now. The next beat decides anew.
+    pub fn shed(&self) {
+        if let Self::Enrolled(enrolment) = self
+            && let Err(error) = enrolment.shed()
+        {
+            tracing::warn!(netns = enrolment.name(), %error, "connections cannot be left to the apps");
+        }
+    }
+
     /// The app does not listen. A kernel answers for it then; a plain listener goes on trying.
     pub fn release(&self, destination: SocketAddr) {
         if let Self::Enrolled(enrolment) = self {

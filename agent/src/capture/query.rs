@@ -59,6 +59,18 @@ fn agents(programs: &HashSet<u32>) -> impl Iterator<Item = ProgramInfo> + use<'_
     loaded_programs().filter_map(Result::ok).filter(is_agent)
 }
 
+/// The names of all programs of this kind that a namespace runs.
+pub(super) fn programs(netns: impl AsFd) -> io::Result<Vec<String>> {
+    let attached = attached(netns)?;
+    if attached.is_empty() {
+        return Ok(Vec::new());
+    }
+    let named = |program: ProgramInfo| {
+        attached.contains(&program.id()).then(|| program.name_as_str().unwrap_or("(no name)").to_owned())
+    };
+    Ok(loaded_programs().filter_map(Result::ok).filter_map(named).collect())
+}
+
 /// The identifiers of all programs that choose sockets in the namespace.
 pub(super) fn attached(netns: impl AsFd) -> io::Result<HashSet<u32>> {
     let mut ids = [0_u32; PROGRAMS as usize];

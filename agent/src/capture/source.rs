@@ -20,8 +20,14 @@ use super::netlink::{Family, MARK};
 /// such a connection looks exactly like one of the client's own from the same port, so the two must not meet.
 const ANNOUNCED_PORTS: std::ops::RangeInclusive<u16> = 61000..=u16::MAX;
 
-/// How many of those are tried for one connection.
-const ANNOUNCED_TRIES: usize = 16;
+/// Ports that are tried for one connection where each must be bound by itself.
+const TRIES: usize = 16;
+
+/// After so many ports that were taken, half of them are likely gone.
+const SCARCE_AFTER: usize = 6;
+
+/// Ports of spare sources: those that any process may bind.
+const SPARE_PORTS: std::ops::RangeInclusive<u16> = 1024..=u16::MAX;
 
 /// Linux 6.3. Two ports in a u32: the lowest in the lower half, the highest in the upper.
 const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
@@ -34,10 +40,22 @@ pub(super) enum Source {
     SamePort,
     /// The client's address.
     AnyPort,
+    /// The client's address, with a port outside of those the namespace's own connections leave from: when these are used
+    /// up.
+    SparePort,
     /// The client's address, told to the program beforehand.
     Announced,
     /// The reserved address.
     Local,
+    /// The reserved address, as [`Source::SparePort`].
+    LocalSpare,
+}
+
+/// A source with a port of its own, and what it took to find it.
+pub(super) struct Bound {
+    pub(super) address: SocketAddr,
+    /// Most of the ports it was chosen from are taken.
+    pub(super) scarce: bool,
 }
 
 /// A TCP socket in the namespace of the calling thread.
@@ -47,13 +65,30 @@ pub(super) fn socket(family: Family) -> io::Result<Socket> {
 }
 
 pub(super) fn bind_local(socket: &Socket, reserved: IpAddr) -> io::Result<()> {
-    // No interface carries the address.
-    match reserved {
-        IpAddr::V4(_) => socket.set_freebind_v4(true)?,
-        IpAddr::V6(_) => socket.set_freebind_v6(true)?,
-    }
+    free(socket, reserved)?;
     late_port(socket)?;
     bind(socket, reserved, 0)
+}
+
+/// As [`bind_local`], when the ports of [`late_port`] are used up.
+pub(super) fn bind_local_spare(socket: &Socket, reserved: IpAddr, ephemeral: (u16, u16)) -> io::Result<()> {
+    free(socket, reserved)?;
+    bind_spare(socket, reserved, ephemeral)
+}
+
+/// As [`bind_any_port`], when the ports of [`late_port`] are used up.
+pub(super) fn bind_spare_port(socket: &Socket, client: IpAddr, ephemeral: (u16, u16)) -> io::Result<()> {
+    foreign(socket, client)?;
+    bind_spare(socket, client, ephemeral)
+}
+
+fn bind_spare(socket: &Socket, address: IpAddr, ephemeral: (u16, u16)) -> io::Result<()> {
+    // Connections from one such port to different apps are different connections, and an app that binds with the same
+    // option, as servers do, may have the port all the same.
+    socket.set_reuse_address(true)?;
+    let spare = |port: &u16| !(ephemeral.0..=ephemeral.1).contains(port);
+    let ports = std::iter::repeat_with(|| fastrand::u16(SPARE_PORTS)).take(TRIES * TRIES).filter(spare);
+    first_free(socket, address, ports.take(TRIES)).map(drop)
 }
 
 /// The client's port is kept in a way that does not keep the namespace's own connections from using it: one
@@ -86,17 +121,31 @@ pub(super) fn bind_any_port(socket: &Socket, client: IpAddr) -> io::Result<()> {
 }
 
 /// A port of [`ANNOUNCED_PORTS`]; returns the source.
-pub(super) fn bind_announced(socket: &Socket, client: IpAddr) -> io::Result<SocketAddr> {
+pub(super) fn bind_announced(socket: &Socket, client: IpAddr) -> io::Result<Bound> {
     foreign(socket, client)?;
+    first_free(socket, client, std::iter::repeat_with(|| fastrand::u16(ANNOUNCED_PORTS)).take(TRIES))
+}
+
+fn first_free(socket: &Socket, address: IpAddr, ports: impl Iterator<Item = u16>) -> io::Result<Bound> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for _ in 0..ANNOUNCED_TRIES {
-        let source = SocketAddr::new(client, fastrand::u16(ANNOUNCED_PORTS));
-        match socket.bind(&source.into()) {
-            Ok(()) => return Ok(source),
+    for (taken, port) in ports.enumerate() {
+        match bind(socket, address, port) {
+            Ok(()) => {
+                let address = SocketAddr::new(address, port);
+                return Ok(Bound { address, scarce: taken >= SCARCE_AFTER });
+            }
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// No interface carries the reserved address.
+fn free(socket: &Socket, reserved: IpAddr) -> io::Result<()> {
+    match reserved {
+        IpAddr::V4(_) => socket.set_freebind_v4(true),
+        IpAddr::V6(_) => socket.set_freebind_v6(true),
+    }
 }
 
 fn foreign(socket: &Socket, client: IpAddr) -> io::Result<()> {

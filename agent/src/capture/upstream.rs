@@ -13,10 +13,10 @@ use tokio::net::{TcpSocket, TcpStream};
 use umbra_common::{RESERVED_V4, RESERVED_V6};
 
 use super::{
-    maps::Maps,
+    maps::{Bypassed, Maps},
     netlink::Family,
     netns::Netns,
-    source::{self, Source},
+    source::{self, Bound, Source},
     way::{Way, Ways},
 };
 
@@ -82,11 +82,29 @@ impl Upstream {
         };
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for &source in self.sources(way, client.ip()) {
-            match self.from(source, client, target).await {
-                // This source has no port left for this target.
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) =>
-                {
+            let socket = self.socket(target)?;
+            let tried = match self.bind(source, &socket, client, target) {
+                Ok(Ready { bypassed, scarce }) => {
+                    if scarce {
+                        self.spare_ports(destination);
+                    }
+                    let connected = connect(socket, target).await;
+                    drop(bypassed);
+                    connected
+                }
+                // A port below 1024 takes CAP_NET_BIND_SERVICE; a foreign address, CAP_NET_ADMIN.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    last = error;
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            match tried {
+                Err(error) if is_taken(&error) => {
+                    // One port may be taken for many reasons; none that is left, for one.
+                    if source != Source::SamePort {
+                        self.spare_ports(destination);
+                    }
                     last = error;
                 }
                 connected => return connected,
@@ -95,45 +113,50 @@ impl Upstream {
         Err(last)
     }
 
+    /// Ports to reach this app from run out: whoever comes next meets it directly.
+    fn spare_ports(&self, destination: SocketAddr) {
+        if let Err(error) = self.maps.release_for_ports(destination) {
+            tracing::warn!(%destination, netns = self.netns.name(), %error, "an endpoint cannot be released");
+        }
+    }
+
     /// Sources to try, the best first.
     fn sources(&self, way: Way, client: IpAddr) -> &'static [Source] {
+        use Source::{Announced, AnyPort, Local, LocalSpare, SamePort, SparePort};
         let allowed = if client.is_ipv4() { self.v4 } else { self.v6 };
         // A link-local client exists on one device, the app is met on another.
         let link_local = matches!(client, IpAddr::V6(client) if client.is_unicast_link_local());
         match (allowed, way) {
-            _ if link_local => &[Source::Local],
-            (Allowed::Local, _) => &[Source::Local],
-            (Allowed::Preferred, Way::Reserved) => &[Source::SamePort, Source::AnyPort, Source::Local],
-            (Allowed::Preferred, Way::Own) => &[Source::Announced, Source::Local],
-            (Allowed::Kept, Way::Reserved) => &[Source::SamePort, Source::AnyPort],
-            (Allowed::Kept, Way::Own) => &[Source::Announced],
+            _ if link_local => &[Local, LocalSpare],
+            (Allowed::Local, _) => &[Local, LocalSpare],
+            (Allowed::Preferred, Way::Reserved) => &[SamePort, AnyPort, Local, LocalSpare],
+            (Allowed::Preferred, Way::Own) => &[Announced, Local, LocalSpare],
+            (Allowed::Kept, Way::Reserved) => &[SamePort, AnyPort, SparePort],
+            (Allowed::Kept, Way::Own) => &[Announced],
         }
     }
 
-    async fn from(&self, source: Source, client: SocketAddr, target: SocketAddr) -> io::Result<TcpStream> {
-        let socket = self.socket(target)?;
-        let bypassed = match source {
-            Source::Local => {
-                source::bind_local(&socket, reserved(target.ip()))?;
-                None
-            }
-            Source::SamePort => {
-                source::bind_same_port(&socket, client, self.ephemeral)?;
-                None
-            }
-            Source::AnyPort => {
-                source::bind_any_port(&socket, client.ip())?;
-                None
-            }
+    fn bind(
+        &self,
+        source: Source,
+        socket: &Socket,
+        client: SocketAddr,
+        target: SocketAddr,
+    ) -> io::Result<Ready<'_>> {
+        let local = reserved(target.ip());
+        match source {
+            Source::SamePort => source::bind_same_port(socket, client, self.ephemeral)?,
+            Source::AnyPort => source::bind_any_port(socket, client.ip())?,
+            Source::SparePort => source::bind_spare_port(socket, client.ip(), self.ephemeral)?,
+            Source::Local => source::bind_local(socket, local)?,
+            Source::LocalSpare => source::bind_local_spare(socket, local, self.ephemeral)?,
             Source::Announced => {
-                let address = source::bind_announced(&socket, client.ip())?;
-                Some(self.maps.bypass(address).map_err(io::Error::other)?)
+                let Bound { address, scarce } = source::bind_announced(socket, client.ip())?;
+                let bypassed = self.maps.bypass(address).map_err(io::Error::other)?;
+                return Ok(Ready { bypassed: Some(bypassed), scarce });
             }
-        };
-        let socket = TcpSocket::from_std_stream(socket.into());
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, socket.connect(target)).await;
-        drop(bypassed);
-        connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        }
+        Ok(Ready { bypassed: None, scarce: false })
     }
 
     /// A socket of the namespace: it stays there, wherever it is used from.
@@ -143,6 +166,25 @@ impl Upstream {
         socket.set_tcp_nodelay(true)?;
         Ok(socket)
     }
+}
+
+/// A socket that knows where it leaves from.
+struct Ready<'a> {
+    /// Held until it is connected.
+    bypassed: Option<Bypassed<'a>>,
+    /// Most ports it could leave from are taken.
+    scarce: bool,
+}
+
+async fn connect(socket: Socket, target: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::from_std_stream(socket.into());
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, socket.connect(target)).await;
+    connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// This source has no port left for this target.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
 }
 
 impl ConnectError {

@@ -27,16 +27,30 @@ impl Arguments {
         let text = match self.output {
             Output::Text => {
                 let lines: String = checks.iter().map(|check| line(check) + "\n").collect();
-                match found {
-                    0 => format!("{lines}\nThis machine can do everything umbra does.\n"),
-                    _ => format!("{lines}\n{found} of {} checks found something missing.\n", checks.len()),
-                }
+                let sum = match found {
+                    0 => "This machine can do everything umbra does.".to_owned(),
+                    _ => format!("{found} of {} checks found something missing.", checks.len()),
+                };
+                format!("{lines}\n{sum}\n{}\n", ending(&checks))
             }
-            Output::Json => format!("{:#}\n", checks.iter().map(row).collect::<serde_json::Value>()),
+            Output::Json => {
+                let (mode, why) = probe::mode(&checks);
+                let why: Vec<_> = why.iter().map(|check| check.name).collect();
+                let rows: Vec<_> = checks.iter().map(row).collect();
+                format!("{:#}\n", json!({"checks": rows, "mode": mode.as_str(), "because": why}))
+            }
         };
         out::print(&text)?;
         Ok(ExitCode::from(u8::from(found > 0)))
     }
+}
+
+/// How an agent would work here, and why not better.
+fn ending(checks: &[Check]) -> String {
+    let (mode, why) = probe::mode(checks);
+    let why: Vec<_> = why.iter().map(|check| check.name).collect();
+    let because = if why.is_empty() { String::new() } else { format!(" Because of: {}.", why.join(", ")) };
+    format!("Mode: {}. Here {}.{because}", mode.as_str(), mode.tell())
 }
 
 fn line(check: &Check) -> String {

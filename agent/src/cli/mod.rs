@@ -23,6 +23,7 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::process::privileges;
 use switch::Switch;
 
 /// Mirrors live HTTP traffic to shadow services, following Istio's rules. No sidecars, no change to applications.
@@ -70,6 +71,8 @@ enum Output {
 /// Runs the command that was asked for.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Before there is a second thread.
+    let kept = if let Command::Run(_) = arguments.command { privileges::keep_needed() } else { Vec::new() };
     let log = match log::start(&arguments.log) {
         Ok(log) => log,
         Err(error) => {
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    kept.iter().for_each(|what| tracing::debug!("kept: {what}"));
     let done = match arguments.command {
         Command::Run(run) => run.execute(log.lost()),
         Command::Check(check) => check.execute(),

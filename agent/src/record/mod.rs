@@ -183,5 +183,7 @@ reasons! {
         Unsendable = "unsendable",
         /// The agent is stopping.
         Draining = "draining",
+        /// The agent runs out of memory or file descriptors.
+        Pressure = "pressure",
     }
 }

@@ -36,6 +36,9 @@ impl Plane {
         if mirror.cluster.endpoints.is_empty() {
             return Err(DropReason::NoEndpoint);
         }
+        if self.shared.budget.is_scarce() {
+            return Err(DropReason::Pressure);
+        }
         let policy = mirror.policy();
         let (mut turn, mut delay) = (None, None);
         if let Some(policy) = policy {

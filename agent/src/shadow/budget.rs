@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use crate::config::umbra::Queue;
@@ -25,6 +25,8 @@ pub(super) struct Budget {
     requests: AtomicUsize,
     sending: AtomicUsize,
     bytes: AtomicUsize,
+    /// The process runs out of memory or file descriptors.
+    scarce: AtomicBool,
 }
 
 /// The place of one accepted copy, from its offer to its end.
@@ -45,7 +47,17 @@ impl Budget {
             requests: AtomicUsize::new(0),
             sending: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            scarce: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn make_room(&self, scarce: bool) {
+        self.scarce.store(scarce, Relaxed);
+    }
+
+    /// Whether nothing more may be held, whatever the limits.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.scarce.load(Relaxed)
     }
 
     /// Body bytes one copy may hold.

@@ -174,6 +174,8 @@ impl Pipe {
         let (piece, limited) = self.within_limit(piece, state.received);
         let over = if limited == Some(OnExceed::Drop) {
             Some(DropReason::BodyTooLarge)
+        } else if self.budget.is_scarce() {
+            Some(DropReason::Pressure)
         } else if piece.len() > self.budget.bytes_per_request().saturating_sub(state.held) {
             Some(DropReason::BodyTooSlow)
         } else if !self.budget.take_bytes(piece.len()) {

@@ -152,7 +152,7 @@ impl Plane {
     /// 1. what could never be copied is dropped whatever the share, so that these counts do not depend on it: `marked`,
     ///    `upgrade`, then by policy `expired`, `method`, `body_too_large` (where the length is known beforehand);
     /// 2. what falls outside of the share is sampled out;
-    /// 3. what cannot go anywhere is dropped: `draining`, `paused`, `no_endpoint`, then `fault` (a policy's abort);
+    /// 3. what cannot go anywhere is dropped: `draining`, `paused`, `no_endpoint`, `pressure`, then `fault` (a policy's abort);
     /// 4. what has no room is dropped: `concurrency`, `queue_full`, `bytes_budget` (for the head), `rate_limited`. The rate comes last, so that only
     ///    copies which are sent use it up.
     pub fn offer(
@@ -231,6 +231,12 @@ impl Plane {
 
     pub fn is_paused(&self) -> bool {
         self.shared.paused.load(Ordering::Relaxed)
+    }
+
+    /// While the process runs out of memory or file descriptors no more copies are accepted, and those that still grow end:
+    /// what is left belongs to the primary.
+    pub fn make_room(&self, scarce: bool) {
+        self.shared.budget.make_room(scarce);
     }
 
     /// What the plane holds at this moment.

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{body::CopyBody, due::Due, entry::Job, rewrite::Rewriting};
 use crate::{
+    process::privileges,
     record::{DropReason, FailReason, GrpcStatus, Outcome},
     upstream::{Client, Pool, SendError, Sign, Turn, UpstreamError, Upstreams},
 };
@@ -64,6 +65,8 @@ pub(super) fn start(
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let thread = thread::Builder::new().name(format!("shadow-{index}")).spawn(move || {
         be_nice(settings.nice);
+        // It meets what strangers answer, and needs no rights for it.
+        privileges::keep_nothing();
         let worker = Worker { settings, client: Client::new(upstreams, index) };
         runtime.block_on(worker.run(jobs_rx, stop))
     })?;

@@ -1,16 +1,17 @@
 //! Makes one connection: TCP with its keepalive, then TLS if the cluster asks for it, then HTTP, all within one time
 //! limit.
 
-use std::{cell::Cell, future::pending, io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{cell::Cell, future::pending, io, net::SocketAddr, os::fd::AsRawFd as _, rc::Rc, time::Duration};
 
 use bytes::Buf;
 use h2::{Ping, PingPong};
 use http::Version;
 use hyper::{body::Body, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use nix::libc::{EMFILE, ENFILE};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     task::spawn_local,
     time::{sleep, timeout},
 };
@@ -18,7 +19,10 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::{either::Either, task::AbortOnDropHandle};
 
 use super::{UpstreamError, shared::Upstream};
-use crate::route::{Keepalive, Pings, Security};
+use crate::{
+    process::descriptors,
+    route::{Keepalive, Pings, Security},
+};
 
 /// HTTP spoken on a connection, and what drives it: dropping that closes the socket, in whatever state exchanges are.
 pub(super) type Opened<S> = (S, AbortOnDropHandle<()>);
@@ -99,7 +103,7 @@ async fn dial(upstream: &Upstream, address: SocketAddr, version: Version) -> Res
     if let Security::Impossible(why) = upstream.settings.security {
         return Err(UpstreamError::Impossible(why));
     }
-    let stream = TcpStream::connect(address).await.and_then(|stream| {
+    let stream = socket(address)?.connect(address).await.and_then(|stream| {
         set_up(&stream, upstream.settings.connections.keepalive.as_ref())?;
         Ok(stream)
     });
@@ -108,6 +112,18 @@ async fn dial(upstream: &Upstream, address: SocketAddr, version: Version) -> Res
     let (connector, name) = tls.connector(version).map_err(UpstreamError::TlsSetup)?;
     let stream = connector.connect(name, stream).await.map_err(|error| UpstreamError::Tls(address, error))?;
     Ok(Either::Right(stream))
+}
+
+/// A socket, unless primaries need it more.
+fn socket(address: SocketAddr) -> Result<TcpSocket, UpstreamError> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    match socket {
+        Ok(socket) if !descriptors::is_for_primaries(socket.as_raw_fd()) => Ok(socket),
+        Err(error) if !matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => {
+            Err(UpstreamError::Connect(address, error))
+        }
+        Ok(_) | Err(_) => Err(UpstreamError::Descriptors),
+    }
 }
 
 pub(super) fn set_up(stream: &TcpStream, keepalive: Option<&Keepalive>) -> io::Result<()> {

@@ -33,6 +33,8 @@ pub enum UpstreamError {
     Pending,
     #[error("as many copies as connectionPool.http.http2MaxRequests are under way")]
     Requests,
+    #[error("what file descriptors are left is for primaries: raise RLIMIT_NOFILE")]
+    Descriptors,
     /// Of a connection that several copies waited for.
     #[error("{0}")]
     Shared(Arc<Self>),
@@ -49,6 +51,7 @@ impl UpstreamError {
             Self::Busy(..) | Self::Pending | Self::Requests => {
                 return Outcome::Dropped(DropReason::Pending);
             }
+            Self::Descriptors => return Outcome::Dropped(DropReason::Pressure),
             Self::Shared(error) => return error.outcome(),
         })
     }
@@ -61,7 +64,12 @@ impl UpstreamError {
             | Self::Http(..)
             | Self::Http2(..)
             | Self::Tls(..) => Some(Sign::Failed),
-            Self::Busy(..) | Self::TlsSetup(_) | Self::Impossible(_) | Self::Pending | Self::Requests => None,
+            Self::Busy(..)
+            | Self::TlsSetup(_)
+            | Self::Impossible(_)
+            | Self::Pending
+            | Self::Requests
+            | Self::Descriptors => None,
             Self::Shared(error) => error.sign(),
         }
     }

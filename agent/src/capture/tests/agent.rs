@@ -3,8 +3,8 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -23,7 +23,8 @@ use crate::{
 /// An agent in a namespace, until it is dropped.
 pub(super) struct Agent {
     pub(super) enrolment: Arc<Enrolment>,
-    beating: Arc<AtomicBool>,
+    /// Held while it beats: after `hang` there is not one beat more.
+    beating: Arc<Mutex<bool>>,
     /// Connections accepted, by worker.
     pub(super) accepted: Arc<Vec<AtomicUsize>>,
     runtime: Option<tokio::runtime::Runtime>,
@@ -60,13 +61,15 @@ impl Agent {
         }
         enrolment.capture(&whole(captured)).unwrap();
         enrolment.beat().unwrap();
-        let beating = Arc::new(AtomicBool::new(true));
+        let beating = Arc::new(Mutex::new(true));
         let (heart, on) = (Arc::downgrade(&enrolment), Arc::clone(&beating));
         thread::spawn(move || {
             while let Some(enrolment) = heart.upgrade() {
-                if on.load(Ordering::SeqCst) {
+                let beats = on.lock().unwrap();
+                if *beats {
                     enrolment.beat().unwrap();
                 }
+                drop(beats);
                 drop(enrolment);
                 thread::sleep(Duration::from_millis(50));
             }
@@ -76,11 +79,11 @@ impl Agent {
 
     /// Stops saying that it is alive.
     pub(super) fn hang(&self) {
-        self.beating.store(false, Ordering::SeqCst);
+        *self.beating.lock().unwrap() = false;
     }
 
     pub(super) fn recover(&self) {
-        self.beating.store(true, Ordering::SeqCst);
+        *self.beating.lock().unwrap() = true;
     }
 
     /// Closes every listener, as the kernel does for a process that was killed.

@@ -271,7 +271,7 @@ fn a_client_whose_announced_ports_are_used_up_is_served_from_a_local_address() {
     let node = Pod::new();
     let app = node.pod.app(APP_V4);
     let options = Options { client_address: ClientAddress::Auto, ..options() };
-    let _agent = Agent::with(&node.pod, &options, &[(None, app.port())]);
+    let agent = Agent::with(&node.pod, &options, &[(None, app.port())]);
     // Somebody else in the namespace holds them all.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
@@ -288,5 +288,52 @@ fn a_client_whose_announced_ports_are_used_up_is_served_from_a_local_address() {
 
     assert_eq!(node.client.call(app.at(APP_V4)).unwrap().app_peer.ip(), RESERVED_V4);
     drop(holders);
-    assert_eq!(node.client.call(app.at(APP_V4)).unwrap().app_peer.ip(), CLIENT_V4.parse::<IpAddr>().unwrap());
+    // For a while nobody else is made to share what is left.
+    assert!(node.client.call(app.at(APP_V4)).unwrap().is_direct());
+    assert_eq!(agent.count(Verdict::Released), 1);
+    assert!(agent.enrolment.lacks_ports());
+}
+
+#[test]
+fn when_ports_run_out_nobody_is_turned_away_and_the_next_ones_meet_the_app() {
+    for listen in ["0.0.0.0", APP_V4] {
+        let node = Pod::new();
+        node.pod.sysctl("net/ipv4/ip_local_port_range", "40000 40009");
+        let app = node.pod.app(listen);
+        let agent = Agent::with(&node.pod, &local(), &[(None, app.port())]);
+
+        let open: Vec<_> = (0..20).map(|_| node.client.call(app.at(APP_V4)).unwrap()).collect();
+
+        let direct = open.iter().filter(|seen| seen.is_direct()).count();
+        // Ten ports but for those of the agent's own listeners, and one more connection from a spare one.
+        assert!((9..=13).contains(&direct), "{direct}");
+        assert_eq!(agent.count(Verdict::Released), direct as u64);
+        assert_eq!(agent.count(Verdict::Assigned), (open.len() - direct) as u64);
+        assert!(agent.enrolment.lacks_ports());
+    }
+}
+
+#[test]
+fn a_client_on_a_low_port_is_served_without_the_right_to_bind_one() {
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+    let node = Pod::new();
+    let app = node.pod.app("0.0.0.0");
+    let source = SocketAddr::new(CLIENT_V4.parse().unwrap(), 1023);
+    // On a thread of its own, whose children, the agent's, inherit what it may.
+    std::thread::scope(|scope| {
+        let without = scope.spawn(|| {
+            let mine = capabilities(None).unwrap();
+            let effective = mine.effective - CapabilitySet::NET_BIND_SERVICE;
+            let permitted = mine.permitted - CapabilitySet::NET_BIND_SERVICE;
+            set_capabilities(None, CapabilitySets { effective, permitted, ..mine }).unwrap();
+            Agent::on(&node.pod, app.port())
+        });
+        let agent = without.join().unwrap();
+
+        let seen = node.client.call_from(source, app.at(APP_V4)).unwrap();
+
+        assert_eq!(seen.app_peer.ip(), source.ip());
+        assert_ne!(seen.app_peer.port(), source.port());
+        assert_eq!(agent.count(Verdict::Assigned), 1);
+    });
 }

@@ -46,6 +46,31 @@ fn a_hung_agent_is_passed_by_within_a_second() {
 }
 
 #[test]
+fn an_agent_that_says_so_is_passed_by_at_once_until_its_next_beat() {
+    let node = Pod::new();
+    let app = node.pod.app("::");
+    let agent = Agent::on(&node.pod, app.port());
+    agent.hang();
+    let call = |dial| node.client.call(app.at(dial)).unwrap();
+
+    for dial in [APP_V4, APP_V6] {
+        agent.enrolment.shed().unwrap();
+        let (shed, seen) = agent.counting(Verdict::Shed, || call(dial));
+        assert!(seen.is_direct());
+        assert_eq!(shed, 1);
+
+        agent.enrolment.silence().unwrap();
+        let (stale, seen) = agent.counting(Verdict::Stale, || call(dial));
+        assert!(seen.is_direct());
+        assert_eq!(stale, 1);
+
+        agent.enrolment.beat().unwrap();
+        assert!(!call(dial).is_direct());
+    }
+    assert_eq!((agent.count(Verdict::Shed), agent.count(Verdict::Assigned)), (2, 2));
+}
+
+#[test]
 fn a_dead_agent_leaves_the_app_reachable() {
     let node = Pod::new();
     let app = node.pod.app("::");

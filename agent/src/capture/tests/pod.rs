@@ -53,7 +53,7 @@ impl Namespace {
         NetnsRef::Path(format!("/run/netns/{}", self.name).into())
     }
 
-    pub(super) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(in crate::capture) fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.netns.on_thread(work).expect("tests of capture run as root")
     }
 

@@ -45,7 +45,7 @@ pub(super) fn another_agent(netns: impl AsFd, own_program: u32) -> io::Result<bo
     Ok(loaded_programs().filter_map(Result::ok).any(|program| agents(&program)))
 }
 
-fn attached(netns: impl AsFd) -> io::Result<HashSet<u32>> {
+pub(super) fn attached(netns: impl AsFd) -> io::Result<HashSet<u32>> {
     let mut ids = [0_u32; PROGRAMS as usize];
     let mut query = Query {
         target_fd: u32::try_from(netns.as_fd().as_raw_fd()).map_err(io::Error::other)?,

@@ -107,9 +107,9 @@ fn stopping_in_order_loses_nothing_and_leaves_nothing_behind() {
     let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
     let primary = upstream(&app).replies("ok").start();
     let copies = upstream(&shadow).replies("ok").start();
-    let before = traces(app.netns());
+    let before = app.netns().traces();
     let agent = agent(&node).mirror_all(&primary, &copies).start();
-    assert_ne!(traces(app.netns()), before, "an enrolled namespace has a rule, routes and settings");
+    assert_ne!(app.netns().traces(), before, "an enrolled namespace has a rule, routes and settings");
 
     let asking = thread::scope(|scope| {
         let asking = scope.spawn(|| {
@@ -131,7 +131,7 @@ fn stopping_in_order_loses_nothing_and_leaves_nothing_behind() {
         copies.count()
     );
     assert!(copies.count() > 0 && copies.count() < asking);
-    assert_eq!(traces(app.netns()), before);
+    assert_eq!(app.netns().traces(), before);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn told_to_stop_twice_it_stops_at_once_and_still_leaves_nothing_behind() {
     let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
     let primary = upstream(&app).replies("ok").start();
     let copies = upstream(&shadow).replies("ok").start();
-    let before = traces(app.netns());
+    let before = app.netns().traces();
     let config = Config::capture(&app.netns().path(), primary.address())
         .mirror(copies.address(), 100.0)
         .agent("  drainTimeout: 10m\n");
@@ -152,7 +152,7 @@ fn told_to_stop_twice_it_stops_at_once_and_still_leaves_nothing_behind() {
     eventually("the agent to drain", || (!agent.is_ready()).then_some(()));
     assert!(agent.stop().success());
 
-    assert_eq!(traces(app.netns()), before);
+    assert_eq!(app.netns().traces(), before);
 }
 
 #[test]
@@ -179,35 +179,19 @@ fn a_start_that_fails_leaves_nothing_behind() {
     let node = Node::new();
     let (app, shadow) = (node.pod("app"), node.pod("shadow"));
     let primary = upstream(&app).replies("ok").start();
-    let before = traces(app.netns());
+    let before = app.netns().traces();
+    let busy = node.netns().listen(([127, 0, 0, 1], 0).into());
+    let taken = busy.local_addr().unwrap();
     let config = Config::capture(&app.netns().path(), primary.address())
-        .agent("    - netns: /run/netns/umbra-nobody-has-this-one")
+        .agent(&format!("    direct: [{{listen: '{taken}', upstream: '127.0.0.1:1'}}]"))
         .mirror((shadow.ip(), 80).into(), 100.0);
     let mut agent = agent(&node).config(&config).spawn();
 
     let status = eventually("the agent to give up", || agent.exit_status());
 
     assert_eq!(status.code(), Some(1), "{}", agent.log());
-    assert!(agent.log().contains("umbra-nobody-has-this-one"), "{}", agent.log());
-    assert_eq!(traces(app.netns()), before);
-}
-
-/// Everything enrolling a namespace touches.
-fn traces(netns: &Netns) -> String {
-    let mut traces = String::new();
-    for arguments in ["rule", "-6 rule", "route show table all", "-6 route show table all"] {
-        let output = netns.command("ip").args(arguments.split(' ')).output().unwrap();
-        // Link-local addresses appear by themselves, some time after their device.
-        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-        let lasting = lines.lines().filter(|line| !line.contains("fe80::") && !line.contains("ff00::"));
-        traces.extend(lasting.map(|line| format!("{line}\n")));
-    }
-    netns.run(|| {
-        for setting in ["ipv4/tcp_fwmark_accept", "ipv4/fwmark_reflect", "ipv6/fwmark_reflect"] {
-            traces.push_str(&std::fs::read_to_string(format!("/proc/sys/net/{setting}")).unwrap());
-        }
-    });
-    traces
+    assert!(agent.log().contains(&format!("listen on {taken}")), "{}", agent.log());
+    assert_eq!(app.netns().traces(), before);
 }
 
 /// One request on a connection of its own.

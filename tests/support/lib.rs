@@ -33,6 +33,7 @@ mod nginx;
 mod node;
 mod page;
 mod python;
+mod traces;
 mod upstream;
 
 use std::{

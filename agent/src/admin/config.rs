@@ -24,14 +24,13 @@ const SHOWN: usize = 100;
 /// What the app publishes of the configuration. Swapped whole; nobody waits for a reader.
 #[derive(Debug)]
 pub struct Configuration {
-    /// What the parts were built from: the first one that was accepted.
-    agent: AgentConfig,
     in_force: ArcSwap<InForce>,
     refused: ArcSwapOption<Findings>,
 }
 
 #[derive(Debug)]
 struct InForce {
+    agent: AgentConfig,
     sources: Sources,
     findings: Findings,
 }
@@ -48,13 +47,14 @@ struct Findings {
 impl Configuration {
     /// The one an agent starts with.
     pub fn new(agent: AgentConfig, sources: Sources, report: &Report) -> Self {
-        let in_force = InForce { sources, findings: Findings::new(report) };
-        Self { agent, in_force: ArcSwap::from_pointee(in_force), refused: ArcSwapOption::empty() }
+        let in_force = InForce { agent, sources, findings: Findings::new(report) };
+        Self { in_force: ArcSwap::from_pointee(in_force), refused: ArcSwapOption::empty() }
     }
 
-    /// A reload took effect: nothing is refused any more.
-    pub fn accepted(&self, sources: Sources, report: &Report) {
-        self.in_force.store(Arc::new(InForce { sources, findings: Findings::new(report) }));
+    /// A reload took effect: nothing is refused any more. `agent` is what is in force of AgentConfig, which may be less
+    /// than what was written.
+    pub fn accepted(&self, agent: AgentConfig, sources: Sources, report: &Report) {
+        self.in_force.store(Arc::new(InForce { agent, sources, findings: Findings::new(report) }));
         self.refused.store(None);
     }
 
@@ -88,7 +88,8 @@ impl Findings {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
-    /// The AgentConfig in force, defaults filled in. A change of it takes effect at the next start.
+    /// The AgentConfig in force, defaults filled in. A change of capture.inbound and capture.exempt takes effect at once,
+    /// of the rest at the next start.
     agent: Value,
     /// Of the configuration in force.
     in_force: FindingsAnswer,
@@ -118,7 +119,7 @@ struct Document {
 pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Result<Response, Problem> {
     let wanted = Wanted::<(String, usize)>::read(&query)?;
     page::make(move || {
-        let Configuration { agent, in_force, refused } = &*view.configuration;
+        let Configuration { in_force, refused } = &*view.configuration;
         let in_force = in_force.load_full();
         let after = wanted.after.as_ref().map(|(file, index)| (file.as_str(), *index));
         let later =
@@ -131,7 +132,7 @@ pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Resul
             })
         });
         page::json(&Answer {
-            agent: agent.to_json(),
+            agent: in_force.agent.to_json(),
             in_force: in_force.findings.to_answer(),
             refused: refused.load_full().map(|findings| findings.to_answer()),
             documents: wanted.page(rows),

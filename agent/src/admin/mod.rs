@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! 127.0.0.1:9977 ─▶ guard ─┐            ┌─ routes, mirrors, endpoints, config: pages of JSON
-//! unix socket ─────────────┼─▶ /api/v1 ─┤
+//! unix socket ─────────────┼─▶ /api/v1 ─┼─ status
 //!                          │            └─ pause, resume
 //!                          └─▶ /livez /readyz /metrics
 //! ```
@@ -19,11 +19,17 @@ mod problem;
 mod rates;
 mod routes;
 mod socket;
+mod status;
 mod switch;
 #[cfg(test)]
 mod tests;
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -39,7 +45,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::{config::Configuration, rates::Rates, socket::Socket};
+pub use self::{
+    config::Configuration,
+    rates::Rates,
+    socket::Socket,
+    status::{Namespace, Port},
+};
 use self::{patience::Bounded, problem::Problem};
 use crate::{observe::Metrics, record::Accounts, route::Snapshot, shadow::Plane};
 
@@ -59,6 +70,10 @@ pub struct View {
     pub accounts: Arc<Accounts>,
     pub plane: Arc<Plane>,
     pub rates: Rates,
+    /// How each namespace stands. May take a moment.
+    pub namespaces: Box<dyn Fn() -> Vec<Namespace> + Send + Sync>,
+    /// When the agent was started.
+    pub started: Instant,
 }
 
 /// Answers until `stop` is ready, and then what was asked before for `LAST_ANSWERS` at most.
@@ -128,6 +143,7 @@ fn routes(view: &Arc<View>, door: Door) -> Router {
         .route("/pause", post(switch::pause))
         .route("/resume", post(switch::resume))
         .route("/routes", get(routes::get))
+        .route("/status", get(status::get))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY));
@@ -145,8 +161,7 @@ fn routes(view: &Arc<View>, door: Door) -> Router {
 }
 
 async fn unknown(uri: Uri) -> Problem {
-    let known =
-        "/livez, /readyz, /metrics and, below /api/v1, config, endpoints, mirrors, routes, pause, resume";
+    let known = "/livez, /readyz, /metrics and, below /api/v1, config, endpoints, mirrors, routes, status, pause, resume";
     Problem::new(
         StatusCode::NOT_FOUND,
         format!("there is nothing at {}", uri.path()),

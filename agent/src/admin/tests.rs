@@ -65,6 +65,8 @@ impl Scene {
             accounts: Arc::clone(&accounts),
             plane: Arc::clone(&plane),
             rates: Rates::default(),
+            namespaces: Box::new(Vec::new),
+            started: Instant::now(),
         };
         let folder = tempfile::tempdir().unwrap();
         let socket = Socket::open(&folder.path().join("s")).unwrap();
@@ -238,7 +240,7 @@ async fn the_configuration_shows_defaults_and_the_last_refusal() {
     );
     assert_eq!(refused["diagnostics"][0]["code"], "UMB0102");
 
-    scene.configuration.accepted(Sources::default(), &Report::default());
+    scene.configuration.accepted(AgentConfig::default(), Sources::default(), &Report::default());
     let found = scene.get("/api/v1/config").await;
     assert_eq!((&found["refused"], &found["items"]), (&Value::Null, &json!([])));
 }

@@ -7,7 +7,7 @@ use crate::{config::umbra::AgentConfig, shadow::Plane};
 
 /// How long listeners still accept after the kernel was told to send no more: handshakes that were half open then
 /// complete within it.
-const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
+pub(super) const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 
 /// Ends what runs without losing a request: first no new connection comes, then the open ones end, then the copies.
 /// Returns how many connections did not end in time.

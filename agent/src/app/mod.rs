@@ -11,6 +11,7 @@ mod pressure;
 mod readings;
 mod renewals;
 mod rules;
+mod status;
 mod steering;
 mod window;
 mod workers;
@@ -19,7 +20,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tokio_util::sync::CancellationToken;
 
 pub use rules::{Compiled, Source};
 
@@ -36,6 +41,7 @@ use crate::{
 };
 use enrolled::Enrolled;
 use heart::Heart;
+use namespaces::{Reconciler, Wanted};
 use pressure::Pressure;
 use rules::{Keeper, Loader};
 use window::{Published, Window};
@@ -74,7 +80,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings);
     let configuration =
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
-    let rules = Arc::clone(&node);
+    let (rules, standing) = (Arc::clone(&node), enrolled.clone());
     let window = Window::open(
         &config.admin,
         Published {
@@ -83,6 +89,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
             configuration: Arc::clone(&configuration),
             accounts: Arc::clone(&accounts),
             plane: Arc::clone(&plane),
+            namespaces: Box::new(move || status::namespaces(&standing)),
         },
     )?;
     let workers = Workers::start(worker_count(&config), &node, &pressure)?;
@@ -93,26 +100,43 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
         tokio::spawn(steering::steer(Arc::clone(&plane), move || rules::capture(&steered, &capturing)));
     let renewing = tokio::spawn(renewals::renew(certificates));
     let audit = audit::begin(&accounts, &plane, workers.count() + config.shadow.workers);
+    let hands = workers.hands();
+    let (wanted, wishes) = watch::channel(Wanted::by(&config));
+    let mut reconciler = Reconciler::new(&config, wishes, &node, hands.clone(), &enrolled);
     let agent = config.clone();
-    let mut keeper =
-        Keeper { loader, accounts, node: &node, enrolled: &enrolled, agent, published: &configuration };
+    let mut keeper = Keeper {
+        loader,
+        accounts,
+        node: &node,
+        enrolled: &enrolled,
+        agent,
+        wanted,
+        published: &configuration,
+    };
     let kept = async {
-        namespaces::capture_all(&config, node.seed, &workers, &enrolled).await?;
-        rules::capture(&node, &enrolled)?;
+        reconciler.begin().await?;
+        namespaces::listen_directly(&config, &hands).await?;
         // Ready means captured: the kernel believes in us from the first beat on.
-        heart.beat().map_err(anyhow::Error::msg)?;
+        if let Err(error) = heart.beat() {
+            tracing::warn!("{error}: its connections go to the apps directly");
+        }
         if let Err(error) = privileges::forbid() {
             tracing::debug!(%error, "no system call is forbidden (seccomp)");
         }
         memory::give_back();
         window.ready();
-        let ports = node.snapshot.load().captured_ports().len();
-        tracing::info!(admin = %config.admin.address, ports, "umbra is ready");
-        keeper.keep(compiled.sources.fingerprint(), stop).await
+        let (ports, namespaces_enrolled) = (node.snapshot.load().captured_ports().len(), enrolled.all().len());
+        tracing::info!(admin = %config.admin.address, ports, namespaces = namespaces_enrolled, "umbra is ready");
+        let stopping = CancellationToken::new();
+        let reconciling = tokio::spawn(reconciler.run(stopping.clone()));
+        let kept = keeper.keep(compiled.sources.fingerprint(), stop).await;
+        stopping.cancel();
+        reconciling.await.context("keeping namespaces as they are wanted panicked")?;
+        kept
     }
     .await;
 
-    // Also when not every namespace could be enrolled: those that were are left as they were found.
+    // Also when the start failed: namespaces that were enrolled are left as they were found.
     window.not_ready("the agent is stopping");
     let told_again = stop_signal()?;
     tokio::select! {

@@ -1,8 +1,11 @@
 //! Metrics whose values the parts keep themselves: the kernel's verdicts and the load of the shadow plane.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use super::{enrolled::Enrolled, pressure::Pressure};
+use super::{
+    enrolled::{Enrolled, STATES},
+    pressure::Pressure,
+};
 use crate::{
     observe::{Kind, Reading, Sample},
     relay::tls::Certificates,
@@ -11,13 +14,22 @@ use crate::{
 };
 
 pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>, certificates: &Arc<Certificates>) -> Vec<Reading> {
-    let enrolled = enrolled.clone();
+    let (enrolled, standing) = (enrolled.clone(), enrolled.clone());
     let mut readings = vec![
         Reading {
             name: "umbra_capture_verdicts",
             help: "What the kernel program said of new connections, summed over CPUs and namespaces",
             kind: Kind::Counter,
-            read: Box::new(move || verdicts(&enrolled)),
+            read: Box::new(move || {
+                let label = |(verdict, count): (&str, u64)| (vec![("verdict", verdict.to_owned())], count);
+                enrolled.verdicts().into_iter().map(label).collect()
+            }),
+        },
+        Reading {
+            name: "umbra_capture_namespaces",
+            help: "Network namespaces by how they stand: enrolled; failing and tried again; the same as another; leaving",
+            kind: Kind::Gauge,
+            read: Box::new(move || namespaces(&standing)),
         },
         load("umbra_shadow_queue_requests", "Copies waiting for a shadow worker", plane, |load| load.waiting),
         load("umbra_shadow_queue_bytes", "Bytes of heads and bodies held for shadows", plane, |load| {
@@ -111,19 +123,8 @@ fn load(name: &'static str, help: &'static str, plane: &Arc<Plane>, value: fn(Lo
     }
 }
 
-fn verdicts(enrolled: &Enrolled) -> Vec<Sample> {
-    let mut sums = BTreeMap::new();
-    for enrolment in enrolled.all() {
-        match enrolment.verdicts() {
-            Ok(verdicts) => {
-                for (verdict, count) in verdicts {
-                    *sums.entry(verdict.as_str()).or_insert(0) += count;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(netns = enrolment.name(), %error, "the verdict counters cannot be read");
-            }
-        }
-    }
-    sums.into_iter().map(|(verdict, count)| (vec![("verdict", verdict.to_owned())], count)).collect()
+fn namespaces(enrolled: &Enrolled) -> Vec<Sample> {
+    let standings = enrolled.standings();
+    let count = |state: &str| standings.iter().filter(|standing| standing.state == state).count() as u64;
+    STATES.map(|state| (vec![("state", state.to_owned())], count(state))).to_vec()
 }

@@ -8,11 +8,15 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch as channel,
+};
 
-use super::enrolled::Enrolled;
+use super::{enrolled::Enrolled, namespaces::Wanted};
 use crate::{
     admin::Configuration,
+    capture::{Endpoints, Enrolment},
     config::{self, Report, Resources, Sources, umbra::AgentConfig},
     connection::Node,
     record::Accounts,
@@ -118,17 +122,26 @@ pub(super) fn first(loader: &mut Loader, accounts: &Accounts) -> anyhow::Result<
 /// namespace.
 ///
 /// # Errors
-/// When a namespace's map cannot be written: the last such one. The others have the new endpoints all the same.
+/// When a namespace's map cannot be written, or cannot hold them all: the last such one. The others have the new
+/// endpoints all the same.
 pub(super) fn capture(node: &Node, enrolled: &Enrolled) -> anyhow::Result<()> {
-    enrolled.tell(|enrolments| {
+    capture_in(node, enrolled, || enrolled.all())
+}
+
+/// The same in some namespaces.
+pub(super) fn capture_in(
+    node: &Node,
+    enrolled: &Enrolled,
+    enrolments: impl FnOnce() -> Vec<Arc<Enrolment>>,
+) -> anyhow::Result<()> {
+    enrolled.tell(|| {
         let captures = node.snapshot.load().captures();
-        let endpoints: Vec<_> = captures.iter().map(|(at, share)| ((at.address, at.port), *share)).collect();
+        let endpoints: Endpoints =
+            captures.iter().map(|(at, share)| ((at.address, at.port), *share)).collect();
         let mut captured = Ok(());
-        for enrolment in enrolments {
+        for enrolment in enrolments() {
             let tried = enrolment.capture(&endpoints);
-            captured = tried
-                .with_context(|| format!("capture {} endpoints in {}", endpoints.len(), enrolment.name()))
-                .and(captured);
+            captured = tried.with_context(|| format!("capture in {}", enrolment.name())).and(captured);
         }
         captured
     })
@@ -140,8 +153,9 @@ pub(super) struct Keeper<'a> {
     pub(super) accounts: Arc<Accounts>,
     pub(super) node: &'a Node,
     pub(super) enrolled: &'a Enrolled,
-    /// What the parts were built from; it cannot change while they run.
+    /// What is in force of it. But for what is sent to `wanted` it cannot change while the parts run.
     pub(super) agent: AgentConfig,
+    pub(super) wanted: channel::Sender<Wanted>,
     /// What the admin window tells of it.
     pub(super) published: &'a Configuration,
 }
@@ -176,12 +190,18 @@ impl Keeper<'_> {
             tracing::error!("the new configuration is refused; the last good one stays in force");
             return;
         }
-        if compiled.agent.unwrap_or_default() != self.agent {
-            tracing::warn!("AgentConfig has changed; that part takes effect when the agent is started again");
+        match compiled.agent {
+            // Its defaults would capture in another namespace, the host's.
+            None if self.agent.meta.is_some() => {
+                tracing::warn!(
+                    "there is no AgentConfig any more: what the last one said holds until the next start"
+                );
+            }
+            agent => self.configure(&agent.unwrap_or_default()),
         }
         self.node.plane.enforce(&compiled.snapshot);
         self.node.snapshot.store(Arc::new(compiled.snapshot));
-        self.published.accepted(compiled.sources, &compiled.report);
+        self.published.accepted(self.agent.clone(), compiled.sources, &compiled.report);
         // A namespace whose map cannot be written goes on with the endpoints it had; the relay asks the new rules.
         if let Err(error) = capture(self.node, self.enrolled) {
             tracing::error!("{error:#}");
@@ -189,6 +209,23 @@ impl Keeper<'_> {
         self.accounts.forget_unused();
         super::memory::give_back();
         tracing::info!(ports = self.node.snapshot.load().captured_ports().len(), "new rules are in force");
+    }
+}
+
+impl Keeper<'_> {
+    /// Takes over what can change while the agent runs, and tells of the rest.
+    fn configure(&mut self, new: &AgentConfig) {
+        let wanted = Wanted::by(new);
+        self.wanted.send_if_modified(|before| std::mem::replace(before, wanted) != *before);
+        self.agent.meta.clone_from(&new.meta);
+        self.agent.capture.inbound.clone_from(&new.capture.inbound);
+        self.agent.capture.exempt.clone_from(&new.capture.exempt);
+        if *new != self.agent {
+            tracing::warn!(
+                "AgentConfig has changed: but for capture.inbound and capture.exempt it takes effect when the agent is \
+                 started again"
+            );
+        }
     }
 }
 

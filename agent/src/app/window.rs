@@ -3,6 +3,7 @@
 use std::{
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
+    time::Instant,
 };
 
 use anyhow::Context as _;
@@ -26,6 +27,7 @@ pub(super) struct Published {
     pub(super) configuration: Arc<admin::Configuration>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) plane: Arc<Plane>,
+    pub(super) namespaces: Box<dyn Fn() -> Vec<admin::Namespace> + Send + Sync>,
 }
 
 pub(super) struct Window {
@@ -48,7 +50,7 @@ impl Window {
         listener.set_nonblocking(true)?;
         let missing = Arc::new(Mutex::new(vec!["namespaces are being enrolled".to_owned()]));
         let said = Arc::clone(&missing);
-        let Published { metrics, rules, configuration, accounts, plane } = published;
+        let Published { metrics, rules, configuration, accounts, plane, namespaces } = published;
         let view = View {
             metrics,
             missing: Box::new(move || said.lock().unwrap_or_else(PoisonError::into_inner).clone()),
@@ -57,6 +59,8 @@ impl Window {
             accounts,
             plane,
             rates: Rates::default(),
+            namespaces,
+            started: Instant::now(),
         };
         let socket = open_socket(admin);
         let stop = CancellationToken::new();

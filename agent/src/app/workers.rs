@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use tokio::{
     net::TcpListener,
     sync::mpsc,
-    task::LocalSet,
+    task::{JoinSet, LocalSet},
     time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -33,6 +33,8 @@ use crate::{
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// How often a worker gives back what others have freed of its memory: bodies of copies end on shadow workers.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
+/// Within it every data thread that is not hung has dropped what was cut.
+const TO_CUT: Duration = Duration::from_secs(1);
 /// A burst of enrolments may wait here; enrolling waits for room, connections never do.
 const LISTENERS_WAITING: usize = 64;
 
@@ -47,11 +49,31 @@ pub(super) struct Workers {
 }
 
 struct Worker {
-    /// app --listeners of an enrolled namespace--> worker.
-    listeners: mpsc::Sender<(StdListener, Arc<Inbound>)>,
+    listeners: mpsc::Sender<Listening>,
     /// Milliseconds after `started` of the last tick.
     last_tick: Arc<AtomicU64>,
     thread: JoinHandle<()>,
+}
+
+/// app --a listener of an enrolled namespace, or a plain one--> worker.
+type Listening = (StdListener, Arc<Inbound>, Attendance);
+
+/// Gives listeners to the data threads.
+#[derive(Clone)]
+pub(super) struct Hands {
+    /// One for each worker.
+    listeners: Vec<mpsc::Sender<Listening>>,
+    accepting: CancellationToken,
+}
+
+/// Who attends to one namespace: those who accept its connections, and the connections.
+#[derive(Clone)]
+pub(super) struct Attendance {
+    /// While it is not cancelled connections are accepted. Ends with that of all workers.
+    accepting: CancellationToken,
+    /// Ends the connections that are open.
+    cut: CancellationToken,
+    pub(super) connections: TaskTracker,
 }
 
 impl Workers {
@@ -80,7 +102,6 @@ impl Workers {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let context = Context {
             node: Arc::clone(node),
-            accepting: self.accepting.clone(),
             connections: self.connections.clone(),
             pressure: Arc::clone(&self.pressure),
         };
@@ -97,7 +118,7 @@ impl Workers {
                         () = stop.cancelled() => return,
                         _ = tick.tick() => ticks.store(milliseconds(started), Ordering::Relaxed),
                         _ = tidy.tick() => memory::tidy(),
-                        Some((listener, inbound)) = arriving.recv() => context.accept_on(listener, inbound),
+                        Some(listening) = arriving.recv() => context.accept_on(listening),
                     }
                 }
             });
@@ -109,25 +130,9 @@ impl Workers {
         self.threads.len()
     }
 
-    /// Gives worker `n` the `n`th group of listeners.
-    ///
-    /// # Errors
-    /// When a worker is gone.
-    pub(super) async fn listen(
-        &self,
-        groups: Vec<WorkerListeners>,
-        inbound: &Arc<Inbound>,
-    ) -> anyhow::Result<()> {
-        for (worker, group) in self.threads.iter().zip(groups) {
-            for listener in group.listeners {
-                worker
-                    .listeners
-                    .send((listener, Arc::clone(inbound)))
-                    .await
-                    .context("a data thread has ended")?;
-            }
-        }
-        Ok(())
+    pub(super) fn hands(&self) -> Hands {
+        let listeners = self.threads.iter().map(|worker| worker.listeners.clone()).collect();
+        Hands { listeners, accepting: self.accepting.clone() }
     }
 
     /// The age of the oldest last tick: how long the slowest worker has been silent.
@@ -156,15 +161,58 @@ impl Workers {
     }
 }
 
+impl Hands {
+    /// How many workers there are.
+    pub(super) fn count(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// Gives worker `n` the `n`th group of listeners.
+    ///
+    /// # Errors
+    /// When a worker is gone.
+    pub(super) async fn listen(
+        &self,
+        groups: Vec<WorkerListeners>,
+        inbound: &Arc<Inbound>,
+    ) -> anyhow::Result<Attendance> {
+        let attendance = Attendance {
+            accepting: self.accepting.child_token(),
+            cut: CancellationToken::new(),
+            connections: TaskTracker::new(),
+        };
+        for (worker, group) in self.listeners.iter().zip(groups) {
+            for listener in group.listeners {
+                let listening = (listener, Arc::clone(inbound), attendance.clone());
+                worker.send(listening).await.ok().context("a data thread has ended")?;
+            }
+        }
+        Ok(attendance)
+    }
+}
+
+impl Attendance {
+    /// Accepts no more, waits for the open connections up to the deadline, then cuts them. Returns how many were cut.
+    pub(super) async fn end(self, deadline: Duration) -> usize {
+        self.accepting.cancel();
+        self.connections.close();
+        let _ = tokio::time::timeout(deadline, self.connections.wait()).await;
+        let cut = self.connections.len();
+        self.cut.cancel();
+        let _ = tokio::time::timeout(TO_CUT, self.connections.wait()).await;
+        cut
+    }
+}
+
 struct Context {
     node: Arc<Node>,
-    accepting: CancellationToken,
+    /// Of all namespaces.
     connections: TaskTracker,
     pressure: Arc<Pressure>,
 }
 
 impl Context {
-    fn accept_on(&self, listener: StdListener, inbound: Arc<Inbound>) {
+    fn accept_on(&self, (listener, inbound, attendance): Listening) {
         let listener = match listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)) {
             Ok(listener) => listener,
             Err(error) => {
@@ -173,12 +221,15 @@ impl Context {
             }
         };
         let (node, connections) = (Arc::clone(&self.node), self.connections.clone());
-        let (accepting, pressure) = (self.accepting.clone(), Arc::clone(&self.pressure));
+        let pressure = Arc::clone(&self.pressure);
         tokio::task::spawn_local(async move {
+            // Dropping it cuts the connections in it.
+            let mut open = JoinSet::new();
             loop {
                 let accepted = tokio::select! {
                     biased; // After the word to stop nothing more is accepted.
-                    () = accepting.cancelled() => return,
+                    () = attendance.accepting.cancelled() => break,
+                    Some(_) = open.join_next() => continue,
                     accepted = listener.accept() => accepted,
                 };
                 match accepted {
@@ -188,7 +239,8 @@ impl Context {
                         }
                         let (node, inbound) = (Arc::clone(&node), Arc::clone(&inbound));
                         let serve = async move { connection::serve(stream, &inbound, &node).await };
-                        tokio::task::spawn_local(connections.track_future(serve));
+                        let serve = attendance.connections.track_future(connections.track_future(serve));
+                        open.spawn_local(serve);
                     }
                     Err(error) => {
                         // What is missing is told once, by the heart; the rest concerns that one connection.
@@ -198,6 +250,11 @@ impl Context {
                         sleep(Duration::from_millis(50)).await;
                     }
                 }
+            }
+            drop(listener);
+            tokio::select! {
+                () = attendance.cut.cancelled() => {}
+                () = async { while open.join_next().await.is_some() {} } => {}
             }
         });
     }

@@ -4,22 +4,28 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
-use nix::ifaddrs::getifaddrs;
 use tokio::net::TcpStream;
 use umbra_common::{Seed, Verdict};
 
 use super::{
+    addresses::Addresses,
     canonical,
-    inside::{Attached, Inside},
+    endpoints::{Endpoints, MOST_CAPTURED},
+    inside::Inside,
     listener::{self, WorkerListeners},
-    loader::LoadError,
+    loader::{Link, LoadError},
     maps::{Captured, Maps},
     neighbours::Neighbours,
-    netns::Netns,
+    netns::{Netns, Place},
+    passage,
     upstream::{ConnectError, Upstream},
 };
 use crate::{
@@ -46,6 +52,11 @@ pub enum EnrolError {
         "network namespace {name} cannot be entered ({reason}); it must exist, and it takes CAP_SYS_ADMIN"
     )]
     Netns { name: String, reason: io::Error },
+    #[error(
+        "network namespace {name}: {who} redirects its connections, and two in one path would follow each other's; it is \
+         enrolled when the mesh has left"
+    )]
+    Mesh { name: String, who: &'static str },
     #[error("network namespace {name}: {reason}")]
     Load { name: String, reason: Box<LoadError> },
     #[error("network namespace {name}: no listener can be made inside: {reason}")]
@@ -61,12 +72,19 @@ pub enum EnrolError {
 
 /// An enrolled namespace. Dropping it withdraws it.
 pub struct Enrolment {
-    netns: Arc<Netns>,
+    pub(super) netns: Arc<Netns>,
     pub(super) maps: Arc<Maps>,
-    upstream: Upstream,
+    pub(super) upstream: Upstream,
+    pub(super) client_address: ClientAddress,
     notes: Vec<String>,
     neighbours: Neighbours,
-    attached: Mutex<Option<Attached>>,
+    since: Instant,
+    pub(super) addresses: Addresses,
+    /// What the program was told to capture. Locked while it is told.
+    pub(super) captured: Mutex<Vec<(Captured, Share)>>,
+    /// How many endpoints more are local than can be captured.
+    beyond: AtomicUsize,
+    link: Mutex<Option<Link>>,
 }
 
 impl Enrolment {
@@ -90,11 +108,22 @@ impl Enrolment {
             v6,
             ephemeral: inside.ephemeral,
         };
-        let neighbours = Neighbours::meet(&netns, inside.attached.link.program, &maps);
-        let attached = Mutex::new(Some(inside.attached));
+        let neighbours = Neighbours::meet(&netns, inside.link.program, &maps);
         let listeners = listener::deal([inside.v4, inside.v6], options.workers);
-        let notes = inside.notes;
-        Ok((Arc::new(Self { netns, maps, upstream, notes, neighbours, attached }), listeners))
+        let enrolment = Self {
+            netns,
+            maps,
+            upstream,
+            client_address: options.client_address,
+            notes: inside.notes,
+            neighbours,
+            since: Instant::now(),
+            addresses: inside.addresses,
+            captured: Mutex::default(),
+            beyond: AtomicUsize::new(0),
+            link: Mutex::new(Some(inside.link)),
+        };
+        Ok((Arc::new(enrolment), listeners))
     }
 
     /// `host`, or the namespace as it was configured.
@@ -103,25 +132,62 @@ impl Enrolment {
     }
 
     /// What this namespace does not allow, each with the reason.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    pub fn notes(&self) -> Vec<String> {
+        let beyond = self.beyond.load(Ordering::Relaxed);
+        let beyond = (beyond > 0).then(|| too_many(beyond + MOST_CAPTURED));
+        self.notes.iter().cloned().chain(beyond).collect()
     }
 
-    /// Addresses of the namespace's interfaces, loopback included.
-    pub fn local_addresses(&self) -> io::Result<Vec<IpAddr>> {
-        let interfaces = self.netns.enter(getifaddrs)??;
-        let address = |storage: &nix::sys::socket::SockaddrStorage| {
-            let v4 = storage.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
-            v4.or_else(|| storage.as_sockaddr_in6().map(|address| IpAddr::from(address.ip())))
-        };
-        Ok(interfaces.filter_map(|interface| address(interface.address.as_ref()?)).collect())
+    /// Which namespace it is, and through which file it was found.
+    pub fn place(&self) -> &Place {
+        self.netns.place()
     }
 
-    /// Makes the captured set equal this one; an endpoint without an address is that port of every address.
-    /// At most 1024 endpoints. Of each, that share of new connections is handed over, chosen by
-    /// [`Seed::draw`]; connections there are stay where they are.
-    pub fn capture(&self, endpoints: &[(Captured, Share)]) -> io::Result<()> {
-        self.maps.capture(endpoints).map_err(io::Error::other)
+    /// How long ago it was enrolled.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Addresses of the namespace's interfaces, loopback included, as last read.
+    pub fn local_addresses(&self) -> Arc<[IpAddr]> {
+        self.addresses.known()
+    }
+
+    /// Whether the addresses may have changed; then they are read again, and [`Self::capture`] should follow.
+    pub fn has_new_addresses(&self) -> io::Result<bool> {
+        let changed = self.addresses.have_changed();
+        if changed {
+            self.netns.on_thread(|| self.addresses.read_again())??;
+        }
+        Ok(changed)
+    }
+
+    /// Why the namespace would not be enrolled now: a mesh has come since.
+    pub fn mesh(&self) -> Option<EnrolError> {
+        let who = self.upstream.ways.mesh().ok().flatten()?;
+        Some(EnrolError::Mesh { name: self.name().to_owned(), who })
+    }
+
+    /// Captures those of the endpoints that are local here, and no others; one without an address is that port of every
+    /// address. Of each, that share of new connections is handed over, chosen by [`Seed::draw`]; connections there are
+    /// stay where they are.
+    ///
+    /// # Errors
+    /// When the map cannot be written, or more than [`MOST_CAPTURED`] are local: then the first of them are captured.
+    pub fn capture(&self, endpoints: &Endpoints) -> io::Result<()> {
+        let mut captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut local = endpoints.at(&self.addresses.known());
+        let count = local.len();
+        self.beyond.store(count.saturating_sub(MOST_CAPTURED), Ordering::Relaxed);
+        local.truncate(MOST_CAPTURED);
+        self.maps.capture(&local).map_err(io::Error::other)?;
+        *captured = local;
+        if count > MOST_CAPTURED { Err(io::Error::other(too_many(count))) } else { Ok(()) }
+    }
+
+    /// Makes the sources whose connections are never captured equal these.
+    pub fn exempt(&self, sources: &[IpNet]) -> io::Result<()> {
+        self.maps.exempt(sources).map_err(io::Error::other)
     }
 
     /// Says that the agent is alive; to be called every 100 ms. One second of silence and nothing is
@@ -176,12 +242,13 @@ impl Enrolment {
     /// Leaves the namespace as it was found. Connections to the app must have ended: their way back ends with
     /// it. Doing it again does nothing.
     pub fn withdraw(&self) -> io::Result<()> {
-        let attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Attached { link, passage }) = attached else { return Ok(()) };
+        // Whoever else withdraws it meanwhile waits until it is done.
+        let mut attached = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(link) = attached.take() else { return Ok(()) };
         self.maps.hand_back();
         let program = link.program;
         drop(link);
-        self.netns.on_thread(|| passage.lift(&self.netns, program))?
+        self.netns.on_thread(|| passage::lift(&self.netns, program))?
     }
 }
 
@@ -189,8 +256,24 @@ impl Enrolment {
 impl Enrolment {
     /// What the kernel does to an agent that is killed: the link goes, the rest stays.
     pub(super) fn lose_link(&self) {
-        if let Some(attached) = self.attached.lock().unwrap().take() {
-            drop(attached.link);
+        drop(self.link.lock().unwrap().take());
+    }
+}
+
+fn too_many(count: usize) -> String {
+    format!(
+        "{count} mirrored endpoints are local here, and the kernel's program holds {MOST_CAPTURED}: the first by address are \
+         captured; mirror fewer, or run the services in namespaces of their own"
+    )
+}
+
+impl EnrolError {
+    /// Whether it is the agent or the kernel that fails, and so would in any other namespace.
+    pub fn is_everywhere(&self) -> bool {
+        match self {
+            Self::Load { .. } => true,
+            Self::Netns { reason, .. } => reason.kind() == io::ErrorKind::PermissionDenied,
+            _ => false,
         }
     }
 }

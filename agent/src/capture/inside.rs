@@ -4,13 +4,15 @@
 use std::net::TcpListener;
 
 use super::{
+    addresses::Addresses,
     enrol::{EnrolError, Options},
     listener,
     loader::{self, Link},
     maps::Maps,
+    mesh,
     netlink::{Family, Netlink},
     netns::Netns,
-    passage::{self, Passage},
+    passage,
     sockdiag::SockDiag,
     sysctl::Sysctl,
     upstream::Allowed,
@@ -26,17 +28,12 @@ pub(super) struct Inside {
     pub(super) v4: Vec<TcpListener>,
     pub(super) v6: Vec<TcpListener>,
     pub(super) maps: Maps,
-    pub(super) attached: Attached,
+    pub(super) link: Link,
     pub(super) ways: Ways,
+    pub(super) addresses: Addresses,
     pub(super) allowed: [Allowed; 2],
     pub(super) ephemeral: (u16, u16),
     pub(super) notes: Vec<String>,
-}
-
-/// What withdrawing takes back.
-pub(super) struct Attached {
-    pub(super) link: Link,
-    pub(super) passage: Passage,
 }
 
 impl Inside {
@@ -52,7 +49,12 @@ impl Inside {
             notes.push(format!("connections over IPv6 are not captured: no listener on ::1 ({error})"));
             Vec::new()
         });
-        let ways = Ways::new(SockDiag::open().map_err(listen)?);
+        let diag = SockDiag::open().map_err(listen)?;
+        if let Some(who) = mesh::in_charge(&diag).map_err(listen)? {
+            return Err(EnrolError::Mesh { name: name(), who });
+        }
+        let ways = Ways::new(diag);
+        let addresses = Addresses::watch().map_err(listen)?;
         let ephemeral = ephemeral_ports();
 
         let turn = passage::turn(netns).map_err(listen)?;
@@ -60,15 +62,12 @@ impl Inside {
         let (maps, link) =
             loader::load(options.seed).and_then(|loaded| loaded.attach(netns)).map_err(load)?;
         maps.exempt(&options.exempt).and_then(|()| maps.offer(&v4, &v6)).map_err(|e| load(e.into()))?;
-        let mut attached = Attached { link, passage: Passage::default() };
-        let laid =
-            lay(netns.name(), options.client_address, !v6.is_empty(), &mut attached.passage, &mut notes);
+        let laid = lay(netns.name(), options.client_address, !v6.is_empty(), &mut notes);
         drop(turn);
         match laid {
-            Ok(allowed) => Ok(Self { v4, v6, maps, attached, ways, allowed, ephemeral, notes }),
+            Ok(allowed) => Ok(Self { v4, v6, maps, link, ways, addresses, allowed, ephemeral, notes }),
             Err(error) => {
-                let Attached { link, passage } = attached;
-                if let Err(error) = passage.lift(netns, link.program) {
+                if let Err(error) = passage::lift(netns, link.program) {
                     tracing::warn!(netns = name(), %error, "a namespace is not left quite as it was found");
                 }
                 Err(error)
@@ -81,7 +80,6 @@ fn lay(
     name: &str,
     client_address: ClientAddress,
     v6: bool,
-    passage: &mut Passage,
     notes: &mut Vec<String>,
 ) -> Result<[Allowed; 2], EnrolError> {
     let reserve = |reason| EnrolError::Reserve { name: name.into(), reason };
@@ -92,11 +90,11 @@ fn lay(
         if family == Family::V6 && !v6 {
             continue;
         }
-        passage.reserve(&netlink, family).map_err(reserve)?;
+        passage::reserve(&netlink, family).map_err(reserve)?;
         if client_address == ClientAddress::Local {
             continue;
         }
-        match passage.keep_client_address(&netlink, family) {
+        match passage::keep_client_address(&netlink, family) {
             Ok(()) if client_address == ClientAddress::Keep => *allowed = Allowed::Kept,
             Ok(()) => *allowed = Allowed::Preferred,
             Err(reason) if client_address == ClientAddress::Keep => {

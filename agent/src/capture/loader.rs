@@ -1,7 +1,10 @@
 //! The inbound program: embedded by build.rs, loaded once per namespace with maps of its own, attached by a
 //! link that ends with the process. It refuses to pin anything: pinned parts would outlive the agent.
 
-use std::os::fd::AsFd;
+use std::{
+    os::fd::AsFd,
+    sync::{LazyLock, Mutex, PoisonError},
+};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -46,12 +49,37 @@ pub(super) struct Link {
     _attached: SkLookupLink,
 }
 
+/// Made once: whatever it is told, aya's loader first reads the types of the whole kernel, which takes 30 MiB and tens
+/// of milliseconds. This program has nothing to relocate by them.
+static LOADER: LazyLock<Mutex<Loader>> = LazyLock::new(|| {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    Mutex::new(Loader { loader, seed: None })
+});
+
+struct Loader {
+    loader: EbpfLoader<'static>,
+    /// The one it holds now.
+    seed: Option<Seed>,
+}
+
+impl Loader {
+    fn load(&mut self, seed: Seed) -> Result<Ebpf, LoadError> {
+        if self.seed.replace(seed) != Some(seed) {
+            // It wants the value for as long as it lives: eight bytes for each seed, and an agent has one.
+            self.loader.override_global("SEED", &*Box::leak(Box::new(seed.0)), true);
+        }
+        Ok(self.loader.load(OBJECT)?)
+    }
+}
+
 /// Loads the program and its maps.
 pub(super) fn load(seed: Seed) -> Result<Loaded, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NotBuilt);
     }
-    let mut ebpf = EbpfLoader::new().override_global("SEED", &seed.0, true).load(OBJECT)?;
+    let mut ebpf = LOADER.lock().unwrap_or_else(PoisonError::into_inner).load(seed)?;
+    // The kernel checks it without the lock: this is what takes long.
     program(&mut ebpf)?.load()?;
     Ok(Loaded { ebpf })
 }

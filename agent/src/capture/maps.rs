@@ -1,7 +1,7 @@
 //! What the agent says to the program of one namespace and hears from it: map names live here only.
 
 use std::{
-    collections::{self, VecDeque},
+    collections::{self, HashSet, VecDeque},
     net::{IpAddr, SocketAddr, TcpListener},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -94,13 +94,16 @@ impl Maps {
         Ok(())
     }
 
-    /// Adds sources that are never captured.
+    /// Makes the sources that are never captured equal these.
     pub(super) fn exempt(&self, sources: &[IpNet]) -> Result<(), MapError> {
+        let wanted: HashSet<_> = sources.iter().map(prefix).collect();
         let mut exempt = lock(&self.exempt);
-        for source in sources {
-            let mapped = if source.addr().is_ipv4() { 96 } else { 0 };
-            let length = mapped + u32::from(source.prefix_len());
-            exempt.insert(&Key::new(length, Address::from(source.addr()).0), 1, 0)?;
+        for (length, address) in &wanted {
+            exempt.insert(&Key::new(*length, *address), 1, 0)?;
+        }
+        let present = exempt.keys().collect::<Result<Vec<_>, _>>()?;
+        for key in present.iter().filter(|key| !wanted.contains(&(key.prefix_len(), key.data()))) {
+            exempt.remove(key)?;
         }
         Ok(())
     }
@@ -214,6 +217,12 @@ impl Drop for Bypassed<'_> {
     fn drop(&mut self) {
         lock(&self.maps.bypass).leaving.push_back((Instant::now(), self.source));
     }
+}
+
+/// As the program compares them: IPv4 within IPv6.
+fn prefix(network: &IpNet) -> (u32, [u8; 16]) {
+    let mapped = if network.addr().is_ipv4() { 96 } else { 0 };
+    (mapped + u32::from(network.prefix_len()), Address::from(network.network()).0)
 }
 
 fn canonical(address: IpAddr) -> Address {

@@ -1,12 +1,16 @@
 //! Connections in: the eBPF program that hands new connections of a network namespace to the agent, the
 //! listeners it hands them to, and the way back to the application. eBPF names live in this folder only.
 
+mod addresses;
 mod direct;
+mod endpoints;
 mod enrol;
+mod find;
 mod inside;
 mod listener;
 mod loader;
 mod maps;
+mod mesh;
 mod neighbours;
 mod netlink;
 mod netns;
@@ -16,6 +20,7 @@ mod query;
 mod seed;
 mod sockdiag;
 mod source;
+mod standing;
 mod sysctl;
 mod upstream;
 mod way;
@@ -26,13 +31,16 @@ mod tests;
 use std::{io, net::SocketAddr, sync::Arc};
 
 pub use direct::Direct;
+pub use endpoints::{Endpoints, MOST_CAPTURED};
 pub use enrol::{EnrolError, Enrolment, Options};
 pub use listener::WorkerListeners;
 pub use loader::LoadError;
 pub use maps::{Captured, RELEASE};
 pub use netlink::MARK;
+pub use netns::{Identity, Place};
 pub use seed::seed_of_this_boot;
 use socket2::SockRef;
+pub use standing::{PORTS_SHOWN, Port};
 use tokio::net::TcpStream;
 pub use umbra_common::{Seed, Verdict};
 pub use upstream::ConnectError;

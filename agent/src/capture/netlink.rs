@@ -7,12 +7,12 @@ use std::{
 };
 
 use futures_util::TryStreamExt as _;
-use nix::libc::{EEXIST, ENOENT, ESRCH};
+use nix::libc::{EAFNOSUPPORT, EEXIST, ENOENT, EOPNOTSUPP, ESRCH};
 use rtnetlink::{
     Handle, IpVersion, RouteMessageBuilder,
     packet_route::{
         AddressFamily,
-        route::{RouteMessage, RouteScope, RouteType},
+        route::{RouteMessage, RouteProtocol, RouteScope, RouteType},
         rule::{RuleAction, RuleAttribute, RuleMessage},
     },
 };
@@ -53,8 +53,8 @@ pub(super) enum Entry {
     Reserved(Family),
     /// Whatever the marked packet's destination, it is delivered here.
     Everything(Family),
-    /// Marked packets are routed by [`TABLE`].
-    Rule(Family),
+    /// Marked packets are routed by [`TABLE`]; with the number that [`Netlink::own_rules`] lists.
+    Rule(Family, u8),
 }
 
 /// A way to the kernel, on a runtime of its own.
@@ -80,9 +80,9 @@ impl Netlink {
                 Entry::Reserved(_) | Entry::Everything(_) => {
                     self.handle.route().add(entry.route()).execute().await
                 }
-                Entry::Rule(family) => {
+                Entry::Rule(family, number) => {
                     let mut request = self.handle.rule().add();
-                    *request.message_mut() = rule(*family);
+                    *request.message_mut() = rule(*family, *number);
                     request.execute().await
                 }
             }
@@ -97,40 +97,83 @@ impl Netlink {
                 Entry::Reserved(_) | Entry::Everything(_) => {
                     self.handle.route().del(entry.route()).execute().await
                 }
-                Entry::Rule(family) => self.handle.rule().del(rule(*family)).execute().await,
+                Entry::Rule(family, number) => self.handle.rule().del(rule(*family, *number)).execute().await,
             }
         });
-        forgive(removed, &[ENOENT, ESRCH])
+        forgive(removed, &[ENOENT, ESRCH, EAFNOSUPPORT, EOPNOTSUPP])
             .map_err(|error| io::Error::new(error.kind(), format!("remove {entry}: {error}")))
     }
 
     /// A rule of somebody else that would take our marked packets before ours does.
     pub(super) fn rival(&self, family: Family) -> io::Result<Option<String>> {
+        Ok(self.rules(family)?.iter().map(Rule::read).find(Rule::is_rival).map(|rule| rule.to_string()))
+    }
+
+    /// The numbers of the rules that umbra has added here. They are the rules' FRA_PROTOCOL (Linux 4.17), of which the
+    /// kernel says only who added them; rules that differ in nothing else stand side by side.
+    pub(super) fn own_rules(&self, family: Family) -> io::Result<Vec<u8>> {
+        let rules = self.rules(family)?;
+        Ok(rules.iter().map(Rule::read).filter(Rule::is_own).map(|rule| rule.number).collect())
+    }
+
+    /// None where the kernel has no such family.
+    fn rules(&self, family: Family) -> io::Result<Vec<RuleMessage>> {
         let version = if family == Family::V4 { IpVersion::V4 } else { IpVersion::V6 };
-        let rules: Vec<RuleMessage> = self
-            .runtime
-            .block_on(self.handle.rule().get(version).execute().try_collect())
-            .map_err(|error| explain(&error))?;
-        Ok(rules.iter().find_map(rival))
+        let rules = self.runtime.block_on(self.handle.rule().get(version).execute().try_collect());
+        match rules {
+            Err(rtnetlink::Error::NetlinkError(error))
+                if [EAFNOSUPPORT, EOPNOTSUPP].contains(&-error.raw_code()) =>
+            {
+                Ok(Vec::new())
+            }
+            rules => rules.map_err(|error| explain(&error)),
+        }
     }
 }
 
-fn rival(rule: &RuleMessage) -> Option<String> {
-    let (mut mark, mut mask, mut priority, mut table) = (None, u32::MAX, 0, u32::from(rule.header.table));
-    for attribute in &rule.attributes {
-        match attribute {
-            RuleAttribute::FwMark(value) => mark = Some(*value),
-            RuleAttribute::FwMask(value) => mask = *value,
-            RuleAttribute::Priority(value) => priority = *value,
-            RuleAttribute::Table(value) => table = *value,
-            _ => {}
+/// What matters of a rule.
+#[derive(Debug)]
+struct Rule {
+    mark: Option<u32>,
+    mask: u32,
+    priority: u32,
+    table: u32,
+    number: u8,
+}
+
+impl Rule {
+    fn read(rule: &RuleMessage) -> Self {
+        let table = u32::from(rule.header.table);
+        let mut read = Self { mark: None, mask: u32::MAX, priority: 0, table, number: 0 };
+        for attribute in &rule.attributes {
+            match attribute {
+                RuleAttribute::FwMark(value) => read.mark = Some(*value),
+                RuleAttribute::FwMask(value) => read.mask = *value,
+                RuleAttribute::Priority(value) => read.priority = *value,
+                RuleAttribute::Table(value) => read.table = *value,
+                RuleAttribute::Protocol(value) => read.number = u8::from(*value),
+                _ => {}
+            }
         }
+        read
     }
-    let takes_ours = mark.is_some_and(|mark| MARK & mask == mark & mask);
-    let is_ours = priority == PRIORITY && table == TABLE && mask == u32::MAX;
-    (takes_ours && !is_ours && priority <= PRIORITY).then(|| {
-        format!("rule {priority} (fwmark {:#x}/{mask:#x}) takes packets marked {MARK:#x}", mark.unwrap_or(0))
-    })
+
+    fn is_own(&self) -> bool {
+        self.priority == PRIORITY && self.table == TABLE && self.mark == Some(MARK) && self.mask == u32::MAX
+    }
+
+    fn is_rival(&self) -> bool {
+        let takes_ours = self.mark.is_some_and(|mark| MARK & self.mask == mark & self.mask);
+        takes_ours && !self.is_own() && self.priority <= PRIORITY
+    }
+}
+
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { priority, mask, .. } = self;
+        let mark = self.mark.unwrap_or(0);
+        write!(f, "rule {priority} (fwmark {mark:#x}/{mask:#x}) takes packets marked {MARK:#x}")
+    }
 }
 
 impl Entry {
@@ -138,8 +181,12 @@ impl Entry {
         let (to, length, table): (IpAddr, u8, u32) = match self {
             Self::Reserved(Family::V4) => (RESERVED_V4.into(), 32, LOCAL_TABLE),
             Self::Reserved(Family::V6) => (RESERVED_V6.into(), 128, LOCAL_TABLE),
-            Self::Everything(Family::V4) | Self::Rule(Family::V4) => (Ipv4Addr::UNSPECIFIED.into(), 0, TABLE),
-            Self::Everything(Family::V6) | Self::Rule(Family::V6) => (Ipv6Addr::UNSPECIFIED.into(), 0, TABLE),
+            Self::Everything(Family::V4) | Self::Rule(Family::V4, _) => {
+                (Ipv4Addr::UNSPECIFIED.into(), 0, TABLE)
+            }
+            Self::Everything(Family::V6) | Self::Rule(Family::V6, _) => {
+                (Ipv6Addr::UNSPECIFIED.into(), 0, TABLE)
+            }
         };
         match to {
             IpAddr::V4(to) => RouteMessageBuilder::<Ipv4Addr>::new()
@@ -165,12 +212,14 @@ impl std::fmt::Display for Entry {
             Self::Reserved(Family::V4) => write!(f, "route local {RESERVED_V4} dev lo"),
             Self::Reserved(Family::V6) => write!(f, "route local {RESERVED_V6} dev lo"),
             Self::Everything(family) => write!(f, "route local default dev lo table {TABLE} ({family:?})"),
-            Self::Rule(family) => write!(f, "rule {PRIORITY} fwmark {MARK:#x} lookup {TABLE} ({family:?})"),
+            Self::Rule(family, number) => {
+                write!(f, "rule {PRIORITY} fwmark {MARK:#x} lookup {TABLE} proto {number} ({family:?})")
+            }
         }
     }
 }
 
-fn rule(family: Family) -> RuleMessage {
+fn rule(family: Family, number: u8) -> RuleMessage {
     let mut rule = RuleMessage::default();
     rule.header.family = if family == Family::V4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
     rule.header.action = RuleAction::ToTable;
@@ -179,6 +228,7 @@ fn rule(family: Family) -> RuleMessage {
         RuleAttribute::FwMark(MARK),
         RuleAttribute::FwMask(u32::MAX),
         RuleAttribute::Table(TABLE),
+        RuleAttribute::Protocol(RouteProtocol::from(number)),
     ];
     rule
 }

@@ -8,16 +8,55 @@ use std::{
         fd::{AsFd, AsRawFd as _},
         unix::fs::MetadataExt as _,
     },
+    path::PathBuf,
     thread,
 };
 
-use nix::sched::{CloneFlags, setns};
+use nix::{
+    sched::{CloneFlags, setns},
+    sys::statfs::{NSFS_MAGIC, fstatfs},
+};
 
+use super::find;
 use crate::config::umbra::NetnsRef;
+
+/// The namespace of the thread that looks.
+const OWN: &str = "/proc/thread-self/ns/net";
 
 thread_local! {
     /// The namespace this thread lives in, opened on first use.
     static HOME: io::Result<Netns> = Netns::open(&NetnsRef::Host);
+}
+
+/// Which namespace a reference leads to, and through which file. Does not keep it alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// Device and inode: two references to one namespace agree in them. Given to another namespace only after this one has
+/// ended, which it does not while it is open.
+pub type Identity = (u64, u64);
+
+impl Place {
+    /// Where this reference leads at this moment.
+    pub fn of(reference: &NetnsRef) -> io::Result<Self> {
+        Ok(Netns::open(reference)?.place)
+    }
+
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Whether the file still leads there. One system call, whatever the reference was.
+    pub fn holds(&self) -> bool {
+        self.path.metadata().is_ok_and(|metadata| identity(&metadata) == self.identity)
+    }
+}
+
+fn identity(metadata: &std::fs::Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
 }
 
 /// An open network namespace. It lives as long as this does, also when its last process is gone.
@@ -25,25 +64,40 @@ thread_local! {
 pub(super) struct Netns {
     name: String,
     file: File,
-    /// Device and inode: two references to one namespace agree in them.
-    identity: (u64, u64),
+    place: Place,
 }
 
 impl Netns {
     /// Opens a namespace. [`NetnsRef::Host`] is the one the calling thread lives in.
     pub(super) fn open(reference: &NetnsRef) -> io::Result<Self> {
-        let file = match reference {
-            NetnsRef::Host => File::open("/proc/thread-self/ns/net"),
-            NetnsRef::Path(path) => File::open(path),
-            NetnsRef::Pid(pid) => File::open(format!("/proc/{pid}/ns/net")),
-        }?;
-        let metadata = file.metadata()?;
-        Ok(Self { name: reference.to_string(), file, identity: (metadata.dev(), metadata.ino()) })
+        let path = match reference {
+            NetnsRef::Host => PathBuf::from(OWN),
+            NetnsRef::Path(path) => path.clone(),
+            NetnsRef::Pid(pid) => find::of_process(*pid),
+            NetnsRef::Pod(uid) => find::of_pod(uid)?,
+        };
+        let file = File::open(&path)?;
+        // What `ip netns del` has unmounted is an empty file for a moment.
+        if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
+            return Err(io::Error::other(format!("{} is no network namespace", path.display())));
+        }
+        let identity = identity(&file.metadata()?);
+        let own = matches!(reference, NetnsRef::Pod(_)).then(|| std::fs::metadata(OWN)).transpose()?;
+        if own.is_some_and(|own| self::identity(&own) == identity) {
+            return Err(io::Error::other(
+                "the pod is on the host's network (hostNetwork), which it shares with everything else there",
+            ));
+        }
+        Ok(Self { name: reference.to_string(), file, place: Place { path, identity } })
     }
 
-    /// `host`, the path or `pid:1234`: as configured.
+    /// `host`, the path, `pid:1234` or `pod:UID`: as configured.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The same namespace through a file of its own, to lock it.
@@ -61,7 +115,7 @@ impl Netns {
         HOME.with(|home| {
             let home =
                 home.as_ref().map_err(|error| io::Error::new(error.kind(), format!("own netns: {error}")))?;
-            if home.identity == self.identity {
+            if home.place.identity == self.place.identity {
                 return Ok(work());
             }
             setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET)?;

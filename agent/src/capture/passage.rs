@@ -1,6 +1,9 @@
 //! What the way from the agent to the app needs of a namespace: the reserved address, and for keeping the
-//! client's address a rule, a route and three settings per namespace. Laid when it is enrolled, lifted when
-//! it is withdrawn. Runs on a thread inside the namespace.
+//! client's address a rule, a route and three settings per namespace. Laid when it is enrolled, lifted by the last
+//! agent that withdraws. Runs on a thread inside the namespace.
+//!
+//! Which settings were off before, the rule itself remembers, in its number: so a successor knows what an agent that
+//! was killed, or that it took over from, had switched on. The memory ends with the rule, or with the namespace.
 
 use std::io;
 
@@ -11,60 +14,82 @@ use super::{
     netlink::{Entry, Family, MARK, Netlink},
     netns::Netns,
     query,
-    sysctl::{Changed, FWMARK_ACCEPT, FWMARK_REFLECT_V4, FWMARK_REFLECT_V6, Sysctl},
+    sysctl::{FWMARK_ACCEPT, FWMARK_REFLECT_V4, FWMARK_REFLECT_V6, Sysctl},
 };
 
-/// What was laid. Marked packets alone notice it.
-#[derive(Debug, Default)]
-pub(super) struct Passage {
-    entries: Vec<Entry>,
-    changed: Vec<Changed>,
+/// The settings that keeping the client's address takes, each with its bit in the number of the family's rule.
+fn settings(family: Family) -> [(u8, Sysctl); 2] {
+    let reflect = if family == Family::V4 { FWMARK_REFLECT_V4 } else { FWMARK_REFLECT_V6 };
+    [(1, FWMARK_ACCEPT), (2, reflect)]
 }
 
-impl Passage {
-    /// Makes the reserved address local.
-    pub(super) fn reserve(&mut self, netlink: &Netlink, family: Family) -> io::Result<()> {
-        self.lay(netlink, Entry::Reserved(family))
-    }
+/// A rule's number without any bit. Numbers from here on are nobody's (rtnetlink.h, /etc/iproute2/rt_protos).
+const NUMBER: u8 = 0xE0;
 
-    /// Makes packets that carry the mark come back to this namespace whatever their destination, so that the
-    /// app can answer a client's address and reach the agent. What was laid before a failure stays in the
-    /// passage, to be lifted with it.
-    pub(super) fn keep_client_address(&mut self, netlink: &Netlink, family: Family) -> io::Result<()> {
-        may_be_transparent(family)?;
-        if let Some(rival) = netlink.rival(family)? {
-            return Err(io::Error::other(rival));
-        }
-        let settings: [Sysctl; 2] = match family {
-            Family::V4 => [FWMARK_ACCEPT, FWMARK_REFLECT_V4],
-            Family::V6 => [FWMARK_ACCEPT, FWMARK_REFLECT_V6],
-        };
-        for setting in settings {
-            self.changed.extend(setting.switch_on()?);
-        }
-        self.lay(netlink, Entry::Everything(family))?;
-        self.lay(netlink, Entry::Rule(family))
-    }
+/// The bits in the number of a rule; none in that of a rule of an agent older than they are.
+fn bits(number: u8) -> u8 {
+    if number & !3 == NUMBER { number & 3 } else { 0 }
+}
 
-    fn lay(&mut self, netlink: &Netlink, entry: Entry) -> io::Result<()> {
-        netlink.add(&entry)?;
-        self.entries.push(entry);
-        Ok(())
-    }
+/// Makes the reserved address local.
+pub(super) fn reserve(netlink: &Netlink, family: Family) -> io::Result<()> {
+    netlink.add(&Entry::Reserved(family))
+}
 
-    /// Removes everything again, unless another agent is attached to the namespace and needs it: then it does
-    /// so when it withdraws, and the settings stay on, which without marked packets means nothing.
-    pub(super) fn lift(self, netns: &Netns, own_program: u32) -> io::Result<()> {
-        let _turn = turn(netns)?;
-        if query::another_agent(netns, own_program)? {
-            return Ok(());
-        }
-        let netlink = Netlink::open()?;
-        let removed = self.entries.iter().rev().map(|entry| netlink.remove(entry));
-        let put_back = self.changed.iter().rev().map(Changed::put_back);
-        // One failure does not keep the rest from being removed; the first is told.
-        removed.chain(put_back).fold(Ok(()), Result::and)
+/// Makes packets that carry the mark come back to this namespace whatever their destination, so that the
+/// app can answer a client's address and reach the agent. What was laid before a failure is lifted with the rest.
+pub(super) fn keep_client_address(netlink: &Netlink, family: Family) -> io::Result<()> {
+    may_be_transparent(family)?;
+    if let Some(rival) = netlink.rival(family)? {
+        return Err(io::Error::other(rival));
     }
+    let known = netlink.own_rules(family)?;
+    let mut were_off = known.iter().fold(0, |all, number| all | bits(*number));
+    for (bit, setting) in settings(family) {
+        setting.may_switch_on()?;
+        if !setting.is_on()? {
+            were_off |= bit;
+        }
+    }
+    // First of all: whatever comes next, it is known what was off. Without the route the rule leads nowhere, and packets
+    // go on to the next one.
+    let number = NUMBER | were_off;
+    netlink.add(&Entry::Rule(family, number))?;
+    for older in known.into_iter().filter(|known| *known != number) {
+        netlink.remove(&Entry::Rule(family, older))?;
+    }
+    settings(family).into_iter().try_for_each(|(_, setting)| setting.switch_on())?;
+    netlink.add(&Entry::Everything(family))
+}
+
+/// Removes everything that umbra laid here, whichever agent it was, unless another one is attached to the namespace and
+/// needs it: then it does so when it withdraws.
+pub(super) fn lift(netns: &Netns, own_program: u32) -> io::Result<()> {
+    let _turn = turn(netns)?;
+    if query::another_agent(netns, own_program)? {
+        return Ok(());
+    }
+    let netlink = Netlink::open()?;
+    // Settings of both families go back in the reverse order. One failure does not keep the rest from being removed; the
+    // first is told.
+    [Family::V6, Family::V4].map(|family| lift_family(&netlink, family)).into_iter().fold(Ok(()), Result::and)
+}
+
+fn lift_family(netlink: &Netlink, family: Family) -> io::Result<()> {
+    let mut done = netlink.remove(&Entry::Everything(family));
+    let (rules, known) = match netlink.own_rules(family) {
+        Ok(rules) => (rules, Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
+    };
+    done = done.and(known);
+    let were_off = rules.iter().fold(0, |all, number| all | bits(*number));
+    for (_, setting) in settings(family).into_iter().rev().filter(|(bit, _)| were_off & bit != 0) {
+        done = done.and(setting.switch_off());
+    }
+    for number in rules {
+        done = done.and(netlink.remove(&Entry::Rule(family, number)));
+    }
+    done.and(netlink.remove(&Entry::Reserved(family)))
 }
 
 /// Agents that come and go at the same time change a namespace one after the other.

@@ -1,5 +1,5 @@
-//! Kernel settings of the namespace the calling thread is in: switched on, and put back only where this agent
-//! changed them.
+//! Kernel settings of the namespace the calling thread is in. Who switched them on, and so may switch them off again, is
+//! known to [`passage`](super::passage).
 
 use std::{fs, io, path::PathBuf};
 
@@ -16,13 +16,6 @@ pub(super) const FWMARK_ACCEPT: Sysctl = Sysctl("net/ipv4/tcp_fwmark_accept");
 pub(super) const FWMARK_REFLECT_V4: Sysctl = Sysctl("net/ipv4/fwmark_reflect");
 pub(super) const FWMARK_REFLECT_V6: Sysctl = Sysctl("net/ipv6/fwmark_reflect");
 
-/// The setting as it was before this agent changed it.
-#[derive(Debug)]
-pub(super) struct Changed {
-    sysctl: Sysctl,
-    before: String,
-}
-
 impl Sysctl {
     pub(super) fn read(self) -> io::Result<String> {
         let value = fs::read_to_string(self.path()).map_err(|error| self.explain(&error))?;
@@ -31,20 +24,22 @@ impl Sysctl {
 
     /// Whether [`Self::switch_on`] would work; changes nothing.
     pub(super) fn may_switch_on(self) -> io::Result<()> {
-        if self.read()? == "1" {
+        if self.is_on()? {
             return Ok(());
         }
         fs::OpenOptions::new().write(true).open(self.path()).map(drop).map_err(|error| self.explain(&error))
     }
 
-    /// None when it was on already.
-    pub(super) fn switch_on(self) -> io::Result<Option<Changed>> {
-        let before = self.read()?;
-        if before == "1" {
-            return Ok(None);
-        }
-        self.write("1")?;
-        Ok(Some(Changed { sysctl: self, before }))
+    pub(super) fn is_on(self) -> io::Result<bool> {
+        Ok(self.read()? != "0")
+    }
+
+    pub(super) fn switch_on(self) -> io::Result<()> {
+        if self.is_on()? { Ok(()) } else { self.write("1") }
+    }
+
+    pub(super) fn switch_off(self) -> io::Result<()> {
+        if self.is_on()? { self.write("0") } else { Ok(()) }
     }
 
     pub(super) fn write(self, value: &str) -> io::Result<()> {
@@ -57,11 +52,5 @@ impl Sysctl {
 
     fn explain(self, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), format!("{}: {error}", self.path().display()))
-    }
-}
-
-impl Changed {
-    pub(super) fn put_back(&self) -> io::Result<()> {
-        self.sysctl.write(&self.before)
     }
 }

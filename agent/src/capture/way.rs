@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::sockdiag::{Listener, SockDiag};
+use super::{
+    mesh,
+    sockdiag::{Listener, SockDiag},
+};
 
 /// How long an answer of the kernel is believed. A refusal ends it at once.
 const BELIEVED: Duration = Duration::from_secs(5);
@@ -31,8 +34,22 @@ pub(super) enum Way {
 #[derive(Debug)]
 pub(super) struct Ways {
     diag: SockDiag,
-    known: Mutex<HashMap<SocketAddr, (Way, Instant)>>,
+    known: Mutex<HashMap<SocketAddr, (Choice, Instant)>>,
 }
+
+/// A way, and what decided for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) way: Way,
+    pub(super) why: &'static str,
+}
+
+const THERE: Choice = Choice { way: Way::Own, why: "the app listens on this very address" };
+const EVERYWHERE: Choice = Choice { way: Way::Reserved, why: "the app listens on every address" };
+const ON_DEVICE: Choice =
+    Choice { way: Way::Own, why: "the app listens on every address of one device only" };
+/// The kernel is left to refuse: it is the one to know.
+const NOBODY: Choice = Choice { way: Way::Reserved, why: "nobody listens" };
 
 impl Ways {
     pub(super) fn new(diag: SockDiag) -> Self {
@@ -41,30 +58,43 @@ impl Ways {
 
     /// The way to this destination, as far as known.
     pub(super) fn to(&self, destination: SocketAddr) -> io::Result<Way> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&destination).copied();
-        match known {
-            Some((way, since)) if since.elapsed() < BELIEVED => Ok(way),
-            _ => self.look(destination),
-        }
+        Ok(self.choice(destination)?.way)
     }
 
     /// The way to this destination, asking the kernel now.
     pub(super) fn look(&self, destination: SocketAddr) -> io::Result<Way> {
+        Ok(self.choose(destination)?.way)
+    }
+
+    /// The way to this destination and the reason, as far as known.
+    pub(super) fn choice(&self, destination: SocketAddr) -> io::Result<Choice> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&destination).copied();
+        match known {
+            Some((choice, since)) if since.elapsed() < BELIEVED => Ok(choice),
+            _ => self.choose(destination),
+        }
+    }
+
+    /// See [`mesh::in_charge`].
+    pub(super) fn mesh(&self) -> io::Result<Option<&'static str>> {
+        mesh::in_charge(&self.diag)
+    }
+
+    fn choose(&self, destination: SocketAddr) -> io::Result<Choice> {
         let listeners = self.diag.listeners(destination.port())?;
-        // Nobody: let the kernel refuse, it is the one to know.
-        let way = way(destination.ip(), &listeners).unwrap_or(Way::Reserved);
+        let choice = choice(destination.ip(), &listeners).unwrap_or(NOBODY);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(destination, (way, Instant::now()));
-        Ok(way)
+        known.insert(destination, (choice, Instant::now()));
+        Ok(choice)
     }
 }
 
-fn way(destination: IpAddr, listeners: &[Listener]) -> Option<Way> {
+fn choice(destination: IpAddr, listeners: &[Listener]) -> Option<Choice> {
     if listeners.iter().any(|listener| listener.address == destination) {
-        return Some(Way::Own);
+        return Some(THERE);
     }
     let everywhere = |listener: &&Listener| {
         listener.address.is_unspecified()
@@ -74,11 +104,11 @@ fn way(destination: IpAddr, listeners: &[Listener]) -> Option<Way> {
     // The reserved address is met on the loopback device, which one bound to another device does not see.
     let wildcards: Vec<_> = listeners.iter().filter(everywhere).collect();
     if wildcards.iter().any(|listener| !listener.on_device) {
-        Some(Way::Reserved)
+        Some(EVERYWHERE)
     } else if wildcards.is_empty() {
         None
     } else {
-        Some(Way::Own)
+        Some(ON_DEVICE)
     }
 }
 
@@ -91,7 +121,7 @@ mod tests {
     }
 
     fn way_to(destination: &str, listeners: &[Listener]) -> Option<Way> {
-        way(destination.parse().unwrap(), listeners)
+        choice(destination.parse().unwrap(), listeners).map(|choice| choice.way)
     }
 
     #[test]

@@ -61,6 +61,10 @@ fn place(text: &str) -> Result<Place, String> {
 }
 
 impl Agent {
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(async |connection: &mut Connection| connection.get(path).await)
+    }
+
     /// The first page of a list with the items of all its pages.
     pub(super) fn list(&self, path: &str) -> anyhow::Result<Value> {
         self.ask(async |connection: &mut Connection| {

@@ -13,7 +13,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The network namespace to try: host, /run/netns/NAME or pid:N.
+    /// The network namespace to try: host, /run/netns/NAME, pid:N or pod:UID.
     #[arg(long, value_name = "NETNS", default_value = "host")]
     netns: NetnsRef,
     #[arg(short, long, value_enum, default_value_t = Output::Text)]

@@ -12,6 +12,7 @@ mod quick;
 mod routes;
 mod run;
 mod schema;
+mod status;
 mod switch;
 mod table;
 mod view;
@@ -47,6 +48,8 @@ enum Command {
     Match(matches::Arguments),
     /// Tell whether this machine can capture traffic, and what happens where it cannot.
     Doctor(doctor::Arguments),
+    /// Show whether a running agent captures: each namespace, how its apps are reached, and why not where not.
+    Status(status::Arguments),
     /// Show the rules that a running agent has in force.
     Routes(routes::Arguments),
     /// Show the mirrors of a running agent: share, rate, outcomes by reason, last error.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.execute(),
         Command::Match(request) => request.execute(),
         Command::Doctor(doctor) => doctor.execute(),
+        Command::Status(status) => status.execute(),
         Command::Routes(routes) => routes.execute(),
         Command::Mirrors(mirrors) => mirrors.execute(),
         Command::Config(config) => config.execute(),

@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// The share of requests to copy, 0 to 100.
     #[arg(long, value_name = "PERCENT", default_value_t = 100.0, value_parser = percent, requires = "port")]
     percent: f64,
-    /// The network namespace of the port: host, /run/netns/NAME or pid:N.
+    /// The network namespace of the port: host, /run/netns/NAME, pid:N or pod:UID.
     #[arg(long, value_name = "NETNS", default_value = "host", requires = "port")]
     netns: NetnsRef,
     /// The address of the admin window: /metrics, /readyz and the API.

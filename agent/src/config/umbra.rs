@@ -68,16 +68,22 @@ pub enum NetnsRef {
     Path(std::path::PathBuf),
     /// `pid:1234`
     Pid(u32),
+    /// `pod:UID`: a Kubernetes pod of this node, by its `metadata.uid`.
+    Pod(String),
 }
 
 impl FromStr for NetnsRef {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("pid:") {
-            Some(pid) => pid.parse().ok().filter(|pid| *pid > 0).map(Self::Pid),
-            None if text == "host" => Some(Self::Host),
-            None => text.starts_with('/').then(|| Self::Path(text.into())),
+        // A name of a directory, whatever the kubelet takes for a UID.
+        let is_uid =
+            |uid: &&str| !uid.is_empty() && uid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        match text.split_once(':') {
+            _ if text.starts_with('/') => Some(Self::Path(text.into())),
+            Some(("pid", pid)) => pid.parse().ok().filter(|pid| *pid > 0).map(Self::Pid),
+            Some(("pod", uid)) => Some(uid).filter(is_uid).map(|uid| Self::Pod(uid.to_owned())),
+            _ => (text == "host").then_some(Self::Host),
         }
         .ok_or_else(|| format!("`{text}` names no network namespace"))
     }
@@ -90,6 +96,7 @@ impl fmt::Display for NetnsRef {
             Self::Host => f.write_str("host"),
             Self::Path(path) => path.display().fmt(f),
             Self::Pid(pid) => write!(f, "pid:{pid}"),
+            Self::Pod(uid) => write!(f, "pod:{uid}"),
         }
     }
 }

@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn an_agent_config_reads_back_as_it_was_in_force() {
         let changed = "apiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {name: a}\nspec:\n  drainTimeout: 0s\n  \
-                       admin: {address: '[::1]:1', socket: ''}\n  capture:\n    inbound: [{netns: host}, {netns: 'pid:7'}]\n    \
+                       admin: {address: '[::1]:1', socket: ''}\n  capture:\n    inbound: [{netns: host}, {netns: 'pid:7'}, {netns: 'pod:0b1f-7'}]\n    \
                        direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n    exempt: [10.1.2.3, fd00::/8]\n    \
                        clientAddress: keep\n    tls: [{port: 1, certificate: /a, privateKey: /b}]\n  shadow: {timeout: 1.5s, connectTimeout: 10ms, queue: {bytes: 1Gi, bytesPerRequest: 70001}}\n";
         for text in [include_str!("../../../config/agent.yaml"), changed] {

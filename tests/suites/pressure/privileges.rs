@@ -58,7 +58,7 @@ fn whatever_it_was_started_with_an_agent_keeps_what_it_needs_and_works() {
             let expected = match name.as_str() {
                 name if name.starts_with("shadow-") => 0,
                 "umbra-admin" => BPF,
-                name if name.starts_with("umbra-data-") => all_needed(),
+                name if name.starts_with("umbra-data-") || name == "umbra-heart" => all_needed(),
                 // Rules and keys may be anybody's.
                 _ => all_needed() | reading,
             };

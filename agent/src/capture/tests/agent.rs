@@ -15,7 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::pod::{Namespace, closing, eventually};
 use crate::{
-    capture::{Captured, ConnectError, Enrolment, Inbound, Options, Seed, Verdict, WorkerListeners},
+    capture::{
+        Captured, ConnectError, Endpoints, Enrolment, Inbound, Options, Seed, Verdict, WorkerListeners,
+    },
     config::umbra::{ClientAddress, NetnsRef},
     route::Share,
 };
@@ -35,7 +37,7 @@ pub(super) fn options() -> Options {
 }
 
 /// Every connection there.
-pub(super) fn whole(captured: &[Captured]) -> Vec<(Captured, Share)> {
+pub(super) fn whole(captured: &[Captured]) -> Endpoints {
     captured.iter().map(|&captured| (captured, Share::ALL)).collect()
 }
 

@@ -143,7 +143,12 @@ fn a_link_local_client_is_served_from_a_local_address() {
     let app = node.pod.app("::");
     let agent = Agent::on(&node.pod, app.port());
     let link_local = |address: &&IpAddr| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    let addresses = agent.enrolment.local_addresses().unwrap();
+    // It appears by itself, some time after its device.
+    eventually("a link-local address", || {
+        agent.enrolment.has_new_addresses().unwrap();
+        agent.enrolment.local_addresses().iter().any(|address| link_local(&address))
+    });
+    let addresses = agent.enrolment.local_addresses();
     let Some(IpAddr::V6(pod)) = addresses.iter().find(link_local) else { panic!("{addresses:?}") };
     let scope = node.client.inside(|| nix::net::if_::if_nametoindex("eth0")).unwrap();
 

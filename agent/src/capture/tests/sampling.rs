@@ -14,7 +14,10 @@ use super::{
     agent::{Agent, options},
     pod::{APP_V4, APP_V6, CLIENT_V4, CLIENT_V6, Pod, eventually},
 };
-use crate::{capture::Verdict, route::Share};
+use crate::{
+    capture::{Endpoints, Verdict},
+    route::Share,
+};
 
 const PORT: u16 = 8080;
 const HALF: Share = Share(500_000);
@@ -28,7 +31,7 @@ fn is_drawn(share: Share, client: SocketAddr, app: SocketAddr) -> bool {
 }
 
 fn capture(agent: &Agent, share: Share) {
-    agent.enrolment.capture(&[((None, PORT), share)]).unwrap();
+    agent.enrolment.capture(&Endpoints::from_iter([((None, PORT), share)])).unwrap();
 }
 
 /// Connects from each of these ports; how many of the connections met the agent.
@@ -127,7 +130,8 @@ fn a_new_share_is_for_new_connections() {
     let node = Pod::new();
     let app = node.pod.app("::");
     let agent = Agent::on(&node.pod, app.port());
-    let captured = |share| agent.enrolment.capture(&[((None, app.port()), share)]).unwrap();
+    let captured =
+        |share| agent.enrolment.capture(&Endpoints::from_iter([((None, app.port()), share)])).unwrap();
     let relayed = node.client.call(app.at(APP_V4)).unwrap();
     assert!(!relayed.is_direct());
 
@@ -153,7 +157,7 @@ fn an_address_has_its_own_share() {
     let agent = Agent::on(&node.pod, app.port());
     let v4: IpAddr = APP_V4.parse().unwrap();
     let shares = [((Some(v4), app.port()), Share::NONE), ((None, app.port()), Share::ALL)];
-    agent.enrolment.capture(&shares).unwrap();
+    agent.enrolment.capture(&Endpoints::from_iter(shares)).unwrap();
 
     assert!(node.client.call(app.at(APP_V4)).unwrap().is_direct());
     assert!(!node.client.call(app.at(APP_V6)).unwrap().is_direct());

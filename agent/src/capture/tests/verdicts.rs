@@ -44,7 +44,7 @@ fn the_captured_set_becomes_what_it_is_told() {
     assert!(node.client.call(app.at(APP_V4)).unwrap().is_direct());
     assert!(!node.client.call(other.at(APP_V6)).unwrap().is_direct());
 
-    agent.enrolment.capture(&[]).unwrap();
+    agent.enrolment.capture(&whole(&[])).unwrap();
     assert!(node.client.call(other.at(APP_V6)).unwrap().is_direct());
 }
 

@@ -1,12 +1,18 @@
 //! A namespace is left as it was found.
 
+use aya::{
+    maps::loaded_maps,
+    programs::{ProgramInfo, loaded_programs},
+};
+
 use super::{
-    agent::{Agent, options},
-    pod::{APP_V4, Namespace, Pod, closing},
+    agent::{Agent, options, whole},
+    pod::{APP_V4, Namespace, Pod, closing, eventually},
 };
 use crate::{
-    capture::{EnrolError, Enrolment, Options},
+    capture::{EnrolError, Enrolment, Options, query},
     config::umbra::ClientAddress,
+    route::Share,
 };
 
 const SYSCTLS: [&str; 3] =
@@ -79,9 +85,7 @@ fn what_a_killed_agent_left_is_taken_over_and_removed() {
     assert_eq!(seen.app_peer, seen.client);
     drop(agent);
 
-    let after = snapshot(&node.pod);
-    // Settings a killed agent switched on stay on: nobody knows that they were off.
-    assert_eq!(after[..4], before[..4]);
+    assert_eq!(snapshot(&node.pod), before);
 }
 
 #[test]
@@ -129,10 +133,84 @@ fn a_namespace_that_is_not_there_is_named() {
 }
 
 #[test]
+fn nothing_of_the_program_stays_in_the_kernel() {
+    let node = Pod::new();
+    let (enrolment, _listeners) = Enrolment::enrol(&node.pod.reference(), &options()).unwrap();
+    let program = query::attached(&enrolment.netns).unwrap();
+    let of_it = |loaded: &ProgramInfo| program.contains(&loaded.id());
+    let info = loaded_programs().filter_map(Result::ok).find(of_it).unwrap();
+    let maps = info.map_ids().unwrap().unwrap();
+    let left = || loaded_maps().filter_map(Result::ok).filter(|map| maps.contains(&map.id())).count();
+    assert!((program.len(), left()) == (1, maps.len()) && left() >= 7, "{maps:?}");
+
+    enrolment.withdraw().unwrap();
+    assert!(query::attached(&enrolment.netns).unwrap().is_empty());
+    drop(enrolment);
+
+    eventually("every map to be freed", || left() == 0);
+    eventually("the program to be freed", || {
+        !loaded_programs().filter_map(Result::ok).any(|info| of_it(&info))
+    });
+}
+
+#[test]
+fn an_agent_that_keeps_no_addresses_still_removes_what_a_killed_one_left() {
+    let node = Pod::new();
+    let before = snapshot(&node.pod);
+    let (killed, _listeners) = Enrolment::enrol(&node.pod.reference(), &options()).unwrap();
+    killed.lose_link();
+    drop(killed);
+    assert_ne!(snapshot(&node.pod), before);
+
+    let local = Options { client_address: ClientAddress::Local, ..options() };
+    let (enrolment, _listeners) = Enrolment::enrol(&node.pod.reference(), &local).unwrap();
+    enrolment.withdraw().unwrap();
+
+    assert_eq!(snapshot(&node.pod), before);
+}
+
+#[test]
+fn of_more_endpoints_than_the_program_holds_the_first_are_captured() {
+    let node = Pod::new();
+    let (enrolment, _listeners) = Enrolment::enrol(&node.pod.reference(), &options()).unwrap();
+    let ports = |address: &str, ports: std::ops::Range<u16>| {
+        let address = Some(address.parse().unwrap());
+        ports.map(move |port| ((address, port), Share::ALL))
+    };
+    let elsewhere = ports("10.99.0.1", 1..60_000);
+
+    let endpoints = elsewhere.clone().chain(ports(APP_V4, 1..1025)).collect();
+    enrolment.capture(&endpoints).unwrap();
+    assert_eq!((enrolment.ports().0, enrolment.notes().len()), (1024, 0), "as many as there is room for");
+
+    let endpoints = elsewhere.chain(ports(APP_V4, 1..1101)).collect();
+    let error = enrolment.capture(&endpoints).unwrap_err().to_string();
+    assert!(error.starts_with("1100 mirrored endpoints are local here"), "{error}");
+    assert_eq!((enrolment.ports().0, enrolment.notes()), (1024, vec![error]));
+
+    enrolment.capture(&ports(APP_V4, 1..3).collect()).unwrap();
+    assert_eq!((enrolment.ports().0, enrolment.notes().len()), (2, 0));
+}
+
+#[test]
+fn an_address_that_comes_later_is_noticed() {
+    let node = Pod::new();
+    let app = node.pod.app("0.0.0.0");
+    let agent = Agent::with(&node.pod, &options(), &[(Some("10.77.0.3".parse().unwrap()), app.port())]);
+    assert_eq!(agent.enrolment.ports().0, 0);
+
+    node.pod.ip(&["address", "add", "10.77.0.3/24", "dev", "eth0"]);
+
+    eventually("the change", || agent.enrolment.has_new_addresses().unwrap());
+    agent.enrolment.capture(&whole(&[(Some("10.77.0.3".parse().unwrap()), app.port())])).unwrap();
+    assert!(!node.client.call(app.at("10.77.0.3")).unwrap().is_direct());
+}
+
+#[test]
 fn local_addresses_are_those_of_the_namespace() {
     let node = Pod::new();
     let (enrolment, _listeners) = Enrolment::enrol(&node.pod.reference(), &options()).unwrap();
-    let addresses = enrolment.local_addresses().unwrap();
+    let addresses = enrolment.local_addresses();
     for address in ["127.0.0.1", "::1", APP_V4, super::pod::APP_V6] {
         assert!(addresses.contains(&address.parse().unwrap()), "{address} in {addresses:?}");
     }

@@ -24,7 +24,7 @@ const QUANTITY: &str = "write bytes like 64Mi, 500k or 4096";
 const ADDRESS: &str = "write ADDRESS:PORT, such as 127.0.0.1:9977 or [::1]:9977";
 const SOCKET: &str = "write a path such as /run/umbra/admin.sock, or '' for none";
 const FILE: &str = "write a path from the root, such as /etc/umbra/tls/tls.crt";
-const NETNS: &str = "write `host`, a path such as /run/netns/NAME, or pid:NUMBER";
+const NETNS: &str = "write `host`, a path such as /run/netns/NAME, pid:NUMBER or pod:UID";
 /// Longer than any request lives; a mistyped unit ends here instead of in a hang.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Present in most requests: as the marker they would stop all mirroring, or break the copy's framing.

@@ -86,7 +86,7 @@ fn numbers_stay_in_their_ranges() {
 fn values_that_cannot_be_understood_say_what_is_wanted() {
     let duration = "(write it with a unit: 500ms, 15s, 1m30s)";
     let address = "(write ADDRESS:PORT, such as 127.0.0.1:9977 or [::1]:9977)";
-    let netns = "(write `host`, a path such as /run/netns/NAME, or pid:NUMBER)";
+    let netns = "(write `host`, a path such as /run/netns/NAME, pid:NUMBER or pod:UID)";
     each_has(
         "AgentConfig",
         &[

@@ -1,0 +1,45 @@
+//! How the namespaces stand, as the admin window shows it.
+
+use super::enrolled::{Enrolled, Standing, verdicts};
+use crate::{
+    admin::{Namespace, Port},
+    capture,
+    route::CapturedPort,
+};
+
+/// Asks the kernel of each enrolled namespace; not for a thread that others wait for.
+pub(super) fn namespaces(enrolled: &Enrolled) -> Vec<Namespace> {
+    enrolled.standings().iter().map(namespace).collect()
+}
+
+fn namespace(standing: &Standing) -> Namespace {
+    let Standing { netns, state, why, enrolment } = standing.clone();
+    let mut namespace = Namespace {
+        netns,
+        state,
+        why,
+        age: None,
+        notes: Vec::new(),
+        client_address: None,
+        verdicts: std::collections::BTreeMap::new(),
+        connections: 0,
+        port_count: 0,
+        ports: Vec::new(),
+    };
+    let Some((enrolment, connections)) = enrolment else { return namespace };
+    let (port_count, ports) = enrolment.ports();
+    namespace.age = Some(enrolment.age());
+    namespace.notes = enrolment.notes();
+    namespace.client_address = Some(enrolment.client_address());
+    namespace.verdicts = verdicts(&enrolment).into_iter().filter(|(_, count)| *count > 0).collect();
+    namespace.connections = connections.len();
+    namespace.port_count = port_count;
+    namespace.ports = ports.into_iter().map(port).collect();
+    namespace
+}
+
+fn port(port: capture::Port) -> Port {
+    let capture::Port { at: (address, number), share, way, reason } = port;
+    let at = CapturedPort { address, port: number }.to_string();
+    Port { at, percentage: f64::from(share.0) / 10_000.0, way, reason }
+}

@@ -1,0 +1,76 @@
+//! The addresses of a namespace's interfaces, read again when the kernel tells of a change (rtnetlink(7)).
+
+use std::{
+    io::{self, ErrorKind},
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use nix::ifaddrs::getifaddrs;
+
+/// `RTMGRP_IPV4_IFADDR` and `RTMGRP_IPV6_IFADDR`, rtnetlink.h.
+const CHANGES: u32 = 0x10 | 0x100;
+
+/// One message, or the beginning of it: that there is one says enough.
+const MESSAGE: usize = 64;
+
+/// Messages read at once. Where there are more, the rest tells of a change the next time.
+const MESSAGES: usize = 1024;
+
+/// Addresses of one namespace. Keeps one socket there.
+pub(super) struct Addresses {
+    changes: Socket,
+    known: Mutex<Arc<[IpAddr]>>,
+}
+
+impl Addresses {
+    /// Those of the namespace of the calling thread.
+    pub(super) fn watch() -> io::Result<Self> {
+        let mut changes = Socket::new(NETLINK_ROUTE)?;
+        changes.set_non_blocking(true)?;
+        changes.bind(&SocketAddr::new(0, CHANGES))?;
+        Ok(Self { changes, known: Mutex::new(read()?.into()) })
+    }
+
+    /// As last read: IPv4 as IPv4, in order.
+    pub(super) fn known(&self) -> Arc<[IpAddr]> {
+        Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether they may have changed since this was asked before.
+    pub(super) fn have_changed(&self) -> bool {
+        let mut changed = false;
+        let mut message = Vec::with_capacity(MESSAGE);
+        for _ in 0..MESSAGES {
+            message.clear();
+            match self.changes.recv(&mut message, 0) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // Also when so many came that some are lost (ENOBUFS).
+                _ => changed = true,
+            }
+        }
+        changed
+    }
+
+    /// Reads them, on a thread inside the namespace.
+    pub(super) fn read_again(&self) -> io::Result<()> {
+        let read = read()?;
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = read.into();
+        Ok(())
+    }
+}
+
+fn read() -> io::Result<Vec<IpAddr>> {
+    let address = |storage: &nix::sys::socket::SockaddrStorage| {
+        let v4 = storage.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
+        v4.or_else(|| storage.as_sockaddr_in6().map(|address| IpAddr::from(address.ip())))
+    };
+    let interfaces = getifaddrs()?;
+    let mut addresses: Vec<_> = interfaces
+        .filter_map(|interface| Some(address(interface.address.as_ref()?)?.to_canonical()))
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}

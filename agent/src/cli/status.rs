@@ -1,0 +1,141 @@
+//! `umbra status`: is the running agent ready, in which namespaces does it capture, and why not in the others.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{
+    agent::Agent,
+    out,
+    table::{self, Column, Table},
+    view::{View, age, print_value, text},
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+STATE of a namespace: enrolled; failing (NOTE says why, and it is tried again); same (another one leads there too); leaving
+(its last connections end). CLIENT ADDRESS is what apps see of their clients: kept, or local.
+WAY is how the agent reaches the app of a captured port: `V4 reserved` through 169.254.77.1 or fd00:77:77::1, `V2 own` at the
+address that was dialled, `V5 local` from a local address; REASON is what decided for it.")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    agent: Agent,
+    #[arg(short, long, value_enum, default_value_t = View::Table)]
+    output: View,
+}
+
+impl Arguments {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let status = self.agent.get("/api/v1/status")?;
+        match self.output {
+            View::Json | View::Yaml => print_value(&status, self.output)?,
+            View::Table => out::print(&render(&status, &NAMESPACES, table::width()))?,
+            View::Wide => {
+                out::print(&render(&status, &[&NAMESPACES[..], &[VERDICTS]].concat(), None))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+const NAMESPACES: [Column; 7] = [
+    ("NAMESPACE", |row| text(&row["netns"])),
+    ("STATE", |row| text(&row["state"])),
+    (" AGE", |row| if row["ageSeconds"].is_null() { "-".to_owned() } else { age(&row["ageSeconds"]) }),
+    (" CONNECTIONS", |row| text(&row["connections"])),
+    (" PORTS", |row| text(&row["portCount"])),
+    ("CLIENT ADDRESS", |row| text(&row["clientAddress"])),
+    ("NOTE", note),
+];
+
+const VERDICTS: Column = ("VERDICTS", |row| {
+    let verdicts = row["verdicts"].as_object().into_iter().flatten();
+    verdicts.map(|(verdict, count)| format!("{verdict} {count}")).collect::<Vec<_>>().join(", ")
+});
+
+const PORTS: [Column; 5] = [
+    ("NAMESPACE", |row| text(&row["netns"])),
+    ("CAPTURED", |row| text(&row["at"])),
+    (" SHARE", |row| format!("{} %", row["percentage"])),
+    ("WAY", |row| text(&row["way"])),
+    ("REASON", |row| text(&row["reason"])),
+];
+
+fn note(row: &Value) -> String {
+    let notes = row["notes"].as_array().into_iter().flatten().map(text);
+    let all: Vec<_> = row["why"].as_str().map(str::to_owned).into_iter().chain(notes).collect();
+    if all.is_empty() { "-".to_owned() } else { all.join("; ") }
+}
+
+fn render(status: &Value, columns: &[Column], width: Option<usize>) -> String {
+    let (agent, empty) = (&status["agent"], Vec::new());
+    let state = if agent["state"] == "ready" { "ready" } else { "not ready" };
+    let mut said =
+        format!("umbra {} is {state}, up {}", text(&agent["version"]), age(&agent["uptimeSeconds"]));
+    // Writing to a `String` cannot fail.
+    for why in agent["why"].as_array().unwrap_or(&empty) {
+        let _ = write!(said, "; {}", text(why));
+    }
+    said.push('\n');
+    let namespaces = status["namespaces"].as_array().unwrap_or(&empty);
+    if namespaces.is_empty() {
+        return said;
+    }
+    let _ = write!(said, "\n{}", Table::new(columns, namespaces).render(width));
+    let ports: Vec<_> = namespaces.iter().flat_map(ports).collect();
+    if !ports.is_empty() {
+        let _ = write!(said, "\n{}", Table::new(&PORTS, &ports).render(width));
+    }
+    said
+}
+
+/// With the namespace's name in each.
+fn ports(namespace: &Value) -> Vec<Value> {
+    let named = |port: &Value| {
+        let mut port = port.clone();
+        port["netns"] = namespace["netns"].clone();
+        port
+    };
+    namespace["ports"].as_array().into_iter().flatten().map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_namespace_and_a_captured_port_are_one_line_each() {
+        let status = json!({
+            "agent": {"version": "1.2.3", "uptimeSeconds": 7300.5, "state": "ready", "why": []},
+            "namespaces": [
+                {"netns": "/run/netns/a", "state": "enrolled", "why": null, "ageSeconds": 61.0, "notes": ["no IPv6"],
+                 "clientAddress": "kept", "connections": 3, "portCount": 1, "verdicts": {"assigned": 4},
+                 "ports": [{"at": "10.0.0.1:80", "percentage": 12.5, "way": "V4 reserved", "reason": "the app listens"}]},
+                {"netns": "pid:7", "state": "failing", "why": "it is gone", "ageSeconds": null, "notes": [],
+                 "clientAddress": null, "connections": 0, "portCount": 0, "verdicts": {}, "ports": []},
+            ],
+        });
+        let expected = "\
+umbra 1.2.3 is ready, up 2h
+
+NAMESPACE      STATE      AGE   CONNECTIONS   PORTS   CLIENT ADDRESS   NOTE
+/run/netns/a   enrolled   61s             3       1   kept             no IPv6
+pid:7          failing      -             0       0   -                it is gone
+
+NAMESPACE      CAPTURED       SHARE   WAY           REASON
+/run/netns/a   10.0.0.1:80   12.5 %   V4 reserved   the app listens
+";
+        assert_eq!(render(&status, &NAMESPACES, None), expected);
+        assert!(render(&status, &[VERDICTS], None).contains("assigned 4"));
+    }
+
+    #[test]
+    fn an_agent_that_is_not_ready_says_why() {
+        let agent = json!({"version": "1", "uptimeSeconds": 1.0, "state": "notReady", "why": ["stopping"]});
+        let status = json!({"agent": agent, "namespaces": []});
+        assert_eq!(render(&status, &NAMESPACES, None), "umbra 1 is not ready, up 1s; stopping\n");
+    }
+}

@@ -55,7 +55,7 @@ pub(super) struct Exposed {
 struct Edge {
     from: Members,
     to: Members,
-    text: String,
+    text: Arc<str>,
     object: String,
     at: Location,
 }
@@ -79,7 +79,7 @@ impl<'a> Compiler<'a, '_> {
                 let edge = Edge {
                     from,
                     to,
-                    text: mirror.place.text(),
+                    text: self.clusters.text(mirror.place),
                     object: Site::of(kind, meta).object(),
                     at: mirror.at.clone(),
                 };
@@ -170,7 +170,9 @@ impl Edge {
 
 impl Exposure {
     pub(super) fn noted(&mut self) -> Vec<Exposed> {
-        mem::take(&mut self.noted)
+        let mut noted = mem::take(&mut self.noted);
+        noted.shrink_to_fit();
+        noted
     }
 
     /// Takes in what was noted of mirrors in force.

@@ -7,7 +7,10 @@ use serde::{Serialize, Serializer};
 /// Names and values, sorted by name; a name is there once. A selector, too: what must be there. A clone is the same
 /// memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Option<Arc<[(Box<str>, Box<str>)]>>);
+pub struct Labels(Option<Arc<[Label]>>);
+
+/// Name and value.
+type Label = (Box<str>, Box<str>);
 
 impl Labels {
     /// No labels, which as a selector everything has.
@@ -38,7 +41,7 @@ impl Labels {
 /// Of a name that comes again the last value stays.
 impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(labels: I) -> Self {
-        let mut labels: Vec<(Box<str>, Box<str>)> =
+        let mut labels: Vec<Label> =
             labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         labels.sort_by(|(one, _), (other, _)| one.cmp(other));
         labels.dedup_by(|later, earlier| {

@@ -94,7 +94,7 @@ impl Kept {
     fn take(&mut self, mut made: Made) {
         let mut served = made.assembled.services.iter();
         made.ruled.retain(|ruled| {
-            served.next().is_some_and(|served| Arc::ptr_eq(&ruled.served, served)) && ruled.is_settled()
+            served.next().is_some_and(|served| Arc::ptr_eq(&ruled.served, served)) && ruled.is_settled
         });
         self.units.extend(mem::take(&mut made.units));
         made.stale_spots.iter().for_each(|key| drop(self.spots.remove(key)));

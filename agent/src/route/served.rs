@@ -63,10 +63,10 @@ impl Served {
             }
             let indexed = (0..).zip(&*service.endpoints);
             let mut at = Vec::with_capacity(service.endpoints.len());
-            at.extend(
-                indexed
-                    .filter_map(|(index, endpoint)| Some((CapturedPort::of(endpoint.socket(port)?), index))),
-            );
+            let socket =
+                |(index, endpoint): (u32, &Endpoint)| Some((CapturedPort::of(endpoint.socket(port)?), index));
+            at.extend(indexed.filter_map(socket));
+            at.shrink_to_fit();
             let port = ServedPort { number: port.number, ruling: Arc::new(ruling), at };
             if !port.at.is_empty() || port.leads_elsewhere(&service.host) {
                 same = false;

@@ -115,9 +115,9 @@ impl Row {
         let happened = |(reason, count): (&'static str, u64)| (count > 0).then_some((reason, count));
         Self {
             id: id(key),
-            virtual_service: key.rule.virtual_service.clone(),
+            virtual_service: key.rule.virtual_service.to_string(),
             rule: key.rule.rule.clone(),
-            mirror: key.mirror.clone(),
+            mirror: key.mirror.to_string(),
             in_force: mirror.is_some(),
             paused: view.plane.is_paused() || account.is_paused(),
             percentage: mirror.map(|mirror| Mirroring::new(mirror).percentage),

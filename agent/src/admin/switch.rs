@@ -110,10 +110,10 @@ fn select(accounts: &[Arc<Account>], selectors: &[String]) -> Result<Vec<Arc<Acc
 /// `namespace/name`, `namespace/name rule`, `namespace/name rule mirror`, or the mirror's `host:port/subset` alone.
 fn names(selector: &str, key: &MirrorKey) -> bool {
     let selector = selector.trim();
-    let after_object = || selector.strip_prefix(&key.rule.virtual_service)?.strip_prefix(' ');
+    let after_object = || selector.strip_prefix(&*key.rule.virtual_service)?.strip_prefix(' ');
     let after_rule = || after_object()?.strip_prefix(&key.rule.rule)?.strip_prefix(' ');
-    selector == key.mirror
-        || selector == key.rule.virtual_service
+    *selector == *key.mirror
+        || *selector == *key.rule.virtual_service
         || after_object() == Some(&key.rule.rule)
         || after_rule() == Some(&key.mirror)
 }
@@ -123,7 +123,7 @@ fn unknown(accounts: &[Arc<Account>], selector: &str) -> Problem {
         .iter()
         .take(COMPARED)
         .map(|account| &account.key)
-        .flat_map(|key| [id(key), key.mirror.clone(), key.rule.virtual_service.clone()]);
+        .flat_map(|key| [id(key), key.mirror.to_string(), key.rule.virtual_service.to_string()]);
     // Comparing costs the product of both lengths; no name is that long.
     let selector: String = selector.chars().take(256).collect();
     let mut near: Vec<_> =
@@ -145,7 +145,7 @@ mod tests {
 
     fn accounts() -> Vec<Arc<Account>> {
         let account = |virtual_service: &str, rule: &str, mirror: &str| {
-            let rule = RuleKey { virtual_service: virtual_service.into(), rule: rule.into() };
+            let rule = RuleKey { virtual_service: virtual_service.into(), rule: rule.into() }.into();
             Arc::new(Account::new(MirrorKey { rule, mirror: mirror.into() }))
         };
         vec![

@@ -97,7 +97,7 @@ mod tests {
     async fn a_copy_that_is_lost_is_noticed() {
         let accounts = Arc::new(Accounts::default());
         let plane = Plane::start(&Shadow::default(), Arc::new(Recorder::default())).unwrap();
-        let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() };
+        let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() }.into();
         let account = accounts.account(&MirrorKey { rule, mirror: "my-app:80/v2".into() });
         account.offer().sampled_out();
         assert_eq!(look(&accounts, &plane, 0), Ok(Some(0)));

@@ -106,9 +106,9 @@ fn of_tls(certificates: &Arc<Certificates>) -> [Reading; 3] {
 fn share(mirror: &Mirror) -> Sample {
     let key = &mirror.account.key;
     let labels = vec![
-        ("virtual_service", key.rule.virtual_service.clone()),
+        ("virtual_service", key.rule.virtual_service.to_string()),
         ("rule", key.rule.rule.clone()),
-        ("mirror", key.mirror.clone()),
+        ("mirror", key.mirror.to_string()),
     ];
     (labels, share_in_force(mirror).0.into())
 }

@@ -14,12 +14,11 @@ use std::{
     mem,
     ops::{ControlFlow, Range},
     rc::Rc,
-    sync::Arc,
 };
 
 use serde_saphyr::{Error, options::NonFiniteFloatPolicy};
 
-use super::{Code, Diagnostic, Location, Report};
+use super::{Code, Diagnostic, FileName, Location, Report};
 use raw::{Place, Raw, RawNode};
 
 /// Bytes of one source. A cluster of 10,000 services with 100,000 endpoints takes about 60 MiB of `kubectl get -o yaml`.
@@ -64,7 +63,7 @@ pub(super) struct Key {
 /// The documents of a source that can be read, one after the other, so that only one of them is held. Broken ones are
 /// reported and hide no other.
 pub(super) struct Documents<'t> {
-    file: Arc<str>,
+    file: FileName,
     chunks: Enumerate<Chunks<'t>>,
     /// A text between two `---` may hold several documents, each ended by `...`.
     parsed: VecDeque<Document<'t>>,
@@ -75,7 +74,7 @@ pub(super) struct Documents<'t> {
 }
 
 impl<'t> Documents<'t> {
-    pub(super) fn of(file: &Arc<str>, text: &'t str, report: &mut Report) -> Self {
+    pub(super) fn of(file: &FileName, text: &'t str, report: &mut Report) -> Self {
         let mut chunks = Chunks::of(text);
         if text.len() > MAX_BYTES {
             let at = Location { file: file.clone(), line: 1, column: 1 };
@@ -134,7 +133,7 @@ impl<'t> Documents<'t> {
 
 /// A document, not yet told where in its source it stands.
 pub(super) struct Document<'t> {
-    file: Arc<str>,
+    file: FileName,
     chunk: Chunk<'t>,
     root: RawNode,
 }
@@ -226,11 +225,11 @@ impl Chunk<'_> {
         Ok(Parsed { nodes: built.max(written), repeated, roots })
     }
 
-    fn place(&self, file: &Arc<str>, at: Place) -> Location {
+    fn place(&self, file: &FileName, at: Place) -> Location {
         Location { file: file.clone(), line: self.line.saturating_add(at.line) - 1, column: at.column }
     }
 
-    fn locate(&self, file: &Arc<str>, raw: RawNode) -> Node {
+    fn locate(&self, file: &FileName, raw: RawNode) -> Node {
         let written = || {
             let (start, length) = raw.written;
             let range =

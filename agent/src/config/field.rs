@@ -192,9 +192,8 @@ impl<'n> Field<'n> {
     }
 
     pub(super) fn texts(&self, faults: &mut Faults<'_>) -> Vec<Located<String>> {
-        let mut texts: Vec<_> = self.list(faults).iter().filter_map(|item| item.text(faults)).collect();
-        texts.shrink_to_fit();
-        texts
+        let items = self.list(faults);
+        exactly(items.len(), items.iter().filter_map(|item| item.text(faults)))
     }
 
     /// The entries of a map whose keys are data, such as header names.
@@ -227,6 +226,15 @@ impl<'n> Field<'n> {
     pub(super) fn is_null(&self) -> bool {
         matches!(self.node.value, Value::Null)
     }
+}
+
+/// Collects what came of `count` items, nearly always as many: rules are kept by the ten thousand, each is large, and a
+/// vector that grew as it was filled may keep half as much again, whatever it is told afterwards.
+pub(super) fn exactly<T>(count: usize, read: impl Iterator<Item = T>) -> Vec<T> {
+    let mut list = Vec::with_capacity(count);
+    list.extend(read);
+    list.shrink_to_fit();
+    list
 }
 
 fn describe(value: &Value) -> String {

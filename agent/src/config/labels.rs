@@ -1,28 +1,35 @@
 //! Labels as written: few on each object, on hundreds of thousands of objects, so no larger than their text.
 
+use std::sync::Arc;
+
 use serde::{Serialize, Serializer};
 
-/// Names and values, sorted by name; a name is there once. A selector, too: what must be there.
+/// Names and values, sorted by name; a name is there once. A selector, too: what must be there. A clone is the same
+/// memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Vec<(Box<str>, Box<str>)>);
+pub struct Labels(Option<Arc<[Label]>>);
+
+/// Name and value.
+type Label = (Box<str>, Box<str>);
 
 impl Labels {
     /// No labels, which as a selector everything has.
-    pub const NONE: Self = Self(Vec::new());
+    pub const NONE: Self = Self(None);
 
     /// The value of a label.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.binary_search_by(|(one, _)| (**one).cmp(name)).ok()?;
-        Some(&self.0[found].1)
+        let labels = self.0.as_ref()?;
+        let found = labels.binary_search_by(|(one, _)| (**one).cmp(name)).ok()?;
+        Some(&labels[found].1)
     }
 
     /// Sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        self.0.iter().flat_map(|labels| &**labels).map(|(name, value)| (&**name, &**value))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// Has every one of these, with the same value.
@@ -34,7 +41,7 @@ impl Labels {
 /// Of a name that comes again the last value stays.
 impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(labels: I) -> Self {
-        let mut labels: Vec<(Box<str>, Box<str>)> =
+        let mut labels: Vec<Label> =
             labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         labels.sort_by(|(one, _), (other, _)| one.cmp(other));
         labels.dedup_by(|later, earlier| {
@@ -44,8 +51,7 @@ impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Labels {
             }
             again
         });
-        labels.shrink_to_fit();
-        Self(labels)
+        Self((!labels.is_empty()).then(|| labels.into()))
     }
 }
 

@@ -6,6 +6,7 @@ pub mod diagnostics;
 mod explain;
 mod field;
 mod fields;
+mod file;
 pub mod gateway;
 mod honoured;
 pub mod istio;
@@ -26,19 +27,20 @@ mod written;
 
 pub use decode::MAX_BYTES;
 pub use diagnostics::{Code, Diagnostic, Report, Severity};
+pub use file::FileName;
 pub use labels::Labels;
 pub use read::{Resources, read, read_part};
 pub use render::{Sources, digest, fingerprint};
 pub use schema::schema;
 pub use written::Document;
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref};
 
 /// A place in a configuration source. Lines and columns count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
     /// The path as the user gave it, or a name such as `<command line>`.
-    pub file: Arc<str>,
+    pub file: FileName,
     pub line: u32,
     pub column: u32,
 }

@@ -5,7 +5,7 @@ mod known;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use super::{
     Code, Location, Meta, Report,
@@ -35,8 +35,8 @@ pub struct Resources {
     pub grpc_routes: Vec<gateway::GrpcRoute>,
     pub reference_grants: Vec<gateway::ReferenceGrant>,
     pub shadow_policies: Vec<ShadowPolicy>,
-    /// Where each name was first written.
-    pub(crate) names: Taken,
+    /// Where each name was first written. Boxed, for a part of a configuration has none.
+    pub(crate) names: Option<Box<Taken>>,
 }
 
 /// Kind, namespace and name → where it was first written.
@@ -45,7 +45,7 @@ pub(crate) type Taken = HashMap<(&'static str, String, String), Location>;
 /// Reads the documents of one source into `resources`; faults go to `report`. Objects with faults are kept as far as
 /// they could be read, so that what refers to them is not reported too.
 pub fn read(file: &str, text: &str, resources: &mut Resources, report: &mut Report) {
-    let mut documents = Documents::of(&Arc::from(file), text, report);
+    let mut documents = Documents::of(&file.into(), text, report);
     while let Some(document) = documents.next(report) {
         let mut faults = Faults { report, object: None, honoured: Honoured::of("") };
         let listed = document.text("apiVersion").zip(document.text("kind"));
@@ -62,7 +62,7 @@ pub fn read(file: &str, text: &str, resources: &mut Resources, report: &mut Repo
 pub fn read_part(file: &str, text: &str) -> (Resources, Report) {
     let (mut resources, mut report) = (Resources::default(), Report::default());
     read(file, text, &mut resources, &mut report);
-    resources.names = Taken::default();
+    resources.names = None;
     resources.shrink();
     (resources, report)
 }

@@ -88,7 +88,7 @@ impl Report {
         // Split once, not once per fault: a hostile source has many lines and a fault in each.
         let mut lines: HashMap<&str, Vec<&str>> = HashMap::new();
         for diagnostic in &self.diagnostics {
-            let file = diagnostic.at.file.as_ref();
+            let file = &*diagnostic.at.file;
             let lines =
                 lines.entry(file).or_insert_with(|| self::lines(sources.get(file).unwrap_or("")).collect());
             let index = usize::try_from(diagnostic.at.line).unwrap_or(0).wrapping_sub(1);

@@ -5,7 +5,7 @@ use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
 use super::{
     Code, Labels, Located, Location,
-    field::{Faults, Field},
+    field::{Faults, Field, exactly},
     fields::{Fields, Names},
     values,
 };
@@ -95,10 +95,7 @@ impl<'n> Fields<'n> {
         read: impl Fn(&mut Faults<'_>, &Field<'n>) -> Option<T>,
     ) -> Vec<T> {
         let items = self.get(name).map(|field| field.list(faults)).unwrap_or_default();
-        let mut read: Vec<_> = items.iter().filter_map(|item| read(faults, item)).collect();
-        // Rules are kept by the ten thousand, and each is large.
-        read.shrink_to_fit();
-        read
+        exactly(items.len(), items.iter().filter_map(|item| read(faults, item)))
     }
 
     /// A map of fixed keys within this one: read, and its strange keys reported.

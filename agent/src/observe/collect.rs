@@ -112,9 +112,9 @@ fn of_outcome(account: &Account, outcome: &str, reason: &str) -> Vec<(&'static s
 fn labels(account: &Account) -> Vec<(&'static str, String)> {
     let key = &account.key;
     vec![
-        ("virtual_service", key.rule.virtual_service.clone()),
+        ("virtual_service", key.rule.virtual_service.to_string()),
         ("rule", key.rule.rule.clone()),
-        ("mirror", key.mirror.clone()),
+        ("mirror", key.mirror.to_string()),
     ]
 }
 
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_scrape_shows_books_that_add_up() {
         let accounts = Arc::new(Accounts::default());
-        let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() };
+        let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() }.into();
         let account = accounts.account(&MirrorKey { rule, mirror: "my-app:80/v2".into() });
         account.offer().settle(Outcome::Completed { status: 200 });
         account.offer().settle(Outcome::Failed(FailReason::Timeout));

@@ -155,9 +155,9 @@ impl Observer for Recorder {
         }
         let key = &outcome.mirror;
         let labels = MirrorLabels {
-            virtual_service: key.rule.virtual_service.clone(),
+            virtual_service: key.rule.virtual_service.to_string(),
             rule: key.rule.rule.clone(),
-            mirror: key.mirror.clone(),
+            mirror: key.mirror.to_string(),
         };
         self.shadow_duration.get_or_create(&labels).observe(outcome.duration.as_secs_f64() * 1000.);
     }

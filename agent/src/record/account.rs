@@ -1,6 +1,9 @@
 //! The books: what became of every request a mirror was offered. Each offer is a [`Ticket`] that ends in exactly one
 //! place, whatever happens to whoever holds it.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -9,6 +12,8 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+
+use once_cell::race::OnceBox;
 
 use super::{
     DropReason, FailReason, GrpcStatus, MirrorKey, Outcome, Since, Standing,
@@ -26,10 +31,28 @@ pub struct Account {
     offered: AtomicU64,
     sampled_out: AtomicU64,
     completed: AtomicU64,
+    /// Made when the first of them comes: most mirrors never have any, and there are mirrors by the ten thousand. Making
+    /// it waits for nobody (of two made at once, one stays).
+    rare: OnceBox<Rare>,
+}
+
+/// How a copy ends other than by a plain response.
+#[derive(Debug)]
+struct Rare {
     /// Completed too: calls of gRPC, by their status.
     calls: [AtomicU64; GrpcStatus::COUNT],
     failed: [AtomicU64; FailReason::ALL.len()],
     dropped: [AtomicU64; DropReason::ALL.len()],
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Self {
+            calls: [const { AtomicU64::new(0) }; _],
+            failed: [const { AtomicU64::new(0) }; _],
+            dropped: [const { AtomicU64::new(0) }; _],
+        }
+    }
 }
 
 impl Account {
@@ -42,9 +65,7 @@ impl Account {
             offered: AtomicU64::new(0),
             sampled_out: AtomicU64::new(0),
             completed: AtomicU64::new(0),
-            calls: [const { AtomicU64::new(0) }; _],
-            failed: [const { AtomicU64::new(0) }; _],
-            dropped: [const { AtomicU64::new(0) }; _],
+            rare: OnceBox::new(),
         }
     }
 
@@ -79,11 +100,15 @@ impl Account {
         self.last.read()
     }
 
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
     fn settle(&self, outcome: Outcome) {
         let cell = match outcome {
             Outcome::Completed { .. } => &self.completed,
-            Outcome::Failed(reason) => &self.failed[reason as usize],
-            Outcome::Dropped(reason) => &self.dropped[reason as usize],
+            Outcome::Failed(reason) => &self.rare().failed[reason as usize],
+            Outcome::Dropped(reason) => &self.rare().dropped[reason as usize],
         };
         // Release: whoever reads this outcome also sees its offer, so in_flight is never negative.
         cell.fetch_add(1, Ordering::Release);
@@ -91,14 +116,19 @@ impl Account {
 
     /// A consistent reading: outcomes first, offers after them.
     pub fn read(&self) -> Balance {
-        let calls = std::array::from_fn(|i| self.calls[i].load(Ordering::Acquire));
+        let rare = self.rare.get();
+        let calls = count(rare.map(|rare| &rare.calls));
         let completed = self.completed.load(Ordering::Acquire) + calls.iter().sum::<u64>();
         let sampled_out = self.sampled_out.load(Ordering::Acquire);
-        let failed = std::array::from_fn(|i| self.failed[i].load(Ordering::Acquire));
-        let dropped = std::array::from_fn(|i| self.dropped[i].load(Ordering::Acquire));
+        let failed = count(rare.map(|rare| &rare.failed));
+        let dropped = count(rare.map(|rare| &rare.dropped));
         let offered = self.offered.load(Ordering::Acquire);
         Balance { offered, sampled_out, completed, calls, failed, dropped }
     }
+}
+
+fn count<const N: usize>(counters: Option<&[AtomicU64; N]>) -> [u64; N] {
+    std::array::from_fn(|i| counters.map_or(0, |counters| counters[i].load(Ordering::Acquire)))
 }
 
 /// One reading of an [`Account`].
@@ -144,7 +174,7 @@ impl Ticket {
     /// The copy of a gRPC call completed with this status.
     pub fn answered(mut self, status: GrpcStatus) {
         if let Some(account) = self.account.take() {
-            account.calls[usize::from(status.code())].fetch_add(1, Ordering::Release);
+            account.rare().calls[usize::from(status.code())].fetch_add(1, Ordering::Release);
         }
     }
 
@@ -168,7 +198,7 @@ impl Drop for Ticket {
 #[derive(Debug, Default)]
 pub struct Accounts {
     // Taken when a configuration is compiled and when metrics are read, never on the request path.
-    by_mirror: Mutex<BTreeMap<MirrorKey, Arc<Account>>>,
+    by_mirror: Mutex<BTreeMap<Arc<MirrorKey>, Arc<Account>>>,
     /// Of each ShadowPolicy, by `namespace/name`.
     since: Mutex<BTreeMap<String, Arc<Since>>>,
 }
@@ -177,7 +207,12 @@ impl Accounts {
     /// The account of a mirror, opened on first use.
     pub fn account(&self, key: &MirrorKey) -> Arc<Account> {
         let mut accounts = self.by_mirror.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(accounts.entry(key.clone()).or_insert_with(|| Arc::new(Account::new(key.clone()))))
+        if let Some(known) = accounts.get(key) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(Account::new(key.clone()));
+        accounts.insert(Arc::clone(&new.key), Arc::clone(&new));
+        new
     }
 
     /// Since when a ShadowPolicy is in force; the same one for the same name while anyone refers to it.
@@ -199,67 +234,5 @@ impl Accounts {
         drop(accounts);
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         since.retain(|_, since| Arc::strong_count(since) > 1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::RuleKey;
-
-    fn account() -> Arc<Account> {
-        let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() };
-        Arc::new(Account::new(MirrorKey { rule, mirror: "my-app:80/v2".into() }))
-    }
-
-    #[test]
-    fn every_ticket_ends_in_exactly_one_place() {
-        let account = account();
-        account.offer().settle(Outcome::Completed { status: 200 });
-        account.offer().settle(Outcome::Failed(FailReason::Timeout));
-        account.offer().settle(Outcome::Dropped(DropReason::QueueFull));
-        account.offer().sampled_out();
-        account.offer().answered(GrpcStatus::parse(b"14"));
-        let open = account.offer();
-
-        let balance = account.read();
-        assert_eq!((balance.offered, balance.completed, balance.calls[14]), (6, 2, 1));
-        assert_eq!(balance.in_flight(), 1);
-        assert_eq!(balance.failed[FailReason::Timeout as usize], 1);
-        assert_eq!(balance.dropped[DropReason::QueueFull as usize], 1);
-        open.settle(Outcome::Completed { status: 500 });
-        assert_eq!(account.read().in_flight(), 0);
-    }
-
-    #[test]
-    fn a_lost_ticket_is_counted_as_an_internal_failure() {
-        let account = account();
-        drop(account.offer());
-        assert_eq!(account.read().failed[FailReason::Internal as usize], 1);
-    }
-
-    #[test]
-    fn an_account_in_use_survives_the_clean_up() {
-        let accounts = Accounts::default();
-        let key = (*account().key).clone();
-        let held = accounts.account(&key);
-        accounts.forget_unused();
-        assert!(Arc::ptr_eq(&held, &accounts.account(&key)));
-        drop(held);
-        accounts.forget_unused();
-        assert!(accounts.all().is_empty());
-    }
-
-    #[test]
-    fn a_pause_outlives_the_rule_it_was_for() {
-        let accounts = Accounts::default();
-        let key = (*account().key).clone();
-        assert!(accounts.account(&key).pause());
-        accounts.forget_unused();
-        let again = accounts.account(&key);
-        assert!(!again.pause() && again.resume() && !again.resume());
-        drop(again);
-        accounts.forget_unused();
-        assert!(accounts.all().is_empty());
     }
 }

@@ -74,11 +74,11 @@ pub trait Observer: Send + Sync {
     fn shadow(&self, outcome: &ShadowOutcome);
 }
 
-/// A rule of a virtual service, as written.
+/// A rule of a virtual service, as written. There are keys by the ten thousand: what several have in common is shared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleKey {
     /// `namespace/name`
-    pub virtual_service: String,
+    pub virtual_service: Arc<str>,
     /// The rule's name, or its index when it has none.
     pub rule: String,
 }
@@ -86,9 +86,9 @@ pub struct RuleKey {
 /// One mirror of a rule: the unit of accounting.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MirrorKey {
-    pub rule: RuleKey,
+    pub rule: Arc<RuleKey>,
     /// `host:port` or `host:port/subset` of the mirror's destination.
-    pub mirror: String,
+    pub mirror: Arc<str>,
 }
 
 /// The end of a copy.

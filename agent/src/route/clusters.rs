@@ -23,10 +23,11 @@ pub(super) struct Clusters<'a> {
 }
 
 /// What a place resolves to, by [`Place::key`].
-pub(super) type Spots = HashMap<String, Arc<Spot>>;
+pub(super) type Spots = HashMap<Box<str>, Arc<Spot>>;
 
 #[derive(Debug)]
 pub(super) struct Spot {
+    text: Arc<str>,
     cluster: Arc<Cluster>,
     members: Members,
     asked: Vec<Asked>,
@@ -44,9 +45,9 @@ impl Spot {
 /// A destination that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place<'a> {
-    pub(super) host: &'a str,
+    pub(super) host: &'a Arc<str>,
     pub(super) port: u16,
-    pub(super) subset: Option<(&'a str, &'a Labels)>,
+    pub(super) subset: Option<(&'a Arc<str>, &'a Labels)>,
     pub(super) policies: Policies<'a>,
 }
 
@@ -67,7 +68,7 @@ impl<'a> Clusters<'a> {
     }
 
     /// What was resolved, to be kept, and the keys of what was kept and is no longer good.
-    pub(super) fn into_made(self) -> (Spots, Vec<String>) {
+    pub(super) fn into_made(self) -> (Spots, Vec<Box<str>>) {
         let Self { known, kept, made } = self;
         let stale = kept.iter().filter(|(_, spot)| !known.agrees(&spot.asked)).map(|(key, _)| key.clone());
         let stale = if known.any_changed() { stale.collect() } else { Vec::new() };
@@ -86,8 +87,7 @@ impl<'a> Clusters<'a> {
         let mut policies = Policies { host: subsets::policy(&rules), subset: None };
         let subset = destination.subset.as_ref().map(|name| {
             let (subset, policy) = subsets::named(&rules, &name.value).ok_or_else(|| {
-                let known: BTreeSet<_> =
-                    rules.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str()).collect();
+                let known: BTreeSet<_> = rules.iter().flat_map(|r| &r.subsets).map(|s| &**s.name).collect();
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
                 Unresolved {
                     code: Code::UnknownSubset,
@@ -104,7 +104,7 @@ impl<'a> Clusters<'a> {
                 }
             })?;
             policies.subset = policy;
-            Ok((subset.name.as_str(), &subset.labels))
+            Ok((&subset.name.value, &subset.labels))
         });
         let subset = subset.transpose()?;
         Ok(Place { host: &service.host, port: port(destination, service, listener)?, subset, policies })
@@ -128,6 +128,11 @@ impl<'a> Clusters<'a> {
         Arc::clone(&self.spot(place).members)
     }
 
+    /// [`Place::text`], the same memory every time.
+    pub(super) fn text(&mut self, place: Place<'a>) -> Arc<str> {
+        Arc::clone(&self.spot(place).text)
+    }
+
     /// The service of a place.
     pub(super) fn service_of(&self, place: Place<'_>) -> Option<&'a Service> {
         self.known.service(place.host)
@@ -147,7 +152,8 @@ impl<'a> Clusters<'a> {
             findings.begin();
             let cluster = Arc::new(cluster(known, place, &mut findings));
             let members = members(known, place);
-            Arc::new(Spot { cluster, members, asked: known.noted(begun), findings: findings.noted() })
+            let text = place.text().into();
+            Arc::new(Spot { text, cluster, members, asked: known.noted(begun), findings: findings.noted() })
         });
         known.note_again(&spot.asked);
         spot
@@ -180,18 +186,17 @@ impl<'a> Clusters<'a> {
 
 fn cluster(known: &Known<'_>, place: Place<'_>, findings: &mut Findings<'_>) -> Cluster {
     let Place { host, port, subset, policies } = place;
-    let name = format!("outbound|{port}|{}|{host}", subset.map_or("", |(name, _)| name));
+    let name = format!("outbound|{port}|{}|{host}", subset.map_or("", |(name, _)| &**name));
     let (service, port) = serving(known, place);
     let mut seen = BTreeSet::new();
-    let endpoints = endpoints(service, place).filter(|endpoint| endpoint.ready);
-    let endpoints = endpoints
-        .filter_map(|endpoint| endpoint.target(port))
-        .filter(|endpoint| match endpoint.at {
-            // "Every local address" is where requests are captured, not a place to send them to.
-            At::Address(socket) => !socket.ip().is_unspecified() && seen.insert(socket),
-            At::Name { .. } => true,
-        })
-        .collect();
+    let ready = || endpoints(service, place).filter(|endpoint| endpoint.ready);
+    let mut endpoints = Vec::with_capacity(ready().count());
+    let targets = ready().filter_map(|endpoint| endpoint.target(port)).filter(|endpoint| match endpoint.at {
+        // "Every local address" is where requests are captured, not a place to send them to.
+        At::Address(socket) => !socket.ip().is_unspecified() && seen.insert(socket),
+        At::Name { .. } => true,
+    });
+    endpoints.extend(targets);
     Cluster { name, endpoints, settings: policies.settings(service, port, findings) }
 }
 
@@ -219,9 +224,10 @@ fn endpoints<'p>(service: &'p Service, place: Place<'p>) -> impl Iterator<Item =
 
 impl Place<'_> {
     /// Tells it from every other place, those of other configurations included.
-    fn key(&self) -> String {
+    fn key(&self) -> Box<str> {
         let Self { host, port, subset, policies } = self;
-        format!("{host}:{port}{subset:?}{}", policies.key())
+        // Copied once more to be no longer than it must: it is kept.
+        format!("{host}:{port}{subset:?}{}", policies.key()).as_str().into()
     }
 
     /// `host:port` or `host:port/subset`

@@ -1,7 +1,7 @@
 //! One configuration after the other: what was compiled is kept, and a change costs little more than what it touches.
 //! What comes out is what compiling from nothing would give.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use super::{
     Snapshot,
@@ -54,7 +54,7 @@ pub(super) struct Made {
     /// Those that were looked at, new or not.
     pub(super) units: Units,
     pub(super) spots: Spots,
-    pub(super) stale_spots: Vec<String>,
+    pub(super) stale_spots: Vec<Box<str>>,
     /// In the order of precedence.
     pub(super) ruled: Vec<Arc<Ruled>>,
     pub(super) idle: AllIdle,
@@ -94,11 +94,11 @@ impl Kept {
     fn take(&mut self, mut made: Made) {
         let mut served = made.assembled.services.iter();
         made.ruled.retain(|ruled| {
-            served.next().is_some_and(|served| Arc::ptr_eq(&ruled.served, served)) && ruled.is_settled()
+            served.next().is_some_and(|served| Arc::ptr_eq(&ruled.served, served)) && ruled.is_settled
         });
-        self.units.extend(made.units.drain());
+        self.units.extend(mem::take(&mut made.units));
         made.stale_spots.iter().for_each(|key| drop(self.spots.remove(key)));
-        self.spots.extend(made.spots.drain());
+        self.spots.extend(mem::take(&mut made.spots));
         self.made = made;
         // What came of a service or a virtual service holds its units.
         self.units.retain(|_, unit| Arc::strong_count(unit) > 1);

@@ -60,13 +60,17 @@ impl<'f, 'r> Reader<'f, 'r> {
 
     fn conditions(&mut self, written: &HttpMatch) -> Block {
         let mut block = Block::any();
+        let fields = [written.scheme.is_some(), written.method.is_some(), written.authority.is_some()];
+        let fields = fields.into_iter().filter(|is_written| *is_written).count();
+        block.fields.reserve_exact(fields + written.headers.len() + written.without_headers.len());
+        block.query.reserve_exact(written.query_params.len());
         if let Some(uri) = &written.uri {
             block.path = self.path(uri, written.ignore_uri_case);
         }
         for (name, field, written) in [
-            ("scheme", Field::Scheme, &written.scheme),
-            ("method", Field::Method, &written.method),
-            ("authority", Field::Authority, &written.authority),
+            ("scheme", Field::Scheme, written.scheme.as_deref()),
+            ("method", Field::Method, written.method.as_ref()),
+            ("authority", Field::Authority, written.authority.as_deref()),
         ] {
             if let Some(written) = written {
                 let site = self.site;
@@ -143,7 +147,7 @@ impl<'f, 'r> Reader<'f, 'r> {
             return Err(Absent::Gateways);
         }
         let condition = SourceCondition {
-            namespace: written.source_namespace.clone().filter(|namespace| !namespace.is_empty()),
+            namespace: written.source_namespace.as_deref().filter(|name| !name.is_empty()).map(Into::into),
             labels: written.source_labels.clone(),
         };
         if condition.is_empty() || self.sources_known {
@@ -171,7 +175,7 @@ pub(super) fn text(
         StringMatch::Prefix(text) => Text::Prefix(text.as_bytes().into()),
         StringMatch::Empty => Text::Present,
         StringMatch::Regex(pattern) => match re2::compile(pattern) {
-            Ok(regex) => Text::Regex(regex),
+            Ok(regex) => Text::Regex(Box::new(regex)),
             Err(fault) => {
                 let hint =
                     (pattern == "*").then(|| "write `{}` to ask for presence, `.*` for anything".into());

@@ -10,6 +10,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use super::{
     CapturedPort, Policy,
     clusters::Place,
+    difference::differing,
     findings::{Finding, Findings, Hint, Site},
     matcher::{Block, Field},
     mirrors::{Meaning, Mirrored},
@@ -55,7 +56,7 @@ pub(super) struct Exposed {
 struct Edge {
     from: Members,
     to: Members,
-    text: String,
+    text: Arc<str>,
     object: String,
     at: Location,
 }
@@ -79,7 +80,7 @@ impl<'a> Compiler<'a, '_> {
                 let edge = Edge {
                     from,
                     to,
-                    text: mirror.place.text(),
+                    text: self.clusters.text(mirror.place),
                     object: Site::of(kind, meta).object(),
                     at: mirror.at.clone(),
                 };
@@ -166,11 +167,18 @@ impl Edge {
     fn joins(&self) -> (usize, usize) {
         (address(&*self.from), address(&*self.to))
     }
+
+    /// The endpoints at which a way may lead on.
+    fn followed(&self) -> &[CapturedPort] {
+        &self.to[..self.to.len().min(FOLLOWED)]
+    }
 }
 
 impl Exposure {
     pub(super) fn noted(&mut self) -> Vec<Exposed> {
-        mem::take(&mut self.noted)
+        let mut noted = mem::take(&mut self.noted);
+        noted.shrink_to_fit();
+        noted
     }
 
     /// Takes in what was noted of mirrors in force.
@@ -184,25 +192,32 @@ impl Exposure {
     }
 
     /// Mirrors whose copies would be mirrored, and so on, back to the first. The marker of a copy breaks the ring here,
-    /// but nowhere else. Between the same places as before there is still none where there was none.
+    /// but nowhere else. Where there was none, only a new mirror can make one.
     pub(super) fn report_loops(self, before: &Loops, findings: &mut Findings<'_>) -> Loops {
-        let joins = |edges: &[Arc<Edge>]| edges.iter().map(|edge| edge.joins()).collect::<Vec<_>>();
-        let any = (before.any || joins(&before.edges) != joins(&self.edges)) && self.find_loops(findings);
+        let any = (before.any || self.may_close_one(before)) && self.find_loops(findings);
         Loops { edges: self.edges, any }
+    }
+
+    /// Whether some mirror leads to where a new one begins: without that, no new one is part of a ring.
+    fn may_close_one(&self, before: &Loops) -> bool {
+        let (gone, come) = differing(&before.edges, &self.edges);
+        let known: HashSet<_> = gone.iter().map(|edge| edge.joins()).collect();
+        let new = come.iter().filter(|edge| !known.contains(&edge.joins()));
+        let begin: HashSet<_> = new.flat_map(|edge| &*edge.from).collect();
+        !begin.is_empty() && self.edges.iter().flat_map(|edge| edge.followed()).any(|to| begin.contains(to))
     }
 
     /// Whether there is any.
     fn find_loops(&self, findings: &mut Findings<'_>) -> bool {
         // Most endpoints are no shadow of anything, and no way leads on from there.
-        let followed = |edge: &Arc<Edge>| edge.to.len().min(FOLLOWED);
-        let shadows: HashSet<_> = self.edges.iter().flat_map(|edge| &edge.to[..followed(edge)]).collect();
+        let shadows: HashSet<_> = self.edges.iter().flat_map(|edge| edge.followed()).collect();
         let mut leaving = HashMap::<CapturedPort, Vec<usize>>::default();
         for (index, edge) in self.edges.iter().enumerate() {
             let on_a_way = edge.from.iter().filter(|endpoint| shadows.contains(endpoint));
             on_a_way.for_each(|endpoint| leaving.entry(*endpoint).or_default().push(index));
         }
         let next = |edge: usize| -> Vec<usize> {
-            let to = self.edges[edge].to.iter().take(FOLLOWED);
+            let to = self.edges[edge].followed().iter();
             let mut next: Vec<_> = to.filter_map(|e| leaving.get(e)).flatten().copied().collect();
             next.sort_unstable();
             next.dedup();

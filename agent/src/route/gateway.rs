@@ -65,7 +65,7 @@ impl<'a> Compiler<'a, '_> {
         };
         for Found { id, mut block, ways, .. } in found {
             block.source =
-                SourceCondition { namespace: consumers.map(str::to_owned), ..SourceCondition::default() };
+                SourceCondition { namespace: consumers.map(Into::into), ..SourceCondition::default() };
             table.push(id, block, &ways);
         }
         table

@@ -80,7 +80,7 @@ impl Changed {
         match asked.topic {
             Topic::Service => self.services.contains(&*asked.about),
             // Among those whose rules count is the service's own namespace.
-            Topic::Rules => self.rules.covers(asked.words()[0]),
+            Topic::Rules => !self.rules.is_empty() && self.rules.covers(asked.words()[0]),
             Topic::Sources => self.sources,
             Topic::Grants => self.grants,
         }

@@ -29,7 +29,8 @@ pub(super) enum Text {
     PrefixAnyCase(Box<[u8]>),
     /// Whole path elements: `/foo` holds for `/foo` and `/foo/bar`, not for `/foobar`. Kept without a slash at its end.
     Elements(Box<[u8]>),
-    Regex(Pattern),
+    /// Boxed: most texts are plain, and texts are kept by the hundred thousand.
+    Regex(Box<Pattern>),
     /// Any value, but a value.
     Present,
 }

@@ -108,7 +108,7 @@ pub struct Snapshot {
 pub struct Rule {
     pub key: Arc<RuleKey>,
     /// `mirror` first, then `mirrors` in order; those of a share of zero left out.
-    pub mirrors: Vec<Arc<Mirror>>,
+    pub mirrors: Box<[Arc<Mirror>]>,
     /// Why there are none, though some are written.
     pub unmirrored: Option<Unmirrored>,
     pub action: Action,
@@ -244,8 +244,8 @@ impl Cluster {
 
 impl Destination {
     fn of(place: clusters::Place<'_>, weight: i64) -> Self {
-        let subset = place.subset.map(|(name, _)| Arc::from(name));
-        Self { host: Arc::from(place.host), subset, port: place.port, weight }
+        let subset = place.subset.map(|(name, _)| Arc::clone(name));
+        Self { host: Arc::clone(place.host), subset, port: place.port, weight }
     }
 }
 

@@ -30,8 +30,10 @@ impl<'a> Opener<'a> {
     ) -> Self {
         let mut texts = BTreeSet::new();
         let mut open = |Mirrored { place, share, .. }: Mirrored<'a>| {
-            let mirror = unique(&mut texts, place.text());
-            let account = accounts.account(&MirrorKey { rule: (*key).clone(), mirror });
+            let text = clusters.text(place);
+            let name = unique(&mut texts, text.to_string());
+            let mirror = if *name == *text { text } else { name.into() };
+            let account = accounts.account(&MirrorKey { rule: Arc::clone(&key), mirror });
             clusters.cluster(place);
             (account, share, place)
         };
@@ -41,7 +43,7 @@ impl<'a> Opener<'a> {
         };
         let destinations = meaning.primaries.iter().map(|primary| primary.destination.clone()).collect();
         let (action, unmirrored) = (meaning.action, meaning.unmirrored);
-        let plain = Rule { key, action, destinations, mirrors: Vec::new(), unmirrored };
+        let plain = Rule { key, action, destinations, mirrors: Box::default(), unmirrored };
         Self { meaning, mirrors, plain, made: Vec::new() }
     }
 
@@ -60,7 +62,7 @@ impl<'a> Opener<'a> {
     fn new_ways(&self, matched: Matched, clusters: &mut Clusters<'a>) -> Ways {
         if self.mirrors.is_empty() {
             let unmirrored = Arc::new(self.plain.clone());
-            return Ways { destinations: Vec::new(), preflight: None, unmirrored };
+            return Ways { destinations: Box::default(), preflight: None, unmirrored };
         }
         let path = self.meaning.rewritten.as_ref().map(|rewritten| rewritten.change(matched));
         let mut rules = Vec::<(Option<Arc<Changes>>, Arc<Rule>)>::new();
@@ -78,11 +80,11 @@ impl<'a> Opener<'a> {
             };
             destinations.push((clusters.members(primary.place), rule));
         }
-        let preflight = self.meaning.cors.as_ref().map(|cors| Preflight {
-            origins: cors.origins.clone(),
-            answers_all: cors.answers_all,
-            rule: self.unmirrored(Unmirrored::Preflight),
+        let preflight = self.meaning.cors.as_ref().map(|cors| {
+            let (origins, answers_all) = (cors.origins.clone(), cors.answers_all);
+            Box::new(Preflight { origins, answers_all, rule: self.unmirrored(Unmirrored::Preflight) })
         });
+        let destinations = destinations.into();
         Ways { destinations, preflight, unmirrored: self.unmirrored(Unmirrored::Elsewhere) }
     }
 

@@ -16,7 +16,8 @@ use crate::{config::Labels, message::RequestHead};
 #[derive(Debug)]
 pub struct PortRules {
     at: CapturedPort,
-    owners: Vec<Owner>,
+    /// Shared with the service's other endpoints of the same labels.
+    owners: Vec<Arc<Owner>>,
     /// Services whose rules send requests here without owning the endpoint.
     guests: Vec<Arc<Owner>>,
     /// Who clients are; None where nothing depends on it.
@@ -24,7 +25,7 @@ pub struct PortRules {
 }
 
 /// A service with an endpoint at the address and port, or one whose rules send requests there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Owner {
     /// Its host, in full.
     pub service: Arc<str>,
@@ -61,15 +62,15 @@ impl PortRules {
     /// The service a request is for: the one its authority names (port and case ignored), be it an owner or a guest; else
     /// the only owner.
     pub fn owner(&self, head: &RequestHead<'_>, source: Option<&Source>) -> Option<&Owner> {
-        let only = if let [only] = self.owners.as_slice() { Some(only) } else { None };
+        let only = if let [only] = self.owners.as_slice() { Some(&**only) } else { None };
         if only.is_some() && self.guests.is_empty() {
             return only;
         }
         let Some(authority) = head.authority() else { return only };
         let (host, _) = split_authority(authority);
         let namespace = source.map(|source| source.namespace.as_str());
-        let owner = most_specific(self.owners.iter(), host, namespace);
-        let guest = most_specific(self.guests.iter().map(|guest| &**guest), host, namespace);
+        let owner = most_specific(&self.owners, host, namespace);
+        let guest = most_specific(&self.guests, host, namespace);
         match (owner, guest) {
             (Some((known, owner)), guest) if guest.is_none_or(|(specificity, _)| specificity <= known) => {
                 owner
@@ -80,13 +81,13 @@ impl PortRules {
     }
 
     /// Every service that owns the endpoint, in the order of their age.
-    pub fn owners(&self) -> &[Owner] {
+    pub fn owners(&self) -> &[Arc<Owner>] {
         &self.owners
     }
 
     /// The owners, then the services whose rules send requests here.
     pub fn services(&self) -> impl Iterator<Item = &Owner> {
-        self.owners.iter().chain(self.guests.iter().map(|guest| &**guest))
+        self.owners.iter().chain(&self.guests).map(|service| &**service)
     }
 
     /// The endpoint.
@@ -119,28 +120,32 @@ impl PortRules {
         largest
     }
 
-    /// Adds a service port that leads here.
+    /// Adds a service port that leads here. `last` is what the port's last endpoint was given, to be used again.
     pub(super) fn add(
         &mut self,
         service: &Served,
         endpoint: &Endpoint,
         (port, ruling): (u16, &Arc<Ruling>),
         sources: &Arc<Sources>,
+        last: &mut Option<Arc<Owner>>,
     ) {
-        let known = self.owners.iter().position(|owner| Arc::ptr_eq(&owner.service, &service.host));
-        let index = known.unwrap_or_else(|| {
-            self.owners.push(Owner {
-                service: Arc::clone(&service.host),
-                namespace: Arc::clone(&service.namespace),
-                labels: Arc::clone(&endpoint.labels),
-                host: Arc::clone(&service.names),
-                rulings: Vec::with_capacity(1),
-            });
-            self.owners.len() - 1
-        });
-        let rulings = &mut self.owners[index].rulings;
-        if !rulings.iter().any(|&(known, _)| known == port) {
-            rulings.push((port, Arc::clone(ruling)));
+        let known = self.owners.iter_mut().find(|owner| Arc::ptr_eq(&owner.service, &service.host));
+        match known {
+            Some(owner) if owner.ports().any(|known| known == port) => {}
+            Some(owner) => Arc::make_mut(owner).rulings.push((port, Arc::clone(ruling))),
+            None => {
+                let alike = last.take().filter(|last| Arc::ptr_eq(&last.labels, &endpoint.labels));
+                let owner = alike.unwrap_or_else(|| {
+                    Arc::new(Owner {
+                        service: Arc::clone(&service.host),
+                        namespace: Arc::clone(&service.namespace),
+                        labels: Arc::clone(&endpoint.labels),
+                        host: Arc::clone(&service.names),
+                        rulings: vec![(port, Arc::clone(ruling))],
+                    })
+                });
+                self.owners.push(Arc::clone(last.insert(owner)));
+            }
         }
         self.ask_for_source(ruling, sources);
     }
@@ -169,13 +174,13 @@ impl PortRules {
 /// The service that a host names most specifically. Of several that it names alike, as a short name may, the one of the
 /// client's namespace is meant, else none.
 fn most_specific<'o>(
-    services: impl Iterator<Item = &'o Owner>,
+    services: &'o [Arc<Owner>],
     host: &str,
     namespace: Option<&str>,
 ) -> Option<(usize, Option<&'o Owner>)> {
     let at_home = |owner: &&Owner| Some(&*owner.namespace) == namespace;
     let mut best: Option<(usize, Option<&Owner>)> = None;
-    for service in services {
+    for service in services.iter().map(|service| &**service) {
         let Some(specificity) = service.host.names(host) else { continue };
         best = match best {
             Some((known, _)) if known > specificity => best,

@@ -20,6 +20,8 @@ pub(super) struct Ruled {
     pub(super) claims: Vec<Claimed>,
     /// Beside those of the units.
     pub(super) findings: Vec<Finding>,
+    /// Every table that it holds is in force by it. Others must not keep their accounts open.
+    pub(super) is_settled: bool,
 }
 
 /// What became of a claim on a port of the service.
@@ -43,12 +45,6 @@ impl Ruled {
     /// Whether everything it was made of is the same, the claims on its host aside.
     pub(super) fn is_good(&self, attached: &[usize], known: &Known<'_>) -> bool {
         self.attached == attached && self.units.iter().all(|unit| known.agrees(&unit.asked))
-    }
-
-    /// Whether every table that it holds is in force by it. Others must not keep their accounts open.
-    pub(super) fn is_settled(&self) -> bool {
-        let mut tables = self.units.iter().filter_map(|unit| unit.table.as_ref());
-        tables.all(|table| !table.mirrors() || self.served.tables().any(|other| Arc::ptr_eq(table, other)))
     }
 }
 

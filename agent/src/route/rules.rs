@@ -45,6 +45,7 @@ impl<'a> Compiler<'a, '_> {
         accounts: &Accounts,
     ) -> (Table, Vec<Fate>) {
         let mut table = Table::new("VirtualService", written.meta.qualified());
+        table.blocks.reserve_exact(rules.iter().map(|rule| rule.route.matches.len().max(1)).sum());
         let mut fates = Vec::with_capacity(rules.len());
         let mut ended_by = None;
         for ((index, rule), key) in rules.iter().enumerate().zip(rule_keys(written, rules)) {
@@ -133,10 +134,11 @@ pub(super) fn keys<'n>(
     names: impl Iterator<Item = Option<&'n str>>,
     taken: &mut BTreeSet<String>,
 ) -> Vec<Arc<RuleKey>> {
+    let object: Arc<str> = object.into();
     let keys = names.enumerate().map(|(index, name)| {
         let name = name.filter(|name| !name.is_empty());
         let rule = unique(taken, name.map_or_else(|| index.to_string(), str::to_owned));
-        Arc::new(RuleKey { virtual_service: object.to_owned(), rule })
+        Arc::new(RuleKey { virtual_service: Arc::clone(&object), rule })
     });
     keys.collect()
 }

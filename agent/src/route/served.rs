@@ -62,9 +62,11 @@ impl Served {
                 continue;
             }
             let indexed = (0..).zip(&*service.endpoints);
-            let at: Vec<_> = indexed
-                .filter_map(|(index, endpoint)| Some((CapturedPort::of(endpoint.socket(port)?), index)))
-                .collect();
+            let mut at = Vec::with_capacity(service.endpoints.len());
+            let socket =
+                |(index, endpoint): (u32, &Endpoint)| Some((CapturedPort::of(endpoint.socket(port)?), index));
+            at.extend(indexed.filter_map(socket));
+            at.shrink_to_fit();
             let port = ServedPort { number: port.number, ruling: Arc::new(ruling), at };
             if !port.at.is_empty() || port.leads_elsewhere(&service.host) {
                 same = false;
@@ -155,11 +157,12 @@ impl Assembled {
         let mut ports = HashMap::<CapturedPort, PortRules>::default();
         for service in &services {
             for ServedPort { number, ruling, at } in &service.ports {
+                let mut last = None;
                 for &(at, index) in at {
                     if touched.as_ref().is_none_or(|touched| touched.contains(&at)) {
                         let rules = ports.entry(at).or_insert_with(|| PortRules::new(at));
                         let endpoint = &service.endpoints[index as usize];
-                        rules.add(service, endpoint, (*number, ruling), &sources);
+                        rules.add(service, endpoint, (*number, ruling), &sources, &mut last);
                     }
                 }
             }

@@ -22,7 +22,7 @@ pub(super) struct Sources(HashMap<IpAddr, Arc<Source>>);
 /// What a match block asks of the client. A client nobody knows fulfils nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SourceCondition {
-    pub(super) namespace: Option<String>,
+    pub(super) namespace: Option<Box<str>>,
     pub(super) labels: Labels,
 }
 
@@ -62,7 +62,7 @@ impl SourceCondition {
     pub(super) fn holds(&self, source: Option<&Source>) -> bool {
         self.is_empty()
             || source.is_some_and(|source| {
-                self.namespace.as_ref().is_none_or(|namespace| *namespace == source.namespace)
+                self.namespace.as_ref().is_none_or(|namespace| **namespace == *source.namespace)
                     && source.labels.have_all(&self.labels)
             })
     }

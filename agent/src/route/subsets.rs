@@ -101,7 +101,7 @@ pub(super) fn named<'a>(
     name: &str,
 ) -> Option<(&'a Subset, Option<Policy<'a>>)> {
     rules.iter().find_map(|rule| {
-        let index = rule.subsets.iter().position(|subset| subset.name.value == name)?;
+        let index = rule.subsets.iter().position(|subset| **subset.name == *name)?;
         Some((&rule.subsets[index], Policy::of_subset(rule, index)))
     })
 }

@@ -82,9 +82,13 @@ impl<'a, 'r> Tables<'a, 'r> {
         let Trail { mut units, mut claims } = trail;
         units.shrink_to_fit();
         claims.shrink_to_fit();
+        let served = Served::new(service, rulings, before.map(|before| &before.served));
+        let mut tables = units.iter().filter_map(|unit| unit.table.as_ref());
+        let in_force = |table: &Arc<Table>| served.tables().any(|other| Arc::ptr_eq(table, other));
         Ruled {
             service: Arc::clone(service),
-            served: Served::new(service, rulings, before.map(|before| &before.served)),
+            is_settled: tables.all(|table| !table.mirrors() || in_force(table)),
+            served,
             attached: attached.map(Attached::identity).unwrap_or_default(),
             units,
             claims,

@@ -10,8 +10,8 @@ use crate::message::RequestHead;
 #[derive(Debug)]
 pub(super) struct Ways {
     /// Every destination of the rule, in order. Empty when nothing is mirrored.
-    pub(super) destinations: Vec<(Members, Arc<Rule>)>,
-    pub(super) preflight: Option<Preflight>,
+    pub(super) destinations: Box<[(Members, Arc<Rule>)]>,
+    pub(super) preflight: Option<Box<Preflight>>,
     /// The rule for a request that did not come by any of them: it mirrors nothing.
     pub(super) unmirrored: Arc<Rule>,
 }

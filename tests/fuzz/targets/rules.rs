@@ -124,13 +124,13 @@ fn block(bytes: &mut Unstructured<'_>) -> Result<HttpMatch> {
     Ok(HttpMatch {
         uri: rarely(bytes, condition)?,
         ignore_uri_case: bytes.arbitrary()?,
-        scheme: rarely(bytes, condition)?,
+        scheme: rarely(bytes, condition)?.map(Box::new),
         method: rarely(bytes, condition)?,
-        authority: rarely(bytes, condition)?,
+        authority: rarely(bytes, condition)?.map(Box::new),
         headers: named(bytes)?,
         without_headers: named(bytes)?,
         query_params: named(bytes)?,
-        port: port.map(located),
+        port: port.map(located).map(Box::new),
         ..template.clone()
     })
 }

@@ -5,7 +5,7 @@ use crate::config::testing::{cost, faults};
 
 fn values(text: &str) -> Vec<String> {
     let mut report = Report::default();
-    let roots = documents(&"t".into(), text, &mut report);
+    let roots = documents("t", text, &mut report);
     assert!(report.diagnostics.is_empty(), "{report:?}");
     roots.iter().map(show).collect()
 }
@@ -101,7 +101,7 @@ fn broken_text_is_reported_where_it_breaks() {
 #[test]
 fn a_broken_document_hides_no_other() {
     let mut report = Report::default();
-    let roots = documents(&"t".into(), "a: [\n---\nb: 1\n---\nc: c: c\n---\nd: 1\n", &mut report);
+    let roots = documents("t", "a: [\n---\nb: 1\n---\nc: c: c\n---\nd: 1\n", &mut report);
     assert_eq!(roots.iter().map(show).collect::<Vec<_>>(), ["{b@3:1=1=1@3:4}@3:1", "{d@7:1=1=1@7:4}@7:1"]);
     assert_eq!(report.diagnostics.iter().map(|d| d.at.line).collect::<Vec<_>>(), [1, 5]);
 }
@@ -131,7 +131,7 @@ fn hostile_text_ends_in_one_clear_error_at_once() {
         ("markers", "---\n".repeat(500_000), "more than 100000 documents in one source"),
     ] {
         let mut report = Report::default();
-        let took = cost(|| drop(documents(&"t".into(), &text, &mut report)));
+        let took = cost(|| drop(documents("t", &text, &mut report)));
         let messages: Vec<_> = report.diagnostics.iter().map(|d| d.message.as_str()).collect();
         assert_eq!(messages, [expected], "{what}");
         // A second as shipped; ten times that without optimisation.
@@ -160,13 +160,13 @@ fn values_are_counted_over_all_documents() {
 #[test]
 fn endless_breakage_is_cut_short() {
     let mut report = Report::default();
-    documents(&"t".into(), &"a: [\n---\n".repeat(1000), &mut report);
+    documents("t", &"a: [\n---\n".repeat(1000), &mut report);
     assert_eq!(report.diagnostics.len(), MAX_BROKEN);
 }
 
 proptest::proptest! {
     #[test]
     fn no_text_makes_it_panic(text in r"([a-z]|[-:\[\]{}&*!|>'#%@,?\n ~<]|---\n|\t|\PC){0,60}") {
-        documents(&"t".into(), &text, &mut Report::default());
+        documents("t", &text, &mut Report::default());
     }
 }

@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::Arc,
 };
 
 use super::*;
@@ -97,7 +96,7 @@ fn written() -> BTreeMap<String, BTreeSet<String>> {
     }
     let mut kinds = BTreeMap::<String, BTreeSet<String>>::new();
     for (name, text) in examples() {
-        for document in decode::testing::documents(&Arc::from(name), &text, &mut Report::default()) {
+        for document in decode::testing::documents(&name, &text, &mut Report::default()) {
             let Value::Map(entries) = &document.value else { continue };
             let kind = entries.iter().find_map(|(key, node)| match &node.value {
                 Value::Text(text) if key.name == "kind" => Some(text.clone()),
@@ -156,7 +155,7 @@ fn every_unhonoured_field_of_the_examples_is_named_and_no_other() {
                 .or_default()
                 .insert(plain(fault.message.split(": ").next().unwrap()));
         }
-        for document in decode::testing::documents(&Arc::from(file.as_str()), &text, &mut Report::default()) {
+        for document in decode::testing::documents(&file, &text, &mut Report::default()) {
             unhonoured(&document, &named, &render(&text, &report));
         }
     }

@@ -61,6 +61,13 @@ pub struct WorkloadEndpoint {
     /// Service port name → the port this endpoint listens on.
     pub ports: BTreeMap<String, u16>,
     pub weight: Option<u32>,
+    /// Boxed: endpoints are kept by the hundred thousand, and few say any of it.
+    pub place: Option<Box<WorkloadPlace>>,
+}
+
+/// What of a [`WorkloadEndpoint`] says where it runs and as whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkloadPlace {
     pub network: Option<String>,
     /// `region/zone/sub-zone`
     pub locality: Option<String>,

@@ -33,7 +33,7 @@ pub struct HttpRoute {
     pub delegate: Option<Box<Delegate>>,
     pub rewrite: Option<Box<Rewrite>>,
     /// Absent or 0: none (Istio's default, unlike Envoy's 15 s).
-    pub timeout: Option<Located<Duration>>,
+    pub timeout: Option<Box<Located<Duration>>>,
     pub retries: Option<Box<Retries>>,
     pub fault: Option<Box<Fault>>,
     pub cors_policy: Option<Box<CorsPolicy>>,
@@ -41,9 +41,9 @@ pub struct HttpRoute {
     pub mirror: Option<Destination>,
     pub mirrors: Vec<MirrorPolicy>,
     /// Where `mirrors` stands, when it was written at all.
-    pub mirrors_at: Option<Location>,
+    pub mirrors_at: Option<Box<Location>>,
     /// `mirrorPercent` and its alias `mirror_percent`; deprecated, beaten by `mirrorPercentage`.
-    pub mirror_percent: Option<Located<u64>>,
+    pub mirror_percent: Option<Box<Located<u64>>>,
     pub mirror_percentage: Option<Percent>,
 }
 
@@ -77,21 +77,21 @@ pub struct Destination {
     pub port: Option<Located<u16>>,
 }
 
-/// `spec.http[].match[]`: every condition that is set must hold.
+/// `spec.http[].match[]`: every condition that is set must hold. What few have is boxed.
 #[derive(Clone, Debug)]
 pub struct HttpMatch {
     pub at: Location,
     pub name: Option<String>,
     pub uri: Option<Located<StringMatch>>,
     pub ignore_uri_case: bool,
-    pub scheme: Option<Located<StringMatch>>,
+    pub scheme: Option<Box<Located<StringMatch>>>,
     pub method: Option<Located<StringMatch>>,
-    pub authority: Option<Located<StringMatch>>,
+    pub authority: Option<Box<Located<StringMatch>>>,
     /// Keys as written.
     pub headers: Vec<(Located<String>, Located<StringMatch>)>,
     pub without_headers: Vec<(Located<String>, Located<StringMatch>)>,
     pub query_params: Vec<(Located<String>, Located<StringMatch>)>,
-    pub port: Option<Located<u16>>,
+    pub port: Option<Box<Located<u16>>>,
     pub source_labels: Labels,
     pub source_namespace: Option<String>,
     pub gateways: Vec<Located<String>>,

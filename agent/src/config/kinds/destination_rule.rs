@@ -2,7 +2,7 @@
 
 use super::traffic_policy;
 use crate::config::{
-    Meta,
+    Located, Meta,
     field::{Faults, Field},
     fields::{Fields, Names::Foreign},
     istio::{DestinationRule, Subset},
@@ -18,7 +18,7 @@ pub(in crate::config) fn read(
     let subsets = spec.items(faults, "subsets", subset);
     let names = subsets.iter().map(|subset| &subset.name);
     super::refuse_repeated(faults, "spec.subsets", "the subset", names);
-    let traffic_policy = traffic_policy::read(faults, &mut spec);
+    let traffic_policy = traffic_policy::read(faults, &mut spec).map(Box::new);
     let workload_selector = super::selector(faults, &mut spec, "matchLabels");
     let export_to = spec.texts(faults, "exportTo");
     spec.finish(faults, Foreign);
@@ -29,7 +29,8 @@ fn subset(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Subset> {
     field.map(faults, Foreign, |faults, fields, _| {
         let name = fields.required(faults, "name").and_then(|field| field.text(faults));
         let labels = fields.labels(faults, "labels");
-        let traffic_policy = traffic_policy::read(faults, fields);
-        Some(Subset { name: name?, labels, traffic_policy })
+        let traffic_policy = traffic_policy::read(faults, fields).map(Box::new);
+        let Located { value: name, at } = name?;
+        Some(Subset { name: Located { value: name.into(), at }, labels, traffic_policy })
     })
 }

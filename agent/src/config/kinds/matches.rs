@@ -2,7 +2,7 @@
 
 use crate::config::{
     Code, Located,
-    field::{Faults, Field},
+    field::{Faults, Field, exactly},
     fields::{Fields, Names::Foreign},
     istio::{HttpMatch, StringMatch},
 };
@@ -28,13 +28,13 @@ pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<HttpMat
         name: block.plain(faults, "name"),
         uri: single(faults, &mut block, "uri", Place::Uri),
         ignore_uri_case: block.flag(faults, "ignoreUriCase").is_some_and(|flag| flag.value),
-        scheme: single(faults, &mut block, "scheme", Place::Plain),
+        scheme: single(faults, &mut block, "scheme", Place::Plain).map(Box::new),
         method: single(faults, &mut block, "method", Place::Plain),
-        authority: single(faults, &mut block, "authority", Place::Plain),
+        authority: single(faults, &mut block, "authority", Place::Plain).map(Box::new),
         headers: keyed(faults, &mut block, "headers", Place::Headers),
         without_headers: keyed(faults, &mut block, "withoutHeaders", Place::Others),
         query_params: keyed(faults, &mut block, "queryParams", Place::Others),
-        port: block.integer(faults, "port", 0..=u16::MAX).filter(|port| port.value != 0),
+        port: block.integer(faults, "port", 0..=u16::MAX).filter(|port| port.value != 0).map(Box::new),
         source_labels: block.labels(faults, "sourceLabels"),
         source_namespace: block.plain(faults, "sourceNamespace"),
         gateways: block.texts(faults, "gateways"),
@@ -64,12 +64,9 @@ fn keyed(
     place: Place,
 ) -> Vec<(Located<String>, Located<StringMatch>)> {
     let entries = block.get(name).map(|field| field.entries(faults)).unwrap_or_default();
-    let mut conditions: Vec<_> = entries
-        .into_iter()
-        .filter_map(|(key, field)| Some((key, string_match(faults, &field, place)?)))
-        .collect();
-    conditions.shrink_to_fit();
-    conditions
+    let count = entries.len();
+    let condition = |(key, field): (_, Field<'_>)| Some((key, string_match(faults, &field, place)?));
+    exactly(count, entries.into_iter().filter_map(condition))
 }
 
 fn string_match(faults: &mut Faults<'_>, field: &Field<'_>, place: Place) -> Option<Located<StringMatch>> {

@@ -9,7 +9,7 @@ use super::{matches, one_host};
 use crate::config::{
     Code,
     decode::Value,
-    field::{Faults, Field},
+    field::{Faults, Field, exactly},
     fields::{
         Fields,
         Names::{self, Foreign},
@@ -29,18 +29,18 @@ pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>, merged: bool) -> 
             direct_response: answers::direct_response(faults, rule).map(Box::new),
             delegate: answers::delegate(faults, rule).map(Box::new),
             rewrite: changes::rewrite(faults, rule).map(Box::new),
-            timeout: rule.duration(faults, "timeout"),
+            timeout: rule.duration(faults, "timeout").map(Box::new),
             retries: faults::retries(faults, rule).map(Box::new),
             fault: faults::fault(faults, rule).map(Box::new),
             cors_policy: answers::cors(faults, rule).map(Box::new),
             headers: changes::headers(faults, rule).map(Box::new),
             mirror: rule.get("mirror").and_then(|field| destination(faults, &field)),
-            mirrors_at: rule.get("mirrors").map(|field| field.at().clone()),
+            mirrors_at: rule.get("mirrors").map(|field| Box::new(field.at().clone())),
             mirrors: rule.items(faults, "mirrors", mirror_policy),
             mirror_percent: rule.get("mirrorPercent").and_then(|field| {
                 let hint = "write mirrorPercentage: {value: …}";
                 faults.add(Code::Deprecated, field.at(), &field.path, "deprecated in Istio's API").help(hint);
-                field.integer(faults, 0..=100_u64)
+                field.integer(faults, 0..=100_u64).map(Box::new)
             }),
             mirror_percentage: percent(faults, rule, "mirrorPercentage", Foreign),
         };
@@ -91,8 +91,7 @@ fn idle_percentages(faults: &mut Faults<'_>, field: &Field<'_>, rule: &Fields<'_
 fn routes(faults: &mut Faults<'_>, rule: &mut Fields<'_>) -> Vec<RouteDestination> {
     let Some(field) = rule.get("route") else { return Vec::new() };
     let items = field.list(faults);
-    let mut read: Vec<_> = items.iter().filter_map(|item| route(faults, item)).collect();
-    read.shrink_to_fit();
+    let read = exactly(items.len(), items.iter().filter_map(|item| route(faults, item)));
     let sum: i64 = read.iter().filter_map(|route| route.weight.as_ref()).map(|weight| weight.value).sum();
     if items.is_empty() {
         field.fault(faults, Code::Missing, "names no destination");

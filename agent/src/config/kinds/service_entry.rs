@@ -6,9 +6,11 @@ use ipnet::IpNet;
 
 use crate::config::{
     Code, Located, Meta,
-    field::{Faults, Field},
+    field::{Faults, Field, exactly},
     fields::{Fields, Names::Foreign},
-    istio::{MeshLocation, Resolution, ServiceEntry, ServicePort, WorkloadEndpoint, WorkloadEntry},
+    istio::{
+        MeshLocation, Resolution, ServiceEntry, ServicePort, WorkloadEndpoint, WorkloadEntry, WorkloadPlace,
+    },
 };
 
 const RESOLUTIONS: &[(&str, Resolution)] = &[
@@ -46,8 +48,9 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fie
         .one_of(faults, "resolution", RESOLUTIONS)
         .unwrap_or_else(|| Located { value: Resolution::None, at: spec.at().clone() });
     let names = ports.iter().map(|port| port.name.as_str()).collect();
-    let endpoints =
+    let mut endpoints =
         spec.items(faults, "endpoints", |faults, item| endpoint(faults, item, resolution.value, &names));
+    share_labels(&mut endpoints);
     spec.exclusive(faults, &["endpoints", "workloadSelector"]);
     let workload_selector = super::selector(faults, &mut spec, "labels");
     let subject_alt_names = spec.texts(faults, "subjectAltNames");
@@ -83,8 +86,7 @@ fn hosts(faults: &mut Faults<'_>, field: &Field<'_>) -> Vec<Located<String>> {
     if items.is_empty() {
         field.fault(faults, Code::Missing, "names no host");
     }
-    let mut hosts: Vec<_> = items.iter().filter_map(|item| super::one_host(faults, item)).collect();
-    hosts.shrink_to_fit();
+    let hosts = exactly(items.len(), items.iter().filter_map(|item| super::one_host(faults, item)));
     super::refuse_repeated(faults, &field.path, "the host", &hosts);
     hosts
 }
@@ -139,6 +141,15 @@ fn endpoint(
     })
 }
 
+/// Endpoints of one workload stand together and have the same labels: they are kept once.
+fn share_labels(endpoints: &mut [WorkloadEndpoint]) {
+    for next in 1..endpoints.len() {
+        if endpoints[next].labels == endpoints[next - 1].labels {
+            endpoints[next].labels = endpoints[next - 1].labels.clone();
+        }
+    }
+}
+
 /// WorkloadEntry: an endpoint with a name of its own, for the ServiceEntries whose workloadSelector it matches. Its
 /// labels are those of its spec and, before them, those of its metadata (Istio's `ConvertWorkloadEntry`).
 pub(in crate::config) fn read_workload(
@@ -166,13 +177,16 @@ fn workload(
     address: Option<Located<String>>,
 ) -> Option<WorkloadEndpoint> {
     let ports = fields.get("ports").map(|field| field.entries(faults)).unwrap_or_default();
+    let place = WorkloadPlace {
+        network: fields.plain(faults, "network"),
+        locality: fields.plain(faults, "locality"),
+        service_account: fields.plain(faults, "serviceAccount"),
+    };
     let read = WorkloadEndpoint {
         address: Located { value: String::new(), at: fields.at().clone() },
         labels: fields.labels(faults, "labels"),
         weight: fields.integer(faults, "weight", 0..=u32::MAX).map(|weight| weight.value),
-        network: fields.plain(faults, "network"),
-        locality: fields.plain(faults, "locality"),
-        service_account: fields.plain(faults, "serviceAccount"),
+        place: (place != WorkloadPlace::default()).then(|| Box::new(place)),
         ports: ports
             .into_iter()
             .filter_map(|(name, field)| Some((name.value, field.port(faults)?.value)))

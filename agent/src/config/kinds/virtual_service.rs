@@ -2,7 +2,7 @@
 
 use crate::config::{
     Code, Meta,
-    field::Faults,
+    field::{Faults, exactly},
     fields::{Fields, Names},
     istio::VirtualService,
 };
@@ -27,9 +27,8 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fie
     if delegate {
         check_delegate(faults, &spec);
     }
-    let mut http: Vec<_> =
-        rules.iter().filter_map(|rule| super::rule::read(faults, rule, delegate)).collect();
-    http.shrink_to_fit();
+    let http = rules.iter().filter_map(|rule| super::rule::read(faults, rule, delegate));
+    let http = exactly(rules.len(), http);
     if let Some(nested) = http.iter().filter(|_| delegate).find_map(|rule| rule.delegate.as_ref()) {
         let what = "a delegate cannot delegate further";
         faults.add(Code::Conflict, &nested.at, "spec.http", what).help("delegation has one level");

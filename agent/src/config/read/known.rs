@@ -33,7 +33,7 @@ macro_rules! kind {
             read: |faults, object, resources| {
                 let read: fn(&mut Faults<'_>, &mut Object<'_>) -> Option<_> = $read;
                 let Some(value) = read(faults, object) else { return };
-                if is_new(faults, $name, &object.meta, &mut resources.names) {
+                if is_new(faults, $name, &object.meta, resources.names.get_or_insert_default()) {
                     resources.$list.push(value);
                 }
             },

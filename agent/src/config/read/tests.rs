@@ -17,7 +17,7 @@ fn the_example_reads_as_it_is_meant() {
     assert_eq!(entry.resolution.value, istio::Resolution::Static);
     assert_eq!(entry.endpoints[1].labels.get("version"), Some("v2"));
     let [rule] = &resources.destination_rules[..] else { panic!("one DestinationRule") };
-    assert_eq!(rule.subsets[1].name.value, "v2");
+    assert_eq!(&*rule.subsets[1].name.value, "v2");
     let [service] = &resources.virtual_services[..] else { panic!("one VirtualService") };
     assert_eq!(service.meta.qualified(), "default/my-app");
     let http = &service.http[0];

@@ -62,10 +62,10 @@ fn blocks(root: &[HttpMatch], delegate: &[HttpMatch]) -> Result<Vec<HttpMatch>, 
 
 fn conflict(root: &HttpMatch, leaf: &HttpMatch) -> bool {
     let texts = [
-        (&root.uri, &leaf.uri),
-        (&root.scheme, &leaf.scheme),
-        (&root.method, &leaf.method),
-        (&root.authority, &leaf.authority),
+        (root.uri.as_ref(), leaf.uri.as_ref()),
+        (root.scheme.as_deref(), leaf.scheme.as_deref()),
+        (root.method.as_ref(), leaf.method.as_ref()),
+        (root.authority.as_deref(), leaf.authority.as_deref()),
     ];
     let conditions = [
         (&root.headers, &leaf.headers),
@@ -74,7 +74,7 @@ fn conflict(root: &HttpMatch, leaf: &HttpMatch) -> bool {
     ];
     let ports = root.port.as_ref().zip(leaf.port.as_ref());
     let gateway = |name: &Located<String>| root.gateways.contains(name);
-    texts.iter().any(|(root, leaf)| texts_conflict(root.as_ref(), leaf.as_ref()))
+    texts.into_iter().any(|(root, leaf)| texts_conflict(root, leaf))
         || conditions
             .iter()
             .any(|(root, leaf)| leaf.iter().any(|(key, leaf)| texts_conflict(value(root, key), Some(leaf))))
@@ -106,9 +106,6 @@ fn texts_conflict(root: Option<&Located<StringMatch>>, leaf: Option<&Located<Str
 }
 
 fn block(root: &HttpMatch, leaf: &HttpMatch) -> HttpMatch {
-    let text = |leaf: &Option<Located<StringMatch>>, root: &Option<Located<StringMatch>>| {
-        leaf.clone().or_else(|| root.clone())
-    };
     let conditions = |leaf: &Conditions, root: &Conditions| -> Conditions {
         let of_root = root.iter().filter(|(key, _)| value(leaf, key).is_none());
         of_root.chain(leaf).cloned().collect()
@@ -117,11 +114,11 @@ fn block(root: &HttpMatch, leaf: &HttpMatch) -> HttpMatch {
     HttpMatch {
         at: leaf.at.clone(),
         name: name(root.name.as_deref(), leaf.name.as_deref()),
-        uri: text(&leaf.uri, &root.uri),
+        uri: leaf.uri.clone().or_else(|| root.uri.clone()),
         ignore_uri_case: leaf.ignore_uri_case,
-        scheme: text(&leaf.scheme, &root.scheme),
-        method: text(&leaf.method, &root.method),
-        authority: text(&leaf.authority, &root.authority),
+        scheme: leaf.scheme.clone().or_else(|| root.scheme.clone()),
+        method: leaf.method.clone().or_else(|| root.method.clone()),
+        authority: leaf.authority.clone().or_else(|| root.authority.clone()),
         headers: conditions(&leaf.headers, &root.headers),
         without_headers: conditions(&leaf.without_headers, &root.without_headers),
         query_params: conditions(&leaf.query_params, &root.query_params),

@@ -154,7 +154,7 @@ fn keys<'w>(
 
 fn regex(pattern: &str, at: &Location, site: &Site<'_>, findings: &mut Findings<'_>) -> Option<Text> {
     match re2::compile(pattern) {
-        Ok(regex) => Some(Text::Regex(regex)),
+        Ok(regex) => Some(Text::Regex(Box::new(regex))),
         Err(fault) => {
             let what = format!("`{pattern}`: {fault}");
             findings.add(Code::BadRegex, at, &site.field("value"), what, None);

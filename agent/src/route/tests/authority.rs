@@ -95,7 +95,7 @@ fn an_absolute_target_overrules_the_host() {
 /// What rules compare is the authority as it was sent (§1.3).
 #[test]
 fn a_condition_on_the_authority_sees_every_byte_of_it() {
-    let on = |condition| block().with(|b| b.authority = Some(condition));
+    let on = |condition| block().with(|b| b.authority = Some(Box::new(condition)));
     let world = in_force(&app(vec![
         rule("v6", vec![on(exact("[fd00::1]:80"))]),
         rule("dot", vec![on(exact("my-app."))]),

@@ -104,9 +104,7 @@ pub(super) fn service(name: &str, host: &str, endpoints: &[(&str, &str)]) -> Ser
         labels: labels(&[("version", version)]),
         ports: BTreeMap::new(),
         weight: None,
-        network: None,
-        locality: None,
-        service_account: None,
+        place: None,
     };
     ServiceEntry {
         meta: meta(name),
@@ -128,7 +126,11 @@ pub(super) fn port(number: u16, name: &str, protocol: &str, target_port: u16) ->
 
 /// Subsets named after the versions they select.
 pub(super) fn versions(name: &str, host: &str, versions: &[&str]) -> DestinationRule {
-    let subset = |v: &&str| Subset { name: text(v), labels: labels(&[("version", v)]), traffic_policy: None };
+    let subset = |v: &&str| Subset {
+        name: written((*v).into()),
+        labels: labels(&[("version", v)]),
+        traffic_policy: None,
+    };
     DestinationRule {
         meta: meta(name),
         host: text(host),

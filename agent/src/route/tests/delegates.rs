@@ -78,7 +78,7 @@ fn conditions_of_both_hold() {
 fn a_rule_of_the_delegate_that_no_match_of_the_root_covers_is_dropped() {
     let header = |name: &str, value| block().with(|b| b.headers = vec![(text(name), value)]);
     let any_case = |text| on_path(prefix(text)).with(|b| b.ignore_uri_case = true);
-    let on_port = |number| block().with(|b| b.port = Some(written(number)));
+    let on_port = |number| block().with(|b| b.port = Some(Box::new(written(number))));
     let from = |namespace: Option<&str>| block().with(|b| b.source_namespace = namespace.map(str::to_owned));
     let gateways = |names: &[&str]| block().with(|b| b.gateways = names.iter().map(|n| text(n)).collect());
     for (root, leaf, covered) in [
@@ -120,7 +120,7 @@ fn what_the_delegate_leaves_out_is_the_roots_so_that_mirror_and_mirrors_can_both
     let leaf = part("p", vec![]).with(|r| {
         r.mirror = None;
         r.mirrors = vec![policy(&format!("{APP}/v2"), percent(20.0))];
-        r.mirrors_at = Some(here());
+        r.mirrors_at = Some(Box::new(here()));
     });
     let world = in_force(&both(vec![root], vec![leaf]));
     assert_eq!(world.mirrors().iter().map(|(_, share)| *share).collect::<Vec<_>>(), [100_000, 200_000]);

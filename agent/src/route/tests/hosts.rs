@@ -106,7 +106,8 @@ fn private_beats_exported_by_name_beats_public() {
 
 #[test]
 fn a_virtual_service_without_a_rule_for_the_port_leaves_it_to_the_next() {
-    let other_port = all("other").with(|r| r[0].matches = vec![block().with(|b| b.port = Some(written(81)))]);
+    let other_port =
+        all("other").with(|r| r[0].matches = vec![block().with(|b| b.port = Some(Box::new(written(81))))]);
     let first = virtual_service("shop/a", CART, other_port);
     let second = virtual_service("shop/b", CART, all("second"));
     assert_eq!(winner(&shop(vec![first.clone(), second])).as_deref(), Some("second"));

@@ -148,7 +148,7 @@ fn an_unspecified_address_stands_for_every_local_one_and_an_exact_one_comes_firs
 fn of_two_service_ports_that_lead_to_one_place_the_authority_names_one_else_the_first_is_meant() {
     let on = |name: &str, number| {
         mirrored(name, "a.example.com")
-            .with(|r| r.matches = vec![block().with(|b| b.port = Some(written(number)))])
+            .with(|r| r.matches = vec![block().with(|b| b.port = Some(Box::new(written(number))))])
     };
     let two = |s: &mut ServiceEntry| {
         s.ports = vec![port(81, "first", "HTTP", 8080), port(80, "second", "HTTP", 8080)];

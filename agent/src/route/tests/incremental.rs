@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::build::{CLIENT, get};
 use crate::{
-    config::{self, Report, Resources},
+    config::{self, Code, Report, Resources},
     record::Accounts,
     route::{Compilation, Decision, Mirror, Rule, Snapshot},
 };
@@ -316,6 +316,19 @@ fn an_endpoint_that_comes_leaves_other_clusters_and_every_account_alone() {
         Arc::ptr_eq(&before.1.mirrors[0].cluster, &again.mirrors[0].cluster),
         "it leads to `a`, which stayed"
     );
+}
+
+#[test]
+fn a_loop_is_told_from_the_change_that_closes_it_to_the_one_that_opens_it() {
+    let mut agent = two_services();
+    let mut after = |file, text| {
+        agent.write(file, text);
+        agent.reload().diagnostics.iter().filter(|fault| fault.code == Code::MirrorLoop).count()
+    };
+    assert_eq!(after(1, None), 0);
+    assert_eq!(after(1, Some(0)), 1, "`b` is mirrored to `a`, which is mirrored to an endpoint of `b`");
+    assert_eq!(after(15, Some(0)), 1, "nothing of it has changed");
+    assert_eq!(after(1, None), 0);
 }
 
 #[test]

@@ -75,10 +75,10 @@ fn a_scheme_is_http_unless_an_absolute_target_says_otherwise() {
         ("http", get("http://a/")),
     ];
     assert_eq!(
-        matched(block().with(|b| b.scheme = Some(exact("http"))), &requests),
+        matched(block().with(|b| b.scheme = Some(Box::new(exact("http")))), &requests),
         ["plain", "query", "http"]
     );
-    assert_eq!(matched(block().with(|b| b.scheme = Some(exact("https"))), &requests), ["https"]);
+    assert_eq!(matched(block().with(|b| b.scheme = Some(Box::new(exact("https")))), &requests), ["https"]);
 }
 
 #[test]
@@ -91,14 +91,14 @@ fn an_authority_is_compared_as_sent_with_case_and_port() {
         ("none", get("/").with(|r| r.headers.clear())),
     ];
     assert_eq!(
-        matched(block().with(|b| b.authority = Some(exact("my-app"))), &requests),
+        matched(block().with(|b| b.authority = Some(Box::new(exact("my-app")))), &requests),
         ["name", "absolute"]
     );
     assert_eq!(
-        matched(block().with(|b| b.authority = Some(prefix("my-app"))), &requests),
+        matched(block().with(|b| b.authority = Some(Box::new(prefix("my-app")))), &requests),
         ["name", "port", "absolute"]
     );
-    assert_eq!(matched(block().with(|b| b.authority = Some(empty())), &requests).len(), 4);
+    assert_eq!(matched(block().with(|b| b.authority = Some(Box::new(empty()))), &requests).len(), 4);
     assert_eq!(
         matched(block().with(|b| b.headers = vec![(text("host"), exact("my-app"))]), &requests),
         ["name", "absolute"]
@@ -207,7 +207,7 @@ fn the_first_matching_rule_decides_and_no_match_is_no_rule() {
 /// Trap 10.
 #[test]
 fn a_port_is_the_services_port_not_the_endpoints() {
-    let on = |number| block().with(|b| b.port = Some(written(number)));
+    let on = |number| block().with(|b| b.port = Some(Box::new(written(number))));
     assert_eq!(in_force(&app(vec![rule("it", vec![on(80)])])).rule_for(&get("/")), "it");
     let world = compile(&app(vec![rule("endpoint", vec![on(8080)]), rule("rest", vec![])]));
     assert_eq!(world.rule_for(&get("/").host("my-app:8080")), "rest");
@@ -242,7 +242,7 @@ fn a_rule_without_a_match_and_a_catch_all_end_the_list_but_filtered_blocks_do_no
         (vec![on_path(regex(".*"))], true),
         (vec![on_path(prefix("/")).with(|b| b.method = Some(empty()))], false),
         (vec![block().with(|b| b.query_params = vec![(text("q"), empty())])], false),
-        (vec![block().with(|b| b.port = Some(written(81)))], false),
+        (vec![block().with(|b| b.port = Some(Box::new(written(81))))], false),
         (vec![block().with(|b| b.source_namespace = Some("x".into()))], false),
     ] {
         let shown = format!("{catch_all:?}");

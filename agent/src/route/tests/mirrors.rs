@@ -25,24 +25,24 @@ fn shares(change: impl FnOnce(&mut HttpRoute)) -> Vec<u32> {
 #[test]
 fn a_share_is_the_percentage_else_the_percent_else_all() {
     assert_eq!(shares(|_| {}), [1_000_000]);
-    assert_eq!(shares(|r| r.mirror_percent = Some(written(30))), [300_000]);
+    assert_eq!(shares(|r| r.mirror_percent = Some(Box::new(written(30)))), [300_000]);
     assert_eq!(shares(|r| r.mirror_percentage = percent(0.57)), [5_699]);
     assert_eq!(
         shares(|r| {
             r.mirror_percentage = percent(50.0);
-            r.mirror_percent = Some(written(30));
+            r.mirror_percent = Some(Box::new(written(30)));
         }),
         [500_000]
     );
     assert_eq!(
         shares(|r| {
             r.mirror_percentage = percent(0.0);
-            r.mirror_percent = Some(written(30));
+            r.mirror_percent = Some(Box::new(written(30)));
         }),
         [0; 0]
     );
     assert_eq!(shares(|r| r.mirror_percentage = percent(None)), [0; 0]);
-    assert_eq!(shares(|r| r.mirror_percent = Some(written(0))), [0; 0]);
+    assert_eq!(shares(|r| r.mirror_percent = Some(Box::new(written(0)))), [0; 0]);
     assert_eq!(shares(|r| r.mirror_percentage = percent(0.00005)), [0; 0]);
 }
 
@@ -217,7 +217,7 @@ fn a_share_is_of_the_rules_requests_wherever_its_weights_sent_them() {
             other => panic!("{other:?}"),
         })
     };
-    let [one, three] = ["10.0.0.1:8080", "10.0.0.3:8080"].map(|address| mirrors(address, "/a").remove(0));
+    let [one, three] = ["10.0.0.1:8080", "10.0.0.3:8080"].map(|address| mirrors(address, "/a")[0].clone());
     assert_eq!((one.share.0, three.share.0), (100_000, 100_000));
     assert!(Arc::ptr_eq(&one.account, &three.account), "one book for the rule");
     assert!(
@@ -268,7 +268,7 @@ fn retries_and_the_timeout_of_the_rule_change_nothing_of_its_mirror() {
                     backoff: None,
                 })
             });
-            r.timeout = retries.then(|| written(Duration::from_millis(1)));
+            r.timeout = retries.then(|| Box::new(written(Duration::from_millis(1))));
         })]));
         (world.mirrors(), world.codes())
     };

@@ -238,10 +238,13 @@ fn what_a_policy_cannot_have_yet_is_told() {
 
 #[test]
 fn a_rule_s_own_timeout_is_its_mirrors() {
-    let world =
-        in_force(&app(vec![rule("it", vec![]).with(|r| r.timeout = Some(written(Duration::from_secs(3))))]));
+    let world = in_force(&app(vec![
+        rule("it", vec![]).with(|r| r.timeout = Some(Box::new(written(Duration::from_secs(3))))),
+    ]));
     assert_eq!(world.snapshot.mirrors()[0].timeout, Some(Duration::from_secs(3)));
-    let none = in_force(&app(vec![rule("it", vec![]).with(|r| r.timeout = Some(written(Duration::ZERO)))]));
+    let none = in_force(&app(vec![
+        rule("it", vec![]).with(|r| r.timeout = Some(Box::new(written(Duration::ZERO)))),
+    ]));
     assert_eq!(none.snapshot.mirrors()[0].timeout, None);
 }
 

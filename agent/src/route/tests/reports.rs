@@ -83,7 +83,7 @@ fn a_rule_after_one_that_matches_everything_is_unreachable() {
 
 #[test]
 fn a_rule_cut_off_on_one_port_only_is_reachable() {
-    let on_80 = rule("80", vec![block().with(|b| b.port = Some(written(80)))]);
+    let on_80 = rule("80", vec![block().with(|b| b.port = Some(Box::new(written(80))))]);
     let two_ports = |r: &mut Resources| r.service_entries[0].ports.push(port(81, "http-two", "HTTP", 8081));
     in_force(&app(vec![on_80, rule("rest", vec![])]).with(two_ports).with(|r| {
         for http in &mut r.virtual_services[0].http {
@@ -96,7 +96,7 @@ fn a_rule_cut_off_on_one_port_only_is_reachable() {
 #[test]
 fn a_port_that_no_service_has_is_told() {
     let world = compile(&app(vec![
-        rule("none", vec![block().with(|b| b.port = Some(written(8080)))]),
+        rule("none", vec![block().with(|b| b.port = Some(Box::new(written(8080))))]),
         rule("rest", vec![]),
     ]));
     assert_eq!(world.fault().code, Code::Unreachable);

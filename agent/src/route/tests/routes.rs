@@ -105,7 +105,7 @@ fn a_mirror_filter_copies_every_request_of_its_rule() {
     assert_eq!(decide(&world, &get("/")), "it");
     let shadow = "outbound|80||shadow.default.svc.cluster.local".to_owned();
     assert_eq!(world.mirrors(), [(shadow, 1_000_000)]);
-    let keys: Vec<_> = world.accounts.all().iter().map(|a| a.key.rule.virtual_service.clone()).collect();
+    let keys: Vec<_> = world.accounts.all().iter().map(|a| a.key.rule.virtual_service.to_string()).collect();
     assert_eq!(keys, ["HTTPRoute default/r"]);
 }
 

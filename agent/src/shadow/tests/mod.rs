@@ -107,7 +107,7 @@ impl Scene {
     }
 
     fn to(config: Shadow, cluster: Cluster) -> Self {
-        let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() };
+        let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() }.into();
         let account = Arc::new(Account::new(MirrorKey { rule, mirror: "my-app:80/v2".into() }));
         let (outcomes_tx, outcomes) = mpsc::unbounded_channel();
         let seen = Arc::new(Seen {

@@ -12,7 +12,7 @@ use crate::{
 const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), 4711);
 
 fn mirror(share: u32, sampling: Option<Sampling>) -> Mirror {
-    let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() };
+    let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() }.into();
     let account = Arc::new(Account::new(MirrorKey { rule, mirror: "my-app:80/v2".into() }));
     let coverage = sampling.as_ref().and_then(|sampling| sampling.coverage);
     let kinds = coverage.map(|coverage| account.standing.kinds(coverage.kinds));

@@ -2,6 +2,7 @@
 //! order that loses nothing.
 
 mod audit;
+mod doors;
 mod ending;
 mod enrolled;
 mod heart;
@@ -30,7 +31,7 @@ use crate::{
     connection::Node,
     observe::{Metrics, Reading, Recorder},
     record::Accounts,
-    relay::tls::Certificates,
+    relay::{Leaving, tls::Certificates},
     shadow::Plane,
 };
 use enrolled::Enrolled;
@@ -61,6 +62,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
         observer: recorder.clone(),
         seed: capture::seed_of_this_boot(),
         certificates: Arc::clone(&certificates),
+        leaving: Leaving::default(),
     });
     let enrolled = Enrolled::default();
     let mut readings = readings::all(&enrolled, &plane, &certificates);
@@ -104,10 +106,10 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     .await;
 
     // Also when not every namespace could be enrolled: those that were are left as they were found.
-    window.not_ready("the agent is stopping");
+    window.close("the agent is stopping");
     let told_again = stop_signal()?;
     tokio::select! {
-        cut = ending::drain(&config, workers, plane, &enrolled) => {
+        cut = ending::drain(config.drain_timeout, &node.leaving, workers, plane, &enrolled) => {
             audit.end();
             tracing::info!(connections_cut = cut, "umbra has stopped");
         }
@@ -117,7 +119,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     renewing.abort();
     drop(heart);
     ending::withdraw(&enrolled);
-    window.close();
+    window.closed();
     kept
 }
 

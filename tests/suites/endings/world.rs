@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 /// Half of the clients keep their connections, half open one for each request.
 pub(crate) const HTTP1: [Asking; 16] = {
-    let mut clients = [Asking::Kept; 16];
+    let mut clients = [Asking::Renewed; 16];
     let mut fresh = 0;
     while fresh < 8 {
         clients[fresh] = Asking::Fresh;

@@ -7,18 +7,15 @@ use http::Method;
 use super::{Outcome, Tally, outcome};
 use crate::{Netns, client::Client};
 
-/// Requests on one connection, so that whoever takes new connections is given some.
-pub(super) const RENEWED_AFTER: u64 = 100;
-
 /// Asks until told to stop; to be called inside the client's namespace.
-pub(super) fn ask(server: SocketAddr, tally: &Tally) {
+pub(super) fn ask(server: SocketAddr, tally: &Tally, renewed_after: u64) {
     let here = Netns::host();
     let mut client = Client::new(&here, server);
     for asked in 1.. {
         if tally.stopped() {
             return;
         }
-        if asked % RENEWED_AFTER == 0 {
+        if asked % renewed_after == 0 {
             client.leave();
         }
         let (started, kept) = (Instant::now(), client.is_kept());

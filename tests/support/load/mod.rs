@@ -19,14 +19,19 @@ use crate::{Netns, eventually};
 /// An answer that takes longer is noted.
 const SLOW: Duration = Duration::from_secs(1);
 
+/// Requests on one connection, so that whoever takes new connections is given some.
+const RENEWED_AFTER: u64 = 100;
+
 /// What a client does with its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asking {
-    /// Keeps it for a hundred requests, or as long as the server does, by hyper's client of HTTP/1.
+    /// Keeps it as long as the server does, by hyper's client of HTTP/1.
     Kept,
+    /// The same, for a hundred requests at most.
+    Renewed,
     /// Opens one for each request.
     Fresh,
-    /// Keeps it, and has four requests under way on it: hyper's client of HTTP/2.
+    /// Renews it as often, and has four requests under way on it: hyper's client of HTTP/2.
     Streams,
 }
 
@@ -88,7 +93,8 @@ impl Load {
             let (netns, tally, asking) = (netns.clone(), Arc::clone(&tally), *asking);
             // Inside the namespace for good: entering it costs a thread each time.
             let ask = move || match asking {
-                Asking::Kept => kept::ask(server, &tally),
+                Asking::Kept => kept::ask(server, &tally, u64::MAX),
+                Asking::Renewed => kept::ask(server, &tally, RENEWED_AFTER),
                 Asking::Fresh => fresh::ask(server, &tally),
                 Asking::Streams => streams::ask(server, &tally),
             };

@@ -13,7 +13,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpStream, sync::Mutex, time::timeout};
 
-use super::{Outcome, Tally, kept::RENEWED_AFTER, outcome};
+use super::{Outcome, RENEWED_AFTER, Tally, outcome};
 use crate::PATIENCE;
 
 const UNDER_WAY: usize = 4;

@@ -19,12 +19,12 @@ use crate::{
     message::{RequestHead, ResponseHead, Slice},
     record::{Connection, DropReason, Exchange, GrpcStatus, Observer, RuleKey},
     relay::{
-        self, Tap,
+        self, Leaving, Tap,
         tls::{self, Certificates, Opened, Sealed},
     },
     route::{Decision, Snapshot},
     shadow::{Call, Draws, Feed, Plane},
-    wire::{Cut, ExchangeId, Protocol, Reader, Sink, Skipped, Unread},
+    wire::{Cut, ExchangeId, Place, Protocol, Reader, Sink, Skipped, Unread},
 };
 
 /// What every connection of this agent needs.
@@ -36,6 +36,7 @@ pub struct Node {
     /// Of the draws of connections; the kernel's program has the same.
     pub seed: Seed,
     pub certificates: Arc<Certificates>,
+    pub leaving: Leaving,
 }
 
 /// Carries one captured connection to its end.
@@ -54,7 +55,7 @@ pub async fn serve(client_stream: TcpStream, inbound: &Inbound, node: &Node) {
     let mut story = Story::new(client, destination, node);
     match node.certificates.at(destination.port()) {
         None => {
-            relay::relay(client_stream, app_stream, &mut story).await;
+            relay::relay(client_stream, app_stream, &mut story, &node.leaving).await;
         }
         // On the heap, so that other connections need no room for it.
         Some(port) => Box::pin(open(port, client_stream, app_stream, inbound, &mut story)).await,
@@ -70,16 +71,16 @@ async fn open(
     inbound: &Inbound,
     story: &mut Story<'_>,
 ) {
-    let Exchanges { client, destination, .. } = story.exchanges;
+    let Exchanges { client, destination, node, .. } = story.exchanges;
     let again = async || inbound.connect(client, destination).await;
     match port.open(client_stream, app_stream, again).await {
         Opened::Read { client, app } => {
             story.exchanges.encrypted = true;
-            relay::relay(client, app, story).await;
+            relay::relay(client, app, story, &node.leaving).await;
         }
         Opened::Untouched { client, app, said, why } => {
             story.exchanges.sealed = why;
-            relay::relay_after(said, client, app, story).await;
+            relay::relay_after(said, client, app, story, &node.leaving).await;
         }
         Opened::Refused { client, error } => refuse(&client, inbound, destination, &error),
         Opened::Over => {}
@@ -174,6 +175,10 @@ impl Tap for Story<'_> {
 
     fn response_end(&mut self) {
         self.reader.response_eof(&mut self.exchanges);
+    }
+
+    fn place(&self) -> Place {
+        self.reader.place()
     }
 }
 

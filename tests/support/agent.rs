@@ -54,6 +54,12 @@ impl<'a> AgentBuilder<'a> {
         self.admin
     }
 
+    /// The next agent of the same configuration: at the admin address of this one.
+    pub fn follows(mut self, agent: &Agent) -> Self {
+        self.admin = agent.admin;
+        self
+    }
+
     /// Mirrors every request of one server to the other.
     pub fn mirror_all(self, primary: &Upstream, shadow: &Upstream) -> Self {
         let config =

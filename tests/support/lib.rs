@@ -47,7 +47,7 @@ pub use books::Watch;
 pub use client::{Client, Connection, Reply, chunked};
 pub use config::Config;
 pub use interrupt::Interrupt;
-pub use load::{Failure, Load, LoadReport};
+pub use load::{Asking, Failure, Load, LoadReport};
 pub use memory::MemoryWatch;
 pub use metrics::{Metrics, Sample};
 pub use netns::{Link, Netns, Subnet};

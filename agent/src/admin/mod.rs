@@ -76,23 +76,25 @@ pub struct View {
     pub started: Instant,
 }
 
-/// Answers until `stop` is ready, and then what was asked before for `LAST_ANSWERS` at most.
+/// Answers wherever there is something to listen on, until `stop` is ready: address and socket are free then, and what was
+/// asked before is answered for `LAST_ANSWERS` at most.
 ///
 /// # Errors
 /// When a listener fails.
 pub async fn serve(
-    listener: TcpListener,
-    socket: Option<Socket>,
+    listener: impl Future<Output = io::Result<TcpListener>>,
+    socket: impl Future<Output = Option<Socket>>,
     view: View,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let view = Arc::new(view);
     let stopping = CancellationToken::new();
-    let at_address = answer(Bounded::new(listener), routes(&view, Door::Address), &stopping);
+    let at_address =
+        async { answer(Bounded::new(listener.await?), routes(&view, Door::Address), &stopping).await };
     let at_socket = async {
-        match &socket {
+        match socket.await {
             Some(socket) => {
-                answer(Bounded::new(socket.listener()?), routes(&view, Door::Socket), &stopping).await
+                answer(Bounded::new(socket.listen()?), routes(&view, Door::Socket), &stopping).await
             }
             None => Ok(()),
         }

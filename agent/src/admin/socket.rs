@@ -2,7 +2,8 @@
 //! agent left, never one that answers.
 
 use std::{
-    fs, io,
+    fs::{self, TryLockError},
+    io,
     os::unix::{
         fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _},
         net::UnixListener,
@@ -10,30 +11,50 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use axum::serve::Listener;
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 /// Handshakes that wait to be accepted.
 const BACKLOG: i32 = 128;
 
-/// Removed when dropped, unless somebody else has put another one in its place.
+/// Its file is removed when it is dropped.
 #[derive(Debug)]
 pub struct Socket {
+    // Removed before the listener ends: at no moment there is a name at which nobody answers.
+    name: Name,
+    listener: UnixListener,
+}
+
+/// Removed when dropped, unless somebody else has put another one in its place.
+#[derive(Debug)]
+struct Name {
     path: PathBuf,
     /// Device and inode of the file.
     identity: (u64, u64),
-    listener: UnixListener,
+}
+
+/// A socket at which connections are accepted.
+pub(super) struct Listening {
+    _name: Name,
+    listener: tokio::net::UnixListener,
 }
 
 impl Socket {
     /// Listens at `path`, which only this user may open. Its folder is made where it is missing, for this user alone.
     ///
     /// # Errors
-    /// When the system refuses, something else than a socket is there, or an agent answers at it.
+    /// `AddrInUse` when an agent answers at it, or opens its own at this moment. When the system refuses, or something
+    /// else than a socket is there.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // Or two agents find the same dead one, and the second removes what the first has put in its place.
+        let alone = fs::File::open(folder)?;
+        alone.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::new(io::ErrorKind::AddrInUse, "another agent is at it"),
+            TryLockError::Error(error) => error,
+        })?;
         let listener = match listen(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 remove_if_dead(path)?;
@@ -41,12 +62,26 @@ impl Socket {
             }
             listening => listening?,
         };
-        let identity = identity(path)?;
-        Ok(Self { path: path.to_owned(), identity, listener })
+        let name = Name { path: path.to_owned(), identity: identity(path)? };
+        Ok(Self { name, listener })
     }
 
-    pub(super) fn listener(&self) -> io::Result<tokio::net::UnixListener> {
-        tokio::net::UnixListener::from_std(self.listener.try_clone()?)
+    /// To be called within a runtime.
+    pub(super) fn listen(self) -> io::Result<Listening> {
+        Ok(Listening { _name: self.name, listener: tokio::net::UnixListener::from_std(self.listener)? })
+    }
+}
+
+impl Listener for Listening {
+    type Io = tokio::net::UnixStream;
+    type Addr = tokio::net::unix::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        Listener::accept(&mut self.listener).await
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
     }
 }
 
@@ -79,7 +114,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((found.dev(), found.ino()))
 }
 
-impl Drop for Socket {
+impl Drop for Name {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
             let _ = fs::remove_file(&self.path);

@@ -73,7 +73,8 @@ impl Scene {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let window = tokio::spawn(serve(listener, Some(socket), view, stop.clone().cancelled_owned()));
+        let (listener, socket) = (async { Ok(listener) }, async { Some(socket) });
+        let window = tokio::spawn(serve(listener, socket, view, stop.clone().cancelled_owned()));
         Self { address, folder, accounts, plane, configuration, stop, window }
     }
 

@@ -3,27 +3,40 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{enrolled::Enrolled, workers::Workers};
-use crate::{config::umbra::AgentConfig, shadow::Plane};
+use crate::{relay::Leaving, shadow::Plane};
 
 /// How long listeners still accept after the kernel was told to send no more: handshakes that were half open then
 /// complete within it.
 pub(super) const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 
-/// Ends what runs without losing a request: first no new connection comes, then the open ones end, then the copies.
-/// Returns how many connections did not end in time.
+/// How long before the deadline idle connections are ended.
+const LAST_CALL: Duration = Duration::from_secs(2);
+
+/// Ends what runs without losing a request: first no new connection comes, then the open ones end, each by `deadline`,
+/// then the copies. Returns how many connections did not end in time.
 pub(super) async fn drain(
-    config: &AgentConfig,
+    deadline: Duration,
+    leaving: &Leaving,
     workers: Workers,
     plane: Arc<Plane>,
     enrolled: &Enrolled,
 ) -> usize {
     let enrolments = enrolled.all();
     enrolments.iter().for_each(|enrolment| enrolment.hand_back());
+    // Clients that come again now find the agent that follows, or the app itself.
+    leaving.begin();
     if !enrolments.is_empty() {
         tokio::time::sleep(LAST_HANDSHAKES).await;
     }
-    let deadline = config.drain_timeout;
-    let cut = workers.drain(deadline).await;
+    let last_call = async {
+        tokio::time::sleep(deadline.saturating_sub(LAST_CALL.min(deadline / 2))).await;
+        leaving.last_call();
+        std::future::pending().await
+    };
+    let cut = tokio::select! {
+        cut = workers.drain(deadline) => cut,
+        never = last_call => never,
+    };
     if tokio::task::spawn_blocking(move || plane.drain(deadline)).await.is_err() {
         tracing::error!("draining the shadow plane panicked");
     }

@@ -2,6 +2,7 @@
 //! order that loses nothing.
 
 mod audit;
+mod doors;
 mod ending;
 mod enrolled;
 mod heart;
@@ -36,7 +37,7 @@ use crate::{
     observe::{Metrics, Reading, Recorder},
     process::{descriptors, privileges},
     record::Accounts,
-    relay::tls::Certificates,
+    relay::{Leaving, tls::Certificates},
     shadow::Plane,
 };
 use enrolled::Enrolled;
@@ -71,6 +72,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
         observer: recorder.clone(),
         seed: capture::seed_of_this_boot(),
         certificates: Arc::clone(&certificates),
+        leaving: Leaving::default(),
     });
     let enrolled = Enrolled::default();
     let pressure = Arc::new(Pressure::new(&plane));
@@ -137,10 +139,10 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     .await;
 
     // Also when the start failed: namespaces that were enrolled are left as they were found.
-    window.not_ready("the agent is stopping");
+    window.close("the agent is stopping");
     let told_again = stop_signal()?;
     tokio::select! {
-        cut = ending::drain(&config, workers, plane, &enrolled) => {
+        cut = ending::drain(config.drain_timeout, &node.leaving, workers, plane, &enrolled) => {
             audit.end();
             tracing::info!(connections_cut = cut, "umbra has stopped");
         }
@@ -150,7 +152,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     renewing.abort();
     drop(heart);
     ending::withdraw(&enrolled);
-    window.close();
+    window.closed();
     kept
 }
 

@@ -7,11 +7,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::doors;
 use crate::{
-    admin::{self, Rates, Socket, View},
+    admin::{self, Rates, View},
     config::umbra::Admin,
     observe::Metrics,
     process::privileges,
@@ -38,16 +38,19 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Opens the window, not ready yet.
+    /// Opens the window, not ready yet. What another agent still has, which this one is to replace as a rule, is taken
+    /// over when that one leaves.
     ///
     /// # Errors
-    /// When the address cannot be bound.
+    /// When the address cannot be bound, for another reason than that it is in use.
     pub(super) fn open(admin: &Admin, published: Published) -> anyhow::Result<Self> {
         let address = admin.address;
-        let listener = std::net::TcpListener::bind(address).with_context(|| {
-            format!("listen on admin address {address}: another agent may be running; set spec.admin.address")
+        let listener = doors::at_address(address).with_context(|| {
+            format!(
+                "listen on admin address {address}: it must be one of this machine; set spec.admin.address"
+            )
         })?;
-        listener.set_nonblocking(true)?;
+        let socket = doors::at_socket(admin.socket.clone(), address);
         let missing = Arc::new(Mutex::new(vec!["namespaces are being enrolled".to_owned()]));
         let said = Arc::clone(&missing);
         let Published { metrics, rules, configuration, accounts, plane, namespaces } = published;
@@ -62,15 +65,12 @@ impl Window {
             namespaces,
             started: Instant::now(),
         };
-        let socket = open_socket(admin);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("umbra-admin".into()).spawn(move || {
             privileges::keep_maps();
-            let served = runtime.block_on(async {
-                admin::serve(TcpListener::from_std(listener)?, socket, view, stopped).await
-            });
+            let served = runtime.block_on(admin::serve(listener, socket, view, stopped));
             if let Err(error) = served {
                 tracing::error!(%error, "the admin window is closed; traffic is not affected");
             }
@@ -82,29 +82,19 @@ impl Window {
         self.say(Vec::new());
     }
 
-    pub(super) fn not_ready(&self, why: &str) {
+    /// Leaves address and socket to whoever follows. Who has asked is still answered: for what is missing now.
+    pub(super) fn close(&self, why: &str) {
         self.say(vec![why.to_owned()]);
+        self.stop.cancel();
     }
 
     fn say(&self, missing: Vec<String>) {
         *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = missing;
     }
 
-    pub(super) fn close(self) {
+    /// Waits for the last answers.
+    pub(super) fn closed(self) {
         self.stop.cancel();
         let _ = self.thread.join();
-    }
-}
-
-/// What cannot be had is said, and done without: the address answers all the same.
-fn open_socket(admin: &Admin) -> Option<Socket> {
-    let path = admin.socket.as_deref()?;
-    match Socket::open(path) {
-        Ok(socket) => Some(socket),
-        Err(error) => {
-            let (path, address) = (path.display(), admin.address);
-            tracing::warn!(%error, "no admin socket at {path} (spec.admin.socket): the admin API answers at {address} alone");
-            None
-        }
     }
 }

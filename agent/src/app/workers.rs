@@ -138,8 +138,12 @@ impl Workers {
     /// The age of the oldest last tick: how long the slowest worker has been silent.
     pub(super) fn silence(&self) -> impl Fn() -> Duration + Send + Sync + use<> {
         let ticks: Vec<_> = self.threads.iter().map(|worker| Arc::clone(&worker.last_tick)).collect();
-        let started = self.started;
+        let (started, stop) = (self.started, self.stop.clone());
         move || {
+            // Workers that have ended are not hung.
+            if stop.is_cancelled() {
+                return Duration::ZERO;
+            }
             let oldest = ticks.iter().map(|tick| tick.load(Ordering::Relaxed)).min().unwrap_or(0);
             Duration::from_millis(milliseconds(started).saturating_sub(oldest))
         }

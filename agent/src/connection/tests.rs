@@ -44,7 +44,8 @@ fn records(said: &[Said<'_>]) -> Told {
     let plane =
         Plane::start(&umbra::Shadow { nice: 0, ..Default::default() }, Arc::clone(&observer)).unwrap();
     let (seed, certificates) = (Seed::default(), Arc::new(Certificates::load(&[])));
-    let node = Node { snapshot: ArcSwap::default(), plane, observer, seed, certificates };
+    let leaving = Leaving::default();
+    let node = Node { snapshot: ArcSwap::default(), plane, observer, seed, certificates, leaving };
     let mut story = Story::new(([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 80).into(), &node);
     for said in said {
         match said {

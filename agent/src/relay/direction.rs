@@ -47,6 +47,8 @@ pub(super) struct Direction<'s, S> {
     sink: &'s S,
     /// Read, not yet written. Empty while the direction waits to read.
     pending: Bytes,
+    /// What was read in place of `pending`, if that is something else; on the heap, for it hardly ever is.
+    original: Option<Box<Bytes>>,
     last_word: LastWord,
     /// Set once the direction is over for good.
     over: Option<Progress>,
@@ -73,7 +75,27 @@ impl<'s, S: Side> Direction<'s, S> {
     /// `said` was read from the source before.
     pub(super) fn new(source: &'s S, sink: &'s S, said: Bytes) -> Self {
         let (pending, last_word) = (said, LastWord::Unsaid);
-        Self { source, sink, pending, last_word, over: None, end_reported: false, source_was_reset: false }
+        Self {
+            source,
+            sink,
+            pending,
+            original: None,
+            last_word,
+            over: None,
+            end_reported: false,
+            source_was_reset: false,
+        }
+    }
+
+    /// Whether the sink was given everything that was read, and more may follow.
+    pub(super) fn is_even(&self) -> bool {
+        self.pending.is_empty() && self.last_word == LastWord::Unsaid && self.over.is_none()
+    }
+
+    /// Gives the sink what the source did not say, and whoever looks at the bytes does not see. The direction is even.
+    pub(super) fn interject(&mut self, words: Bytes) {
+        self.pending = words;
+        self.original = Some(Box::default());
     }
 
     /// True once, after the source said in order that it says no more, and the sink was told.
@@ -89,8 +111,14 @@ impl<'s, S: Side> Direction<'s, S> {
         self.source_was_reset = true;
     }
 
-    /// Moves what can be moved; `written` sees each piece the sink took.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut written: impl FnMut(&Bytes)) -> Progress {
+    /// Moves what can be moved; `written` sees each piece the sink took, and `change` what was read: it may put something
+    /// else in its place, and `written` then sees what was read once the sink has taken that.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut written: impl FnMut(&Bytes),
+        mut change: impl FnMut(&Bytes) -> Option<Bytes>,
+    ) -> Progress {
         if let Some(over) = self.over {
             return over;
         }
@@ -111,7 +139,7 @@ impl<'s, S: Side> Direction<'s, S> {
             match self.source.poll_read(cx) {
                 Poll::Pending => return Progress::WaitsToRead,
                 Poll::Ready(Err(_)) => return self.end_as(Progress::SourceReset),
-                Poll::Ready(Ok(Said::Bytes(chunk))) => self.pending = chunk,
+                Poll::Ready(Ok(Said::Bytes(chunk))) => self.pend(chunk, &mut change),
                 Poll::Ready(Ok(Said::LastWord)) => self.last_word = LastWord::Said,
                 Poll::Ready(Ok(Said::End)) if self.source_was_reset => {
                     return self.end_as(Progress::SourceReset);
@@ -126,6 +154,15 @@ impl<'s, S: Side> Direction<'s, S> {
         Progress::WaitsToRead
     }
 
+    fn pend(&mut self, chunk: Bytes, change: impl FnOnce(&Bytes) -> Option<Bytes>) {
+        if let Some(changed) = change(&chunk) {
+            self.original = Some(Box::new(chunk));
+            self.pending = changed;
+        } else {
+            self.pending = chunk;
+        }
+    }
+
     fn end_as(&mut self, progress: Progress) -> Progress {
         self.pending = Bytes::new();
         self.over = Some(progress);
@@ -134,9 +171,16 @@ impl<'s, S: Side> Direction<'s, S> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, written: &mut impl FnMut(&Bytes)) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
-            match ready!(self.sink.poll_write(cx, &self.pending))? {
-                count if count == self.pending.len() => written(&mem::take(&mut self.pending)),
-                count => written(&self.pending.split_to(count)),
+            let count = ready!(self.sink.poll_write(cx, &self.pending))?;
+            let piece = match count == self.pending.len() {
+                true => mem::take(&mut self.pending),
+                false => self.pending.split_to(count),
+            };
+            match self.original.take() {
+                None => written(&piece),
+                Some(original) if !self.pending.is_empty() => self.original = Some(original),
+                Some(original) if original.is_empty() => {}
+                Some(original) => written(&original),
             }
         }
         if self.last_word == LastWord::Said {

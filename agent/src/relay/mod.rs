@@ -1,9 +1,11 @@
 //! The primary path: bytes in, the same bytes out, both ways, until both sides have ended as they would have
 //! without us. Half-closes and resets are passed on; nothing is rewritten, nothing waits for anybody but the other
-//! side. Each chunk is shown to a [`Tap`] after it was written on, so whatever looks at it is never in the way.
+//! side. Each chunk is shown to a [`Tap`] after it was written on, so whatever looks at it is never in the way. Only an
+//! agent that [leaves](Leaving) adds a word of its own, and ends connections where no request is lost.
 
 mod buffer;
 mod direction;
+mod leave;
 mod side;
 pub mod tls;
 
@@ -14,7 +16,11 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{io::Interest, net::TcpStream};
 
 use direction::{Direction, Progress};
+pub use leave::Leaving;
+use leave::Parting;
 pub use side::{Said, Side};
+
+use crate::wire::Place;
 
 /// Silence after which an app that has ended is asked whether it is there: Linux's `tcp_fin_timeout`.
 const GONE_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 60 });
@@ -32,6 +38,10 @@ pub trait Tap {
     fn request_end(&mut self);
     /// The app sends no more, and the client has been told so.
     fn response_end(&mut self);
+    /// Where the connection stands after all that. Asked only while the agent leaves.
+    fn place(&self) -> Place {
+        Place::Unknown
+    }
 }
 
 /// How a relayed connection ended.
@@ -43,19 +53,39 @@ pub enum End {
     Reset,
 }
 
-/// Relays until both directions have ended. Dropping the future closes both connections.
-pub async fn relay<S: Side>(client: S, app: S, tap: &mut impl Tap) -> End {
-    relay_after(Bytes::new(), client, app, tap).await
+/// Relays until both directions have ended, or the agent leaves and the connection can end. Dropping the future closes
+/// both connections.
+pub async fn relay<S: Side>(client: S, app: S, tap: &mut impl Tap, leaving: &Leaving) -> End {
+    relay_after(Bytes::new(), client, app, tap, leaving).await
 }
 
 /// The same for a client of which something was read already.
-pub async fn relay_after<S: Side>(said: Bytes, client: S, app: S, tap: &mut impl Tap) -> End {
-    let end = copy_both(said, &client, &app, tap).await;
-    if end == End::Reset {
-        reset(client.socket());
-        reset(app.socket());
+pub async fn relay_after<S: Side>(
+    said: Bytes,
+    client: S,
+    app: S,
+    tap: &mut impl Tap,
+    leaving: &Leaving,
+) -> End {
+    match copy_both(said, &client, &app, tap, leaving).await {
+        Copied::To(End::Closed) => End::Closed,
+        Copied::To(End::Reset) => {
+            reset(client.socket());
+            reset(app.socket());
+            End::Reset
+        }
+        Copied::ToBoundary(last_words) => {
+            // On the heap, so that connections of an agent that stays need no room for it.
+            Box::pin(leave::part(client, app, last_words)).await;
+            End::Closed
+        }
     }
-    end
+}
+
+enum Copied {
+    To(End),
+    /// Nothing is under way. With the last words to the client.
+    ToBoundary(Bytes),
 }
 
 /// Makes the coming close a reset. A socket that refuses is closed in order: the peer still learns that it is over.
@@ -72,22 +102,32 @@ fn ask_whether_it_is_there(app: &TcpStream) {
     let _ = SockRef::from(app).set_tcp_keepalive(&asking);
 }
 
-async fn copy_both<S: Side>(said: Bytes, client: &S, app: &S, tap: &mut impl Tap) -> End {
+async fn copy_both<S: Side>(
+    said: Bytes,
+    client: &S,
+    app: &S,
+    tap: &mut impl Tap,
+    leaving: &Leaving,
+) -> Copied {
+    let next_word = pin!(leaving.next_word());
+    let mut parting = Parting::new(leaving, next_word);
     let mut requests = Direction::new(client, app, said);
     let mut responses = Direction::new(app, client, Bytes::new());
     // A direction that waits to write, or has ended, does not read: a reset of its source shows only here.
     let mut client_error = pin!(client.socket().ready(Interest::ERROR));
     let mut app_error = pin!(app.socket().ready(Interest::ERROR));
     poll_fn(|cx| {
+        parting.hear(cx);
         // The app's answer to what was just written may already be there: requests first.
-        let request = requests.poll(cx, |chunk| tap.request(chunk));
+        let request = requests.poll(cx, |chunk| tap.request(chunk), |_| None);
         if requests.just_ended() {
             tap.request_end();
         }
         if request == Progress::SinkReset {
             responses.source_was_reset();
         }
-        let response = responses.poll(cx, |chunk| tap.response(chunk));
+        parting.announce(tap, &requests, &mut responses);
+        let response = responses.poll(cx, |chunk| tap.response(chunk), |chunk| parting.change(chunk));
         if responses.just_ended() {
             tap.response_end();
             ask_whether_it_is_there(app.socket());
@@ -96,21 +136,30 @@ async fn copy_both<S: Side>(said: Bytes, client: &S, app: &S, tap: &mut impl Tap
             requests.source_was_reset();
         }
         match (request, response) {
-            (Progress::Ended, Progress::Ended) => return Poll::Ready(End::Closed),
+            (Progress::Ended, Progress::Ended) => return Poll::Ready(Copied::To(End::Closed)),
             // The sink of one direction is gone, but what it said before still belongs to the other side.
-            (Progress::SourceReset, _) | (_, Progress::SourceReset) => return Poll::Ready(End::Reset),
+            (Progress::SourceReset, _) | (_, Progress::SourceReset) => {
+                return Poll::Ready(Copied::To(End::Reset));
+            }
             (request, response) if request.is_over() && response.is_over() => {
-                return Poll::Ready(End::Reset);
+                return Poll::Ready(Copied::To(End::Reset));
             }
             _ => {}
         }
+        if parting.announce(tap, &requests, &mut responses) {
+            cx.waker().wake_by_ref();
+        }
+        if let Some(last_words) = parting.can_end(tap, &requests, &responses) {
+            return Poll::Ready(Copied::ToBoundary(last_words));
+        }
         let reads_not = |progress| matches!(progress, Progress::WaitsToWrite | Progress::Ended);
         if reads_not(request) && client_error.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(End::Reset);
+            return Poll::Ready(Copied::To(End::Reset));
         }
         if reads_not(response) && app_error.as_mut().poll(cx).is_ready() {
             // What it said before its end may still be on the way to the client: a reset would take it back.
-            return Poll::Ready(if response == Progress::Ended { End::Closed } else { End::Reset });
+            let end = if response == Progress::Ended { End::Closed } else { End::Reset };
+            return Poll::Ready(Copied::To(end));
         }
         Poll::Pending
     })

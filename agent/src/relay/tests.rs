@@ -45,7 +45,7 @@ async fn relayed() -> (TcpStream, TcpStream, JoinHandle<(End, Seen)>) {
     let (upstream, app) = pair().await;
     let relay = tokio::spawn(async move {
         let mut seen = Seen::default();
-        let end = relay(downstream, upstream, &mut seen).await;
+        let end = relay(downstream, upstream, &mut seen, &Leaving::default()).await;
         (end, seen)
     });
     (client, app, relay)
@@ -224,7 +224,8 @@ async fn an_answer_does_not_wait_for_the_end_of_an_upload() {
     app.try_write(b"early").unwrap();
 
     let mut order = Order::default();
-    let relaying = relay(downstream, upstream, &mut order);
+    let stays = Leaving::default();
+    let relaying = relay(downstream, upstream, &mut order, &stays);
     let _ = tokio::time::timeout(std::time::Duration::from_millis(500), relaying).await;
 
     let before_the_answer = order.before_the_answer.expect("the answer was relayed");
@@ -299,7 +300,7 @@ async fn a_connection_that_always_has_bytes_keeps_no_other_waiting_for_more_than
     let local = tokio::task::LocalSet::new();
     local.spawn_local(async move {
         let (client, app) = (Fake { socket: client, endless: true }, Fake { socket: app, endless: false });
-        relay(client, app, &mut tap).await
+        relay(client, app, &mut tap, &Leaving::default()).await
     });
     // Another task of the thread, as another connection is.
     let waits = local.spawn_local(async move { heard.read_u8().await.unwrap() });

@@ -37,6 +37,26 @@ pub enum Cut {
     Doubt(Skipped),
 }
 
+/// Where a connection stands, for whoever would end it without losing a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// HTTP/1, or nothing was said yet: no message has begun and no response is owed.
+    Between,
+    /// HTTP/1: one request is whole, and the next bytes of the app begin the answer to it, which no other one follows.
+    AnswerDue,
+    /// HTTP/2: the app stands between two frames, so that one may be put there.
+    Frames {
+        /// No stream is open, and the client stands between two frames too.
+        idle: bool,
+        /// The client's newest stream, 0 before there was any.
+        last: u32,
+    },
+    /// Within a message or a frame, or several answers are due.
+    Within,
+    /// The connection is not read (any more).
+    Unknown,
+}
+
 /// Is told what was read, in the order of the bytes of each direction.
 pub trait Sink {
     /// A request's head is whole.

@@ -6,7 +6,7 @@ use std::mem;
 use bytes::Bytes;
 
 use super::{
-    Protocol, SNIFF_MAX, Sink, Unread,
+    Place, Protocol, SNIFF_MAX, Sink, Unread,
     http1::Http1,
     http2::Http2,
     sniff::{self, sniff},
@@ -74,6 +74,17 @@ impl Reader {
             Stage::Http1(http1) => http1.idle(),
             Stage::Http2(http2) => http2.idle(),
             Stage::Tls(_) | Stage::Stopped => false,
+        }
+    }
+
+    /// Where the bytes given so far leave the connection.
+    pub fn place(&self) -> Place {
+        match &self.stage {
+            Stage::Sniffing { len: 0, early, .. } if early.is_empty() => Place::Between,
+            Stage::Sniffing { .. } => Place::Within,
+            Stage::Http1(http1) => http1.place(),
+            Stage::Http2(http2) => http2.place(),
+            Stage::Tls(_) | Stage::Stopped => Place::Unknown,
         }
     }
 

@@ -64,6 +64,18 @@ impl<'a> Client<'a> {
         self
     }
 
+    /// Whether its last request left a connection that may serve the next one.
+    pub fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Ends the kept connection; the next request opens another.
+    pub fn leave(&mut self) {
+        self.kept = None;
+        // Lets hyper close it.
+        self.runtime.block_on(tokio::task::yield_now());
+    }
+
     pub fn get(&mut self, path: &str) -> Reply {
         self.send(Method::GET, path, b"")
             .unwrap_or_else(|error| panic!("GET {path} at {}: {error:#}", self.server))

@@ -52,6 +52,11 @@ impl Exchanges {
         self.first.is_none()
     }
 
+    /// One request waits, and not for a tunnel.
+    pub(super) fn one_waits_for_an_answer(&self) -> bool {
+        self.others.is_empty() && self.first.is_some_and(|asked| asked.method != Method::Connect)
+    }
+
     /// Bytes of heap held.
     #[cfg(test)]
     pub(super) fn heap(&self) -> usize {

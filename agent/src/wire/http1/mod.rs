@@ -19,7 +19,7 @@ mod tests;
 use bytes::Bytes;
 
 use self::{exchanges::Exchanges, request::Requests, response::Responses};
-use super::{ExchangeId, Sink, Unread, http2::Upgraded};
+use super::{ExchangeId, Place, Sink, Unread, http2::Upgraded};
 
 /// The longest head, request line or status line included.
 const HEAD_MAX: usize = 64 * 1024;
@@ -70,5 +70,14 @@ impl Http1 {
     /// Whether both directions stand between messages and no response is owed.
     pub(super) fn idle(&self) -> bool {
         self.requests.between_messages() && self.responses.between_messages() && self.exchanges.none_waiting()
+    }
+
+    pub(super) fn place(&self) -> Place {
+        let between = self.requests.between_messages() && self.responses.between_messages();
+        match between {
+            true if self.exchanges.none_waiting() => Place::Between,
+            true if self.exchanges.one_waits_for_an_answer() => Place::AnswerDue,
+            _ => Place::Within,
+        }
     }
 }

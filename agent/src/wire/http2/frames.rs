@@ -58,6 +58,11 @@ impl Frames {
         matches!(self.place, Place::Head { len: 0, .. }) && self.continued.is_none()
     }
 
+    /// Whether the head of the first frame has come.
+    pub(super) fn begun(&self) -> bool {
+        self.begun
+    }
+
     /// Bytes of heap held.
     #[cfg(test)]
     pub(super) fn heap(&self) -> usize {

@@ -39,7 +39,7 @@ use self::{
     settings::Limits,
     streams::Streams,
 };
-use super::{ExchangeId, Sink, Unread, sniff::PREFACE};
+use super::{ExchangeId, Place, Sink, Unread, sniff::PREFACE};
 use crate::message::Slice;
 
 /// The most streams open at once. Servers allow 100 to 256, as a rule.
@@ -122,6 +122,14 @@ impl Http2 {
     pub(super) fn idle(&self) -> bool {
         let between = |direction: &Direction| direction.frames.between_frames();
         self.preface.is_empty() && between(&self.client) && between(&self.server) && self.streams.none_open()
+    }
+
+    pub(super) fn place(&self) -> Place {
+        // The app's SETTINGS come before anything else (RFC 9113 §3.4).
+        match self.server.frames.begun() && self.server.frames.between_frames() {
+            true => Place::Frames { idle: self.idle(), last: self.streams.last_of_client() },
+            false => Place::Within,
+        }
     }
 
     fn direction(&mut self, side: Side) -> &mut Direction {

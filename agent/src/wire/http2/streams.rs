@@ -59,6 +59,10 @@ impl Streams {
         self.open.is_empty()
     }
 
+    pub(super) fn last_of_client(&self) -> u32 {
+        self.last_of_client
+    }
+
     /// Bytes of heap held.
     #[cfg(test)]
     pub(super) fn heap(&self) -> usize {

@@ -10,7 +10,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Cut, ExchangeId, Reader, Sink, Skipped, Unread};
+use super::{Cut, ExchangeId, Place, Reader, Sink, Skipped, Unread};
 use crate::message::{Header, RequestHead, ResponseHead, Slice};
 
 /// One call of a [`Sink`]; the pieces of a body that follow each other are one.

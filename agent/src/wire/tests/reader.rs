@@ -61,6 +61,35 @@ fn a_connection_is_idle_between_exchanges_only() {
 }
 
 #[test]
+fn a_connection_tells_where_it_stands() {
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+    let interim = "HTTP/1.1 103 Hints\r\n\r\n";
+    let tunnel = "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n";
+    let table = [
+        (vec![], Place::Between),
+        (vec![server("220 hello\r\n")], Place::Unknown),
+        (vec![client("G")], Place::Within),
+        (vec![client(GET)], Place::AnswerDue),
+        (vec![client(GET), server(interim)], Place::AnswerDue),
+        (vec![client(GET), server("H")], Place::Within),
+        (vec![client(GET), server(OK)], Place::Between),
+        (vec![client(GET), server(OK), client(GET)], Place::AnswerDue),
+        (vec![client(GET), client(GET)], Place::Within),
+        (vec![client(GET), client(GET), server(OK)], Place::AnswerDue),
+        (vec![client(GET), client("G"), server(OK)], Place::Within),
+        (vec![client(post)], Place::Within),
+        (vec![client(post), client("ab")], Place::AnswerDue),
+        (vec![client(post), server(OK)], Place::Within),
+        (vec![client(tunnel)], Place::Within),
+        (vec![client("\x16\x03\x01")], Place::Unknown),
+        (vec![client(GET), server("nonsense")], Place::Unknown),
+    ];
+    for (steps, place) in table {
+        assert_eq!(after(&steps).place(), place, "{steps:?}");
+    }
+}
+
+#[test]
 fn the_body_is_shared_with_the_chunk_it_came_in() {
     struct Keeper(Vec<Bytes>);
     impl Sink for Keeper {

@@ -22,7 +22,7 @@ use super::*;
 use crate::{
     capture::ConnectError,
     config::{Located, Location},
-    relay::{End, Tap, relay, relay_after},
+    relay::{End, Leaving, Tap, relay, relay_after},
     upstream::pem,
 };
 
@@ -152,11 +152,14 @@ async fn through(port: &Port, downstream: TcpStream, app: &TcpListener) -> Told 
     let connect = async || TcpStream::connect(address).await.map_err(ConnectError::Unreachable);
     let mut told = Told { sealed: None, end: None, seen: Seen::default() };
     let first = connect().await.unwrap();
+    let leaving = Leaving::default();
     match port.open(downstream, first, connect).await {
-        Opened::Read { client, app } => told.end = Some(relay(client, app, &mut told.seen).await),
+        Opened::Read { client, app } => {
+            told.end = Some(relay(client, app, &mut told.seen, &leaving).await);
+        }
         Opened::Untouched { client, app, said, why } => {
             told.sealed = why;
-            told.end = Some(relay_after(said, client, app, &mut told.seen).await);
+            told.end = Some(relay_after(said, client, app, &mut told.seen, &leaving).await);
         }
         Opened::Refused { error, .. } => panic!("{error}"),
         Opened::Over => {}

@@ -10,7 +10,7 @@ mod upgrade;
 
 use super::*;
 use crate::wire::{
-    Cut, Reader, Skipped,
+    Cut, Place, Reader, Skipped,
     tests::{Event, Recorder, Step, client, doubt, read, server},
 };
 

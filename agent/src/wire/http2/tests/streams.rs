@@ -134,6 +134,29 @@ fn a_connection_is_idle_when_no_stream_is_open() {
 }
 
 #[test]
+fn a_frame_can_be_put_between_two_of_the_server() {
+    let frames = |idle, last| Place::Frames { idle, last };
+    let get = client(headers(1, ALONE, &GET));
+    let table = [
+        (vec![], frames(true, 0)),
+        (vec![get.clone()], frames(false, 1)),
+        (vec![get.clone(), server(&headers(1, END_HEADERS, &OK)[..10])], Place::Within),
+        (vec![get.clone(), server(headers(1, 0, &OK))], Place::Within),
+        (vec![get.clone(), server(headers(1, END_HEADERS, &OK))], frames(false, 1)),
+        (vec![get.clone(), server(headers(1, ALONE, &OK))], frames(true, 1)),
+        (vec![get.clone(), server(headers(1, ALONE, &OK)), client([0])], frames(false, 1)),
+    ];
+    for (steps, place) in table {
+        assert_eq!(reader(&talk(steps.clone())).place(), place, "{steps:?}");
+    }
+    assert_eq!(
+        reader(&[client(PREFACE), client(settings(&[]))]).place(),
+        Place::Within,
+        "SETTINGS are first"
+    );
+}
+
+#[test]
 fn a_server_may_speak_first() {
     let early = [settings(&[(3, 100)]), frame(8, 0, 0, &[0, 1, 0, 0])].concat();
     let greeting = [PREFACE, &settings(&[]), &ack(), &headers(1, ALONE, &GET)].concat();

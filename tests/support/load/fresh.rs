@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Outcome, Tally};
-use crate::PATIENCE;
+use crate::patience;
 
 /// Asks until told to stop; to be called inside the client's namespace.
 pub(super) fn ask(server: SocketAddr, tally: &Tally) {
@@ -23,8 +23,8 @@ pub(super) fn ask(server: SocketAddr, tally: &Tally) {
 }
 
 fn once(server: SocketAddr) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&server, patience())?;
+    stream.set_read_timeout(Some(patience()))?;
     stream.write_all(b"GET /fresh HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpStream, sync::Mutex, time::timeout};
 
 use super::{Outcome, RENEWED_AFTER, Tally, outcome};
-use crate::PATIENCE;
+use crate::patience;
 
 const UNDER_WAY: usize = 4;
 
@@ -49,7 +49,7 @@ async fn one_after_the_other(server: SocketAddr, current: &Mutex<Option<Sender>>
             *current.lock().await = None;
         }
         let (started, kept) = (Instant::now(), current.lock().await.is_some());
-        let asked = timeout(PATIENCE, once(server, current)).await.context("no answer in time");
+        let asked = timeout(patience(), once(server, current)).await.context("no answer in time");
         let outcome = asked.flatten().map_or_else(|error| outcome(&error), |()| Outcome::Answered);
         if matches!(outcome, Outcome::Failed(_)) {
             // Nothing is learnt from failing a thousand times a second.

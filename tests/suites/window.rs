@@ -13,7 +13,7 @@ use std::{
 
 use http::Method;
 use serde_json::Value;
-use support::{Agent, Client, Config, Load, Node, agent, binary, eventually, upstream};
+use support::{Agent, AgentBuilder, Client, Config, Load, Node, agent, binary, eventually, upstream};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -232,4 +232,43 @@ fn wrong_questions_say_what_is_wrong_and_the_next_step() {
     for part in ["no agent answers", admin.as_str(), "Connection refused", "--admin unix:PATH"] {
         assert!(silent.contains(part), "{part}: {silent}");
     }
+}
+
+#[test]
+fn a_mirror_tells_the_share_in_force_and_which_kinds_it_has_covered() {
+    let node = Node::new();
+    let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
+    let (primary, copies) = (upstream(&app).replies("ok").start(), upstream(&shadow).replies("ok").start());
+    let builder = AgentBuilder::new(node.netns());
+    let rules = Config::capture(&app.netns().path(), primary.address())
+        .mirror(copies.address(), 100.0)
+        .to_yaml(builder.admin());
+    let policy = |spec: &str| {
+        format!(
+            "---\napiVersion: umbra.dev/v1alpha1\nkind: ShadowPolicy\nmetadata: {{name: p, namespace: default}}\nspec:\n  \
+             targetRefs: [{{kind: VirtualService, name: app}}]\n  {spec}\n"
+        )
+    };
+    let coverage = policy("sampling: {coverage: {copiesPerSecond: 1000, kinds: 64}}");
+    let agent = builder.yaml(&(rules.clone() + &coverage)).start();
+    for path in ["/cart", "/cart", "/orders/7"] {
+        client.get(primary.address(), path);
+    }
+    eventually("both kinds to be told", || {
+        (mirror(&agent)["kinds"] == serde_json::json!({"seen": 2, "covered": 2})).then_some(())
+    });
+    assert!(asked(&agent, &["mirrors", "-o", "wide"]).contains("2 of 2 covered"));
+
+    let share = || agent.metrics().sum("istio_request_mirror_percentage");
+    assert!(share() > 99.0, "{}", share());
+    asked(&agent, &["pause", "--all"]);
+    assert!(share() < 0.5 && mirror(&agent)["inForcePercentage"] == 0.0);
+    asked(&agent, &["resume", "--all"]);
+    assert!(share() > 99.0);
+
+    fs::write(agent.config_path(), rules.clone() + &policy("ttl: 1s")).unwrap();
+    eventually("the mirror's time to be over", || (mirror(&agent)["expired"] == true).then_some(()));
+    assert!(share() < 0.5);
+    assert!(asked(&agent, &["mirrors"]).contains("expired"));
+    agent.accounting_is_exact();
 }

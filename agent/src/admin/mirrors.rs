@@ -17,7 +17,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    record::{Account, Balance, DropReason, FailReason, MirrorKey, Outcome, Trouble},
+    record::{Account, Balance, Covered, DropReason, FailReason, MirrorKey, Outcome, Trouble},
     route::{Mirror, Mirroring},
 };
 
@@ -39,8 +39,14 @@ struct Row {
     in_force: bool,
     /// No copies are sent, because this mirror or everything is paused.
     paused: bool,
+    /// The `ttl` of its policy is over.
+    expired: bool,
     /// Of the rule's requests; None when it is not in force.
     percentage: Option<f64>,
+    /// The part of them that is copied at this moment.
+    in_force_percentage: Option<f64>,
+    /// Of `sampling.coverage`.
+    kinds: Option<KindsMet>,
     /// What is within it as a whole: `request`, `key` or `connection`. Of the last, only connections that were handed to
     /// the agent are counted here.
     drawn_for: Option<&'static str>,
@@ -57,6 +63,14 @@ struct Row {
     /// The first of them.
     endpoints: Vec<String>,
     last_error: Option<LastError>,
+}
+
+/// Kinds of requests, as far as the table tells them apart.
+#[derive(Debug, Serialize)]
+struct KindsMet {
+    seen: usize,
+    /// Those of which at least one copy was made.
+    covered: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -120,7 +134,14 @@ impl Row {
             mirror: key.mirror.to_string(),
             in_force: mirror.is_some(),
             paused: view.plane.is_paused() || account.is_paused(),
+            expired: mirror.is_some_and(|mirror| mirror.is_expired()),
             percentage: mirror.map(|mirror| Mirroring::new(mirror).percentage),
+            in_force_percentage: mirror
+                .map(|mirror| f64::from(view.plane.share_in_force(mirror).0) / 10_000.0),
+            kinds: mirror.and_then(|mirror| {
+                let Covered { seen, covered } = mirror.kinds()?.covered();
+                Some(KindsMet { seen, covered })
+            }),
             drawn_for: mirror.map(|mirror| mirror.drawn_for().as_str()),
             offered,
             completed,

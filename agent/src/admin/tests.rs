@@ -212,7 +212,7 @@ async fn a_mirror_shows_its_books_and_what_went_wrong_last() {
     found["perSecond"].take();
     let expected = json!({
         "id": "default/s0 all s0.test:80", "virtualService": "default/s0", "rule": "all", "mirror": "s0.test:80",
-        "inForce": true, "paused": false, "percentage": 100.0, "drawnFor": "request", "offered": 4, "completed": 1,
+        "inForce": true, "paused": false, "expired": false, "percentage": 100.0, "inForcePercentage": 100.0, "kinds": null, "drawnFor": "request", "offered": 4, "completed": 1,
         "failed": {"connect": 1}, "dropped": {"queue_full": 1}, "sampledOut": 1, "inFlight": 0, "perSecond": null,
         "endpointCount": 1, "endpoints": ["10.0.0.0:80"],
         "lastError": {"outcome": "failed", "reason": "connect", "endpoint": "10.0.0.9:80", "message": "cannot connect", "ageSeconds": null},

@@ -10,7 +10,7 @@ use crate::{
     observe::{Kind, Reading, Sample},
     relay::tls::Certificates,
     route::Mirror,
-    shadow::{Load, Plane, share_in_force},
+    shadow::{Load, Plane},
 };
 
 pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>, certificates: &Arc<Certificates>) -> Vec<Reading> {
@@ -41,7 +41,7 @@ pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>, certificates: &Arc<Ce
             kind: Kind::PerMillion,
             read: {
                 let plane = Arc::clone(plane);
-                Box::new(move || plane.mirrors().iter().map(|mirror| share(mirror)).collect())
+                Box::new(move || plane.mirrors().iter().map(|mirror| share(&plane, mirror)).collect())
             },
         },
     ];
@@ -103,14 +103,14 @@ fn of_tls(certificates: &Arc<Certificates>) -> [Reading; 3] {
     ]
 }
 
-fn share(mirror: &Mirror) -> Sample {
+fn share(plane: &Plane, mirror: &Mirror) -> Sample {
     let key = &mirror.account.key;
     let labels = vec![
         ("virtual_service", key.rule.virtual_service.to_string()),
         ("rule", key.rule.rule.clone()),
         ("mirror", key.mirror.to_string()),
     ];
-    (labels, share_in_force(mirror).0.into())
+    (labels, plane.share_in_force(mirror).0.into())
 }
 
 fn load(name: &'static str, help: &'static str, plane: &Arc<Plane>, value: fn(Load) -> usize) -> Reading {

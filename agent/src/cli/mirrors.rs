@@ -15,7 +15,9 @@ use super::{
 #[command(after_help = "\
 OFFERED = COMPLETED + FAILED + DROPPED + SAMPLED OUT + IN FLIGHT, always. What each reason means is in the README.
 RATE is offered per second, over the last five to ten seconds. Where DRAWN FOR (-o wide) is connection, only requests of
-connections that were handed to the agent are offered; the others are `unsampled` in umbra_capture_verdicts_total.")]
+connections that were handed to the agent are offered; the others are `unsampled` in umbra_capture_verdicts_total.
+IN FORCE (-o wide) is the share at this moment: adaptive sampling and coverage lower it, a pause or a ttl that is over make
+it 0. KINDS are those of sampling.coverage.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     agent: Agent,
@@ -49,7 +51,9 @@ fn table() -> Vec<Column> {
 }
 
 fn wide() -> Vec<Column> {
-    let more: [Column; 5] = [
+    let more: [Column; 7] = [
+        (" IN FORCE", |row| percent(&row["inForcePercentage"])),
+        ("KINDS", kinds),
         ("DRAWN FOR", |row| text(&row["drawnFor"])),
         (" SAMPLED OUT", |row| text(&row["sampledOut"])),
         (" IN FLIGHT", |row| text(&row["inFlight"])),
@@ -60,11 +64,26 @@ fn wide() -> Vec<Column> {
 }
 
 fn share(row: &Value) -> String {
-    row["percentage"].as_f64().map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"))
+    percent(&row["percentage"])
+}
+
+/// `12 of 40 covered`
+fn kinds(row: &Value) -> String {
+    let kinds = &row["kinds"];
+    if kinds.is_null() {
+        "-".to_owned()
+    } else {
+        format!("{} of {} covered", kinds["covered"], kinds["seen"])
+    }
+}
+
+fn percent(value: &Value) -> String {
+    value.as_f64().map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"))
 }
 
 fn state(row: &Value) -> String {
     match (row["inForce"] == true, row["paused"] == true) {
+        (true, false) if row["expired"] == true => "expired",
         (true, false) => "on",
         (true, true) => "paused",
         (false, false) => "gone",

@@ -133,6 +133,11 @@ impl Mirror {
         self.enforced.as_ref().map(|enforced| &enforced.policy)
     }
 
+    /// Whether its policy's `ttl` is over: no more copies are made.
+    pub fn is_expired(&self) -> bool {
+        self.policy().and_then(|policy| policy.ttl.as_ref()).is_some_and(|ttl| ttl.is_over(Instant::now()))
+    }
+
     pub(crate) fn sampling(&self) -> Option<&Sampling> {
         self.policy()?.sampling.as_ref()
     }
@@ -159,7 +164,7 @@ impl Mirror {
     }
 
     /// The kinds of requests it tells apart, where it does.
-    pub(crate) fn kinds(&self) -> Option<&Arc<Kinds>> {
+    pub fn kinds(&self) -> Option<&Arc<Kinds>> {
         self.enforced.as_ref()?.kinds.as_ref()
     }
 }

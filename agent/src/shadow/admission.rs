@@ -72,7 +72,7 @@ pub(super) fn never(marked: bool, mirror: &Mirror, head: &RequestHead<'_>) -> Op
         // No gRPC server reads HTTP/1.1.
         Some(DropReason::Unsendable)
     } else {
-        refused(mirror.policy()?, head)
+        if mirror.is_expired() { Some(DropReason::Expired) } else { refused(mirror.policy()?, head) }
     }
 }
 
@@ -82,9 +82,6 @@ fn wants_upgrades(mirror: &Mirror) -> bool {
 }
 
 fn refused(policy: &Policy, head: &RequestHead<'_>) -> Option<DropReason> {
-    if policy.ttl.as_ref().is_some_and(|ttl| ttl.is_over(std::time::Instant::now())) {
-        return Some(DropReason::Expired);
-    }
     if !policy.allows(head.method) {
         return Some(DropReason::Method);
     }

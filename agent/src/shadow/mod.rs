@@ -64,13 +64,13 @@ use self::{
 pub use self::{
     budget::Load,
     feed::{Call, Feed},
-    sampler::{Draws, share_in_force},
+    sampler::Draws,
 };
 use crate::{
     config::umbra::Shadow,
     message::RequestHead,
     record::{DropReason, Observer, Outcome},
-    route::Mirror,
+    route::{Mirror, Share},
     upstream::{Limits, Names, Upstreams},
 };
 
@@ -237,6 +237,11 @@ impl Plane {
     /// what is left belongs to the primary.
     pub fn make_room(&self, scarce: bool) {
         self.shared.budget.make_room(scarce);
+    }
+
+    /// The part of a mirror's rule's requests that is copied at this moment.
+    pub fn share_in_force(&self, mirror: &Mirror) -> Share {
+        if self.is_paused() { Share(0) } else { sampler::share_in_force(mirror) }
     }
 
     /// What the plane holds at this moment.

@@ -44,8 +44,11 @@ pub(super) fn admits(
         && sampling.coverage.is_none_or(|coverage| covers(mirror, coverage, head, draws.request, now()))
 }
 
-/// The part of the rule's requests that is copied at this moment.
-pub fn share_in_force(mirror: &Mirror) -> Share {
+/// The part of the rule's requests that is copied at this moment: none of one that is paused, or whose time is over.
+pub(super) fn share_in_force(mirror: &Mirror) -> Share {
+    if mirror.account.is_paused() || mirror.is_expired() {
+        return Share(0);
+    }
     if mirror.sampling().is_some_and(|sampling| sampling.coverage.is_some()) {
         return mirror.share.part(mirror.account.standing.in_force());
     }

@@ -18,7 +18,7 @@ use crate::{
         Adaptive, BodyLimit, CopyFaults, Enforced, Marker, Mirror, OnExceed, Policy, Redact, Sampling, Share,
         Ttl,
     },
-    shadow::share_in_force,
+    shadow::sampler::share_in_force,
 };
 
 const OK: Outcome = Outcome::Completed { status: 200 };

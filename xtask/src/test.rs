@@ -23,15 +23,15 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     let mut ran = Vec::new();
     for suite in suites {
         let started = Instant::now();
-        let tally = run_binary(&suite.name, &mut suite.command(filter)?)?;
-        ran.push((suite.name, tally, started.elapsed()));
+        let (tally, failures) = run_binary(&suite.name, &mut suite.command(filter)?)?;
+        ran.push(Ran { name: suite.name, tally, failures, took: started.elapsed() });
     }
     let started = Instant::now();
     let name = "examples in the documentation".to_owned();
     let mut doc = shell::cargo();
     doc.args(["test", "--workspace", "--doc", "--quiet", "--no-fail-fast", "--"]).args(filter);
-    let tally = run_binary(&name, &mut doc)?;
-    ran.push((name, tally, started.elapsed()));
+    let (tally, failures) = run_binary(&name, &mut doc)?;
+    ran.push(Ran { name, tally, failures, took: started.elapsed() });
 
     Ok(close(&ran, filter))
 }
@@ -88,17 +88,26 @@ fn suite(message: &str) -> Option<Suite> {
     is_test.then(|| Suite { name: format!("{package}: {kind} {target}"), executable, package_dir })
 }
 
+/// What one test binary reported.
+struct Ran {
+    name: String,
+    tally: Tally,
+    failures: Failures,
+    took: Duration,
+}
+
 /// Runs a test binary, shows what it says, and counts what it reports. One without tests says nothing.
-fn run_binary(name: &str, command: &mut Command) -> Result<Tally> {
+fn run_binary(name: &str, command: &mut Command) -> Result<(Tally, Failures)> {
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start `{}`", shell::shown(command)))?;
-    let mut tally = Tally::default();
+    let (mut tally, mut failures) = (Tally::default(), Failures::default());
     let mut quiet = true;
     for line in BufReader::new(child.stdout.take().context("standard output is piped")?).lines() {
         let line = line?;
         tally.add_line(&line);
+        failures.add_line(&line);
         let empty =
             ["running 0 tests", "test result: ok. 0 passed;"].iter().any(|start| line.starts_with(start));
         if empty || line.trim().is_empty() {
@@ -114,7 +123,32 @@ fn run_binary(name: &str, command: &mut Command) -> Result<Tally> {
         println!("  ✗ {name} did not report its results: {status}");
         tally.failed = 1;
     }
-    Ok(tally)
+    Ok((tally, failures))
+}
+
+/// What libtest says of the tests that failed, told again at the end: a log may be cut at its beginning.
+#[derive(Default)]
+struct Failures {
+    telling: bool,
+    lines: Vec<String>,
+}
+
+impl Failures {
+    const LINES: usize = 80;
+    const CHARACTERS: usize = 400;
+
+    /// Keeps what stands between `failures:` and the closing line, backtraces aside.
+    fn add_line(&mut self, line: &str) {
+        let of_backtrace = line.trim_start().starts_with("at ")
+            || line.split_once(": ").is_some_and(|(frame, _)| frame.trim_start().parse::<u16>().is_ok());
+        match line {
+            "failures:" => self.telling = true,
+            _ if line.starts_with("test result: ") => self.telling = false,
+            _ if of_backtrace || line.trim().is_empty() || self.lines.len() == Self::LINES => {}
+            _ if self.telling => self.lines.push(line.chars().take(Self::CHARACTERS).collect()),
+            _ => {}
+        }
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -154,10 +188,10 @@ impl fmt::Display for Tally {
 }
 
 /// Prints the time of each suite and the sum; a run in which no test ran is no success.
-fn close(ran: &[(String, Tally, Duration)], filter: Option<&str>) -> ExitCode {
+fn close(ran: &[Ran], filter: Option<&str>) -> ExitCode {
     let mut sum = Tally::default();
     println!();
-    for (name, tally, took) in ran {
+    for Ran { name, tally, took, .. } in ran {
         sum.add(*tally);
         if *tally != Tally::default() {
             let mark = if tally.failed == 0 { "✓" } else { "✗" };
@@ -168,6 +202,9 @@ fn close(ran: &[(String, Tally, Duration)], filter: Option<&str>) -> ExitCode {
                 took.as_secs_f64()
             );
         }
+    }
+    for line in ran.iter().flat_map(|ran| &ran.failures.lines) {
+        println!("  {line}");
     }
     if sum.ignored > 0 {
         println!("{} ignored: a test that cannot run here is a hole, not a success", sum.ignored);
@@ -195,6 +232,18 @@ mod tests {
         );
         tally.add_line("test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 4 filtered out; finished in 1.25s");
         assert_eq!(tally, Tally { passed: 13, failed: 2, ignored: 1 });
+    }
+
+    #[test]
+    fn what_failed_is_told_again_without_backtraces() {
+        let mut failures = Failures::default();
+        let said = "test it ... FAILED\n\nfailures:\n\n---- it stdout ----\nthread 'it' panicked at a.rs:1:2:\nno\n\
+                    stack backtrace:\n   0: core::panicking\n             at /rustc/x.rs\n\nfailures:\n    it\n\n\
+                    test result: FAILED. 0 passed; 1 failed\nafter";
+        said.lines().for_each(|line| failures.add_line(line));
+        let told =
+            ["---- it stdout ----", "thread 'it' panicked at a.rs:1:2:", "no", "stack backtrace:", "    it"];
+        assert_eq!(failures.lines, told);
     }
 
     #[test]

@@ -136,11 +136,12 @@ impl Code {
                 "compare the labels of the subset with those of the endpoints or pods; pods that are not ready do not count.",
             ),
             Self::Unreachable => text(
-                "a rule that no request can reach",
+                "a rule or a match that no request can reach",
                 "Rules are tried in order, and the first that matches wins. A rule without `match`, or with a match on\n\
-                 everything, ends the list.",
+                 everything, ends the list. A match whose requests an earlier one takes is never reached either, nor one\n\
+                 that no client's request fulfils: methods are upper-case and paths begin with `/`.",
                 "http:\n- route: [{destination: {host: a}}]\n- match: [{uri: {prefix: /b}}]\n  mirror: {host: c}",
-                "move the general rule to the end.",
+                "move the general rule or match behind the special ones.",
             ),
             Self::MirrorsNothing => text(
                 "a mirror that never gets a copy",

@@ -59,6 +59,7 @@ impl<'f, 'r> Reader<'f, 'r> {
     }
 
     fn conditions(&mut self, written: &HttpMatch) -> Block {
+        self.report_unheard_of(written);
         let mut block = Block::any();
         let fields = [written.scheme.is_some(), written.method.is_some(), written.authority.is_some()];
         let fields = fields.into_iter().filter(|is_written| *is_written).count();
@@ -110,6 +111,28 @@ impl<'f, 'r> Reader<'f, 'r> {
             block.query.push((key.value.as_str().into(), text));
         }
         block
+    }
+
+    /// Texts that Istio takes and no client's request has.
+    fn report_unheard_of(&mut self, written: &HttpMatch) {
+        let site = self.site;
+        if let Some(Located { value: StringMatch::Exact(method) | StringMatch::Prefix(method), at }) =
+            &written.method
+            && method.bytes().any(|b| b.is_ascii_lowercase())
+        {
+            let what = format!("`{method}` matches no method that clients send");
+            let hint = format!("methods are compared by letter: `{}`", method.to_ascii_uppercase());
+            self.findings.add(Code::Unreachable, at, &site.field("method"), what, hint);
+        }
+        if let Some(Located { value: StringMatch::Exact(path) | StringMatch::Prefix(path), at }) =
+            &written.uri
+            && !path.starts_with(['/', '*'])
+            && !path.is_empty()
+        {
+            let what = format!("`{path}` matches no path that clients send");
+            let hint = format!("paths begin with a slash: `/{path}`");
+            self.findings.add(Code::Unreachable, at, &site.field("uri"), what, hint);
+        }
     }
 
     /// A match without a kind is the default here, prefix `/`.

@@ -8,6 +8,7 @@ use std::{
 use foldhash::{HashMap, HashSet};
 
 use super::{
+    covers,
     delegates::{MergedRule, Root},
     findings::{Finding, Findings, Hint, Site},
     hosts,
@@ -16,6 +17,7 @@ use super::{
     ruled::{Claimed, Lot, Ruled},
     rules::Fate,
     services::{Registry, Service},
+    table::BlockId,
     tables::Tables,
     units::Unit,
 };
@@ -152,7 +154,36 @@ impl<'a> Tables<'a, '_> {
                 self.compiler.findings.add(Code::Unreachable, &written.route.at, &site, what, hint);
             }
         }
+        report_hidden(&rules, &units, &mut self.compiler.findings);
         idle
+    }
+}
+
+/// Blocks that an earlier one leaves no request, on every port they exist for.
+fn report_hidden(rules: &[MergedRule<'_>], units: &[Arc<Unit>], findings: &mut Findings<'_>) {
+    let tables: Vec<_> = units.iter().filter_map(|unit| unit.table.as_deref()).collect();
+    let hidden: Vec<_> = tables.iter().map(|table| covers::hidden(table)).collect();
+    let mut all = hidden.iter().flatten().map(|(block, by)| (*block, *by)).collect::<BTreeMap<_, _>>();
+    for (table, hidden) in tables.iter().zip(&hidden) {
+        all.retain(|block, _| {
+            hidden.contains_key(block) || table.blocks.binary_search_by_key(block, |entry| entry.id).is_err()
+        });
+    }
+    for (BlockId { rule, block }, by) in all {
+        let (Some(rule), Some(block)) = (rules.get(rule as usize), block) else { continue };
+        let (Some(before), Some(written)) =
+            (rules.get(by.rule as usize), rule.route.matches.get(block as usize))
+        else {
+            continue;
+        };
+        let root = rule.root();
+        let site = root.item("http", rule.index);
+        let site = site.item("match", block as usize);
+        let taken = by.block.map_or_else(String::new, |block| format!(".match[{block}]"));
+        let what = format!("no request reaches this match: http[{}]{taken} takes all of them", before.index);
+        let at = by.block.and_then(|block| before.route.matches.get(block as usize));
+        let hint = format!("see {}", at.map_or(&before.route.at, |written| &written.at));
+        findings.add(Code::Unreachable, &written.at, &site, what, hint);
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) struct FieldCondition {
     pub(super) without: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Field {
     Method,
     Scheme,
@@ -62,13 +62,16 @@ impl Block {
     /// Istio generates nothing after a block like this (`IsCatchAllRoute`). Where the client is asked for it does so for
     /// some clients only, and what follows stands for the others.
     pub(super) fn is_catch_all(&self) -> bool {
-        let path = match &self.path {
+        self.takes_any_path() && self.fields.is_empty() && self.query.is_empty() && self.source.is_empty()
+    }
+
+    pub(super) fn takes_any_path(&self) -> bool {
+        match &self.path {
             Text::Prefix(prefix) | Text::PrefixAnyCase(prefix) => **prefix == *b"/",
             Text::Elements(prefix) => prefix.is_empty(),
             Text::Regex(regex) => regex.as_written() == ".*",
             Text::Exact(_) | Text::ExactAnyCase(_) | Text::Present => false,
-        };
-        path && self.fields.is_empty() && self.query.is_empty() && self.source.is_empty()
+        }
     }
 
     /// What a rewrite of the path replaces (Envoy's route entries: by prefix, or the whole).

@@ -20,6 +20,7 @@ mod clusters;
 mod compilation;
 mod compile;
 mod conditions;
+mod covers;
 mod delegates;
 mod difference;
 mod endpoint;

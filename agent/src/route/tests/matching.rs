@@ -1,7 +1,7 @@
 //! One match block against a request, and the order of rules.
 
 use super::build::*;
-use crate::config::istio::HttpMatch;
+use crate::config::{Code, istio::HttpMatch};
 
 /// Which of the requests a rule with this single block matches.
 fn matched<'a>(block: HttpMatch, requests: &[(&'a str, Request)]) -> Vec<&'a str> {
@@ -198,7 +198,8 @@ fn the_first_matching_rule_decides_and_no_match_is_no_rule() {
         rule("second", vec![on_path(prefix("/a/b"))]),
         rule("third", vec![on_path(prefix("/c"))]),
     ];
-    let world = in_force(&app(rules));
+    let world = compile(&app(rules));
+    assert_eq!(world.fault().code, Code::Unreachable);
     assert_eq!(world.rule_for(&get("/a/b")), "first");
     assert_eq!(world.rule_for(&get("/c")), "third");
     assert_eq!(world.rule_for(&get("/d")), "-");

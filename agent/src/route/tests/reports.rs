@@ -82,6 +82,39 @@ fn a_rule_after_one_that_matches_everything_is_unreachable() {
 }
 
 #[test]
+fn a_match_whose_requests_an_earlier_one_takes_is_told() {
+    let special = on_path(prefix("/api/v2/"));
+    let at = special.at.clone();
+    let world = compile(&app(vec![rule("api", vec![on_path(prefix("/api"))]), rule("v2", vec![special])]));
+    assert_eq!((world.fault().code, &world.fault().at), (Code::Unreachable, &at));
+    let text = "spec.http[1].match[0]: no request reaches this match: http[0].match[0] takes all of them";
+    assert_eq!(world.fault().message, text);
+    assert!(world.fault().hint.as_ref().is_some_and(|hint| hint.starts_with("see ")));
+}
+
+#[test]
+fn a_match_that_keeps_some_request_for_itself_is_not_told() {
+    let of_user = |uri| on_path(uri).with(|b| b.headers = vec![(text("user"), exact("it"))]);
+    let rules = vec![
+        rule("user", vec![of_user(prefix("/api"))]),
+        rule("special", vec![on_path(prefix("/api/v2"))]),
+        rule("general", vec![on_path(prefix("/api"))]),
+        rule("rest", vec![]),
+    ];
+    in_force(&app(rules));
+}
+
+#[test]
+fn a_method_in_lower_case_and_a_path_without_a_slash_are_told() {
+    let get = block().with(|b| b.method = Some(exact("get")));
+    let world = compile(&app(vec![rule("it", vec![get, on_path(prefix("api")), on_path(exact("*"))])]));
+    let told: Vec<_> =
+        world.report.diagnostics.iter().map(|d| (d.code, d.hint.as_deref().unwrap())).collect();
+    let by_letter = (Code::Unreachable, "methods are compared by letter: `GET`");
+    assert_eq!(told, [by_letter, (Code::Unreachable, "paths begin with a slash: `/api`")]);
+}
+
+#[test]
 fn a_rule_cut_off_on_one_port_only_is_reachable() {
     let on_80 = rule("80", vec![block().with(|b| b.port = Some(Box::new(written(80))))]);
     let two_ports = |r: &mut Resources| r.service_entries[0].ports.push(port(81, "http-two", "HTTP", 8081));

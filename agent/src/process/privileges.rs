@@ -71,7 +71,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_clock_settime,
 ];
 
-/// Gives up every capability but [`NEEDED`] and [`READING`], also for programs that would be started, and the right to gain
+/// Gives up every capability but [`NEEDED`] and `READING`, also for programs that would be started, and the right to gain
 /// any. To be called on the first thread before there is another. Returns what could not be given up.
 pub fn keep_needed() -> Vec<String> {
     let needed = needed() | READING;
@@ -138,7 +138,7 @@ fn bound(to: CapabilitySet) -> Result<(), Errno> {
     Ok(())
 }
 
-/// From now on none of [`FORBIDDEN`] works, on any thread: they fail with EPERM. To be called when every part has started.
+/// From now on none of `FORBIDDEN` works, on any thread: they fail with EPERM. To be called when every part has started.
 ///
 /// # Errors
 /// When the kernel takes no filter (`CONFIG_SECCOMP_FILTER`), or the processor is one the filter cannot be made for.

@@ -186,7 +186,7 @@ impl Plane {
         let body = admission::body_of_copy(head.body, policy.as_deref());
         let is_call = head.is_grpc();
         let head = PackedHead::pack(&RequestHead { body, ..*head }, client);
-        let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole(), is_call, policy));
+        let pipe = Arc::new(Pipe::new(slot.part(), head.is_whole(), is_call, policy));
         let feed = Feed::new(&pipe);
         let job = Job { head, source: Source::new(pipe), slot, turn, delay, entry };
         match self.worker_of(draws.request).try_send(job) {

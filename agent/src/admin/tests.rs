@@ -240,10 +240,20 @@ async fn the_configuration_shows_defaults_and_the_last_refusal() {
         (Some(300), 100)
     );
     assert_eq!(refused["diagnostics"][0]["code"], "UMB0102");
+    let told = scene.get("/api/v1/status").await["configuration"].take();
+    assert_eq!(
+        (&told["refused"]["errors"], &told["refused"]["first"]["file"]),
+        (&json!(300), &json!("b.yaml"))
+    );
+    assert!(scene.configuration.is_refused());
+    assert_eq!(scene.configuration.reloads(), [("applied", 0), ("refused", 1)]);
 
     scene.configuration.accepted(AgentConfig::default(), Sources::default(), &Report::default());
     let found = scene.get("/api/v1/config").await;
     assert_eq!((&found["refused"], &found["items"]), (&Value::Null, &json!([])));
+    assert_eq!(scene.get("/api/v1/status").await["configuration"]["refused"], Value::Null);
+    assert!(!scene.configuration.is_refused());
+    assert_eq!(scene.configuration.reloads(), [("applied", 1), ("refused", 1)]);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub(super) struct Arguments {
 impl Arguments {
     /// `log`: what the log says of itself, to be shown among the metrics.
     pub(super) fn execute(self, log: Reading) -> anyhow::Result<ExitCode> {
-        let source = match self.quick.to_yaml()? {
+        let source = match self.quick.to_yaml() {
             Some(yaml) => Source::CommandLine(yaml),
             None => Source::Files(self.config),
         };

@@ -22,6 +22,7 @@ mod compile;
 mod conditions;
 mod delegates;
 mod difference;
+mod doubt;
 mod endpoint;
 mod exports;
 mod exposure;

@@ -154,7 +154,7 @@ fn what_is_in_force_can_be_read_back_and_what_was_refused_too() {
     check.stdin.take().unwrap().write_all(dumped.as_bytes()).unwrap();
     let checked = check.wait_with_output().unwrap();
     assert!(
-        said(&checked).ends_with("0 errors, 0 warnings; 1 endpoints would be captured\n"),
+        said(&checked).ends_with("0 errors, 0 warnings; 1 endpoint would be captured\n"),
         "{}",
         said(&checked)
     );

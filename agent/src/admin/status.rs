@@ -1,5 +1,5 @@
-//! `GET /api/v1/status`: the agent, whether its configuration is the one that is written, and how each namespace stands that it is to capture in: with the reason where it is
-//! not enrolled, and by which way each captured app is reached.
+//! `GET /api/v1/status`: the agent, whether its configuration is the one that is written, and how each namespace stands
+//! that it is to capture in: with the reason where it is not enrolled, and by which way each captured app is reached.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -72,7 +72,8 @@ fn seconds<S: Serializer>(age: &Option<Duration>, serializer: S) -> Result<S::Ok
     age.map(super::seconds).serialize(serializer)
 }
 
-pub(super) async fn get(State(view): State<Arc<View>>) -> Result<Response, Problem> {
+pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Result<Response, Problem> {
+    page::plain(&query)?;
     page::make(move || {
         let why = (view.missing)();
         let agent = Agent {

@@ -289,11 +289,22 @@ async fn what_cannot_be_done_says_what_and_the_next_step() {
         ("/api/v1/pause", r#"{"evrything": true}"#, 400),
         ("/api/v1/mirrors", "{}", 405),
         ("/api/v1/pauses", "{}", 404),
+        ("/api/v1/pause?dryRun=true", r#"{"all": true}"#, 400),
     ] {
         let (found, problem) = scene.post(path, body).await;
         assert_eq!(found, status, "{path} {body}: {problem:#}");
         assert_eq!(problem["status"], status, "{path} {body}: {problem:#}");
         assert!(problem["detail"].is_string() && problem["hint"].is_string(), "{problem:#}");
+    }
+    for (path, status, known) in [
+        ("/api/v1/mirrors?page=2", 400, "limit and continue"),
+        ("/api/v1/status?verbose", 400, "none"),
+        ("/api/v1/mirror", 404, "mirrors, routes, status"),
+        ("/metric", 404, "/metrics"),
+    ] {
+        let (found, problem) = scene.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost")).await;
+        assert_eq!(found, status, "{path}: {problem:#}");
+        assert!(problem["hint"].as_str().unwrap().contains(known), "{path}: {problem:#}");
     }
     let (status, _) = scene.post("/api/v1/pause", &" ".repeat(100_000)).await;
     assert_eq!(status, 413);

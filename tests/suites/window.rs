@@ -166,7 +166,7 @@ fn what_is_in_force_can_be_read_back_and_what_was_refused_too() {
     let table = asked(&agent, &["config", "dump", "-o", "table"]);
     assert!(table.contains("a change was refused") && table.contains("VirtualService"), "{table}");
     let status = asked(&agent, &["status"]);
-    assert!(status.contains("was refused") && status.contains(":1:1: UMB0102: "), "{status}");
+    assert!(status.contains("was refused") && status.contains(":1:7: UMB0102: "), "{status}");
     let metrics = agent.metrics();
     let refused = ["umbra_config_last_reload_successful", "umbra_config_reloads_total{outcome=\"refused\"}"];
     assert_eq!(refused.map(|series| metrics.sum(series)), [0.0, 1.0]);

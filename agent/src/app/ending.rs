@@ -31,16 +31,19 @@ pub(super) async fn drain(
     enrolments.iter().for_each(|enrolment| enrolment.hand_back());
     // Clients that come again now find the agent that follows, or the app itself.
     leaving.begin();
-    if !enrolments.is_empty() {
-        sleep(LAST_HANDSHAKES).await;
-    }
+    let drained = async {
+        if !enrolments.is_empty() {
+            sleep(LAST_HANDSHAKES).await;
+        }
+        workers.drain(end.saturating_duration_since(Instant::now())).await
+    };
     let last_call = async {
         sleep_until(end - LAST_CALL.min(time / 2)).await;
         leaving.last_call();
         std::future::pending().await
     };
     let cut = tokio::select! {
-        cut = workers.drain(end.saturating_duration_since(Instant::now())) => cut,
+        cut = drained => cut,
         never = last_call => never,
     };
     let left = for_copies(end.saturating_duration_since(Instant::now()));

@@ -1,12 +1,15 @@
-//! `GET /api/v1/status`: the agent, and how each namespace stands that it is to capture in: with the reason where it is
-//! not enrolled, and by which way each captured app is reached.
+//! `GET /api/v1/status`: the agent, whether its configuration is the one that is written, and how each namespace stands
+//! that it is to capture in: with the reason where it is not enrolled, and by which way each captured app is reached.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
 use serde::{Serialize, Serializer};
 
-use super::{View, page, problem::Problem};
+use super::{View, config::Standing, page, problem::Problem};
 
 /// One wanted namespace, or one that is being left, with stable names.
 #[derive(Clone, Debug, Serialize)]
@@ -50,6 +53,7 @@ pub struct Port {
 #[derive(Debug, Serialize)]
 struct Status {
     agent: Agent,
+    configuration: Standing,
     namespaces: Vec<Namespace>,
 }
 
@@ -68,7 +72,8 @@ fn seconds<S: Serializer>(age: &Option<Duration>, serializer: S) -> Result<S::Ok
     age.map(super::seconds).serialize(serializer)
 }
 
-pub(super) async fn get(State(view): State<Arc<View>>) -> Result<Response, Problem> {
+pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Result<Response, Problem> {
+    page::plain(&query)?;
     page::make(move || {
         let why = (view.missing)();
         let agent = Agent {
@@ -77,7 +82,8 @@ pub(super) async fn get(State(view): State<Arc<View>>) -> Result<Response, Probl
             state: if why.is_empty() { "ready" } else { "notReady" },
             why,
         };
-        page::json(&Status { agent, namespaces: (view.namespaces)() })
+        let configuration = view.configuration.standing();
+        page::json(&Status { agent, configuration, namespaces: (view.namespaces)() })
     })
     .await
 }

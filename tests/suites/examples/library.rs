@@ -110,9 +110,9 @@ fn ask(rules: &PortRules, request: &Request) -> Outcome {
 
 /// What is told is what is done.
 fn agree(trace: &Trace, decision: &Decision<'_>, request: &Request) {
-    let told = trace.matched.as_ref().map(|rule| (&rule.key, rule.mirrors.len(), rule.unmirrored));
+    let told = trace.matched.as_ref().map(|rule| (&rule.account.key, rule.mirrors.len(), rule.unmirrored));
     let done = match decision {
-        Decision::Rule(rule) => Some((&rule.key, rule.mirrors.len(), rule.unmirrored)),
+        Decision::Rule(rule) => Some((&rule.account.key, rule.mirrors.len(), rule.unmirrored)),
         Decision::NoRule | Decision::NoHost => None,
     };
     assert_eq!(told, done, "{request:?}");

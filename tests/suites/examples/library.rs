@@ -76,7 +76,7 @@ fn ask(rules: &PortRules, request: &Request) -> Outcome {
             Some(Source {
                 namespace: namespace.clone(),
                 labels: labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
-                workload: std::sync::Arc::default(),
+                ..Source::default()
             }),
         ),
     };

@@ -1,4 +1,5 @@
-//! The addresses of a namespace's interfaces, read again when the kernel tells of a change (rtnetlink(7)).
+//! The addresses of a namespace's interfaces, read again when the kernel tells of a change (rtnetlink(7)); and whether its
+//! routing rules have changed, which is told by the same socket.
 
 use std::{
     io::{self, ErrorKind},
@@ -9,14 +10,27 @@ use std::{
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::ifaddrs::getifaddrs;
 
-/// `RTMGRP_IPV4_IFADDR` and `RTMGRP_IPV6_IFADDR`, rtnetlink.h.
-const CHANGES: u32 = 0x10 | 0x100;
+/// `RTMGRP_IPV4_IFADDR` and `RTMGRP_IPV6_IFADDR`, `RTNLGRP_IPV4_RULE` and `RTNLGRP_IPV6_RULE` (rtnetlink.h).
+const CHANGES: u32 = 0x10 | 0x100 | 1 << 7 | 1 << 18;
+
+/// Where the lower byte of a message's kind is (`nlmsghdr`, netlink(7)).
+const KIND: usize = if cfg!(target_endian = "little") { 4 } else { 5 };
+
+/// `RTM_NEWRULE` and `RTM_DELRULE`.
+const RULES: [u8; 2] = [32, 33];
 
 /// One message, or the beginning of it: that there is one says enough.
 const MESSAGE: usize = 64;
 
 /// Messages read at once. Where there are more, the rest tells of a change the next time.
 const MESSAGES: usize = 1024;
+
+/// What may have changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Changed {
+    pub(super) addresses: bool,
+    pub(super) rules: bool,
+}
 
 /// Addresses of one namespace. Keeps one socket there.
 pub(super) struct Addresses {
@@ -38,16 +52,19 @@ impl Addresses {
         Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether they may have changed since this was asked before.
-    pub(super) fn have_changed(&self) -> bool {
-        let mut changed = false;
+    /// What may have changed since this was asked before.
+    pub(super) fn have_changed(&self) -> Changed {
+        let mut changed = Changed::default();
         let mut message = Vec::with_capacity(MESSAGE);
         for _ in 0..MESSAGES {
             message.clear();
             match self.changes.recv(&mut message, 0) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // Also when so many came that some are lost (ENOBUFS).
-                _ => changed = true,
+                // `nlmsg_type`, of which these kinds have the lower byte only.
+                Ok(_) if message.get(KIND).is_some_and(|kind| RULES.contains(kind)) => changed.rules = true,
+                Ok(_) => changed.addresses = true,
+                // So many came that some are lost (ENOBUFS).
+                Err(_) => changed = Changed { addresses: true, rules: true },
             }
         }
         changed

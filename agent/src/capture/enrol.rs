@@ -17,6 +17,7 @@ use umbra_common::{Seed, Verdict};
 
 use super::{
     addresses::Addresses,
+    allowed::AllowedNow,
     canonical,
     endpoints::{Endpoints, MOST_CAPTURED},
     inside::Inside,
@@ -99,13 +100,12 @@ impl Enrolment {
         let inside = netns.on_thread(|| Inside::make(&netns, options)).map_err(unreachable)??;
 
         let maps = Arc::new(inside.maps);
-        let [v4, v6] = inside.allowed;
         let upstream = Upstream {
             netns: Arc::clone(&netns),
             maps: Arc::clone(&maps),
             ways: inside.ways,
-            v4,
-            v6,
+            allowed: AllowedNow::new(inside.allowed),
+            devices: Mutex::default(),
             ephemeral: inside.ephemeral,
         };
         let neighbours = Neighbours::meet(&netns, inside.link.program, &maps);
@@ -135,7 +135,7 @@ impl Enrolment {
     pub fn notes(&self) -> Vec<String> {
         let beyond = self.beyond.load(Ordering::Relaxed);
         let beyond = (beyond > 0).then(|| too_many(beyond + MOST_CAPTURED));
-        self.notes.iter().cloned().chain(beyond).collect()
+        self.notes.iter().cloned().chain(beyond).chain(self.upstream.allowed.notes()).collect()
     }
 
     /// Which namespace it is, and through which file it was found.
@@ -153,13 +153,17 @@ impl Enrolment {
         self.addresses.known()
     }
 
-    /// Whether the addresses may have changed; then they are read again, and [`Self::capture`] should follow.
+    /// Whether the addresses may have changed; then they are read again, and [`Self::capture`] should follow. Where routing
+    /// rules have changed, it is seen to it that ours and those of others go together.
     pub fn has_new_addresses(&self) -> io::Result<bool> {
         let changed = self.addresses.have_changed();
-        if changed {
+        if changed.rules {
+            self.upstream.look_at_rules()?;
+        }
+        if changed.addresses {
             self.netns.on_thread(|| self.addresses.read_again())??;
         }
-        Ok(changed)
+        Ok(changed.addresses)
     }
 
     /// Why the namespace would not be enrolled now: a mesh has come since.

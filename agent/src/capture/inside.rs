@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use super::{
     addresses::Addresses,
+    allowed::{self, Allowed},
     enrol::{EnrolError, Options},
     listener,
     loader::{self, Link},
@@ -15,7 +16,6 @@ use super::{
     passage,
     sockdiag::SockDiag,
     sysctl::Sysctl,
-    upstream::Allowed,
     way::Ways,
 };
 use crate::config::umbra::ClientAddress;
@@ -100,8 +100,7 @@ fn lay(
             Err(reason) if client_address == ClientAddress::Keep => {
                 return Err(EnrolError::Keep { name: name.into(), family: family_name, reason });
             }
-            Err(reason) => notes
-                .push(format!("apps see a local address instead of their {family_name} clients': {reason}")),
+            Err(reason) => notes.push(allowed::note(family_name, &reason)),
         }
     }
     Ok(allowed)

@@ -2,6 +2,7 @@
 //! listeners it hands them to, and the way back to the application. eBPF names live in this folder only.
 
 mod addresses;
+mod allowed;
 mod direct;
 mod endpoints;
 mod enrol;
@@ -17,6 +18,7 @@ mod netns;
 mod passage;
 pub mod probe;
 mod query;
+mod rule;
 mod seed;
 mod sockdiag;
 mod source;

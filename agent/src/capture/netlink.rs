@@ -11,25 +11,28 @@ use nix::libc::{EAFNOSUPPORT, EEXIST, ENOENT, EOPNOTSUPP, ESRCH};
 use rtnetlink::{
     Handle, IpVersion, RouteMessageBuilder,
     packet_route::{
-        AddressFamily,
-        route::{RouteMessage, RouteProtocol, RouteScope, RouteType},
-        rule::{RuleAction, RuleAttribute, RuleMessage},
+        route::{RouteAttribute, RouteMessage, RouteScope, RouteType},
+        rule::RuleMessage,
     },
 };
 use umbra_common::{RESERVED_V4, RESERVED_V6};
+
+use super::rule::{PRIORITY, Rule, own};
 
 /// Carried by the packets between the agent and the app, in both directions. Compared whole (mask
 /// 0xffffffff), and clear of the bits of kube-proxy (0x4000, 0x8000), Cilium (0x0f00), AWS (0x80) and Istio
 /// (0x111, 0x539).
 pub const MARK: u32 = 77;
 
-/// The table with one route: everything is local.
-const TABLE: u32 = 77;
+/// The table in which everything is local.
+pub(super) const TABLE: u32 = 77;
 
-const PRIORITY: u32 = 77;
+/// Routes of [`TABLE`] by one device come after the one by [`LO`], which has 0, or 1024 for IPv6: they are for sockets that
+/// are bound to that device.
+const BY_DEVICE: u32 = 2048;
 
 /// `RT_TABLE_LOCAL`, where the kernel looks whether an address is its own.
-const LOCAL_TABLE: u32 = 255;
+pub(super) const LOCAL_TABLE: u32 = 255;
 
 /// The loopback device of every namespace.
 const LO: u32 = 1;
@@ -53,6 +56,8 @@ pub(super) enum Entry {
     Reserved(Family),
     /// Whatever the marked packet's destination, it is delivered here.
     Everything(Family),
+    /// The same for sockets that are bound to the device of this number.
+    EverythingBy(Family, u32),
     /// Marked packets are routed by [`TABLE`]; with the number that [`Netlink::own_rules`] lists.
     Rule(Family, u8),
 }
@@ -77,12 +82,12 @@ impl Netlink {
     pub(super) fn add(&self, entry: &Entry) -> io::Result<()> {
         let added = self.runtime.block_on(async {
             match entry {
-                Entry::Reserved(_) | Entry::Everything(_) => {
-                    self.handle.route().add(entry.route()).execute().await
+                Entry::Reserved(_) | Entry::Everything(_) | Entry::EverythingBy(..) => {
+                    self.handle.route().add(entry.route(true)).execute().await
                 }
                 Entry::Rule(family, number) => {
                     let mut request = self.handle.rule().add();
-                    *request.message_mut() = rule(*family, *number);
+                    *request.message_mut() = own(*family, *number);
                     request.execute().await
                 }
             }
@@ -94,19 +99,42 @@ impl Netlink {
     pub(super) fn remove(&self, entry: &Entry) -> io::Result<()> {
         let removed = self.runtime.block_on(async {
             match entry {
-                Entry::Reserved(_) | Entry::Everything(_) => {
-                    self.handle.route().del(entry.route()).execute().await
+                Entry::Reserved(_) | Entry::Everything(_) | Entry::EverythingBy(..) => {
+                    self.handle.route().del(entry.route(true)).execute().await
                 }
-                Entry::Rule(family, number) => self.handle.rule().del(rule(*family, *number)).execute().await,
+                Entry::Rule(family, number) => self.handle.rule().del(own(*family, *number)).execute().await,
             }
         });
         forgive(removed, &[ENOENT, ESRCH, EAFNOSUPPORT, EOPNOTSUPP])
             .map_err(|error| io::Error::new(error.kind(), format!("remove {entry}: {error}")))
     }
 
-    /// A rule of somebody else that would take our marked packets before ours does.
+    /// Removes [`Entry::Everything`] and every [`Entry::EverythingBy`] there is: a predecessor's too.
+    pub(super) fn clear(&self, family: Family) -> io::Result<()> {
+        let any = Entry::Everything(family).route(false);
+        loop {
+            match self.runtime.block_on(self.handle.route().del(any.clone()).execute()) {
+                Ok(()) => {}
+                gone => return forgive(gone, &[ENOENT, ESRCH, EAFNOSUPPORT, EOPNOTSUPP]),
+            }
+        }
+    }
+
+    /// A rule of somebody else that would, or might, take our marked packets before ours does.
     pub(super) fn rival(&self, family: Family) -> io::Result<Option<String>> {
-        Ok(self.rules(family)?.iter().map(Rule::read).find(Rule::is_rival).map(|rule| rule.to_string()))
+        let rival = self.rules(family)?.iter().map(Rule::read).find(Rule::is_rival);
+        Ok(rival.map(|rule| format!("{rule} comes before ours ({PRIORITY}) and takes its packets")))
+    }
+
+    /// A rule of somebody else, of either family, that leads packets by their mark. What answers connections must not come
+    /// to carry the marks with which they arrive, or it is led there too.
+    pub(super) fn led_by_marks(&self) -> io::Result<Option<String>> {
+        let mut rules = self.rules(Family::V4)?;
+        rules.extend(self.rules(Family::V6)?);
+        let found = rules.iter().map(Rule::read).find(Rule::leads_by_mark);
+        Ok(found.map(|rule| {
+            format!("{rule} leads packets by their mark, and with tcp_fwmark_accept answers would carry that of requests")
+        }))
     }
 
     /// The numbers of the rules that umbra has added here. They are the rules' FRA_PROTOCOL (Linux 4.17), of which the
@@ -131,78 +159,40 @@ impl Netlink {
     }
 }
 
-/// What matters of a rule.
-#[derive(Debug)]
-struct Rule {
-    mark: Option<u32>,
-    mask: u32,
-    priority: u32,
-    table: u32,
-    number: u8,
-}
-
-impl Rule {
-    fn read(rule: &RuleMessage) -> Self {
-        let table = u32::from(rule.header.table);
-        let mut read = Self { mark: None, mask: u32::MAX, priority: 0, table, number: 0 };
-        for attribute in &rule.attributes {
-            match attribute {
-                RuleAttribute::FwMark(value) => read.mark = Some(*value),
-                RuleAttribute::FwMask(value) => read.mask = *value,
-                RuleAttribute::Priority(value) => read.priority = *value,
-                RuleAttribute::Table(value) => read.table = *value,
-                RuleAttribute::Protocol(value) => read.number = u8::from(*value),
-                _ => {}
-            }
-        }
-        read
-    }
-
-    fn is_own(&self) -> bool {
-        self.priority == PRIORITY && self.table == TABLE && self.mark == Some(MARK) && self.mask == u32::MAX
-    }
-
-    fn is_rival(&self) -> bool {
-        let takes_ours = self.mark.is_some_and(|mark| MARK & self.mask == mark & self.mask);
-        takes_ours && !self.is_own() && self.priority <= PRIORITY
-    }
-}
-
-impl std::fmt::Display for Rule {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { priority, mask, .. } = self;
-        let mark = self.mark.unwrap_or(0);
-        write!(f, "rule {priority} (fwmark {mark:#x}/{mask:#x}) takes packets marked {MARK:#x}")
-    }
-}
-
 impl Entry {
-    fn route(&self) -> RouteMessage {
+    /// The route; without its device it is any of those that lead there.
+    fn route(&self, with_device: bool) -> RouteMessage {
         let (to, length, table): (IpAddr, u8, u32) = match self {
             Self::Reserved(Family::V4) => (RESERVED_V4.into(), 32, LOCAL_TABLE),
             Self::Reserved(Family::V6) => (RESERVED_V6.into(), 128, LOCAL_TABLE),
-            Self::Everything(Family::V4) | Self::Rule(Family::V4, _) => {
+            Self::Everything(Family::V4) | Self::EverythingBy(Family::V4, _) | Self::Rule(Family::V4, _) => {
                 (Ipv4Addr::UNSPECIFIED.into(), 0, TABLE)
             }
-            Self::Everything(Family::V6) | Self::Rule(Family::V6, _) => {
+            Self::Everything(Family::V6) | Self::EverythingBy(Family::V6, _) | Self::Rule(Family::V6, _) => {
                 (Ipv6Addr::UNSPECIFIED.into(), 0, TABLE)
             }
         };
-        match to {
+        let mut route = match to {
             IpAddr::V4(to) => RouteMessageBuilder::<Ipv4Addr>::new()
                 .destination_prefix(to, length)
-                .output_interface(LO)
                 .kind(RouteType::Local)
                 .scope(RouteScope::Host)
                 .table_id(table)
                 .build(),
             IpAddr::V6(to) => RouteMessageBuilder::<Ipv6Addr>::new()
                 .destination_prefix(to, length)
-                .output_interface(LO)
                 .kind(RouteType::Local)
                 .table_id(table)
                 .build(),
+        };
+        let device = if let Self::EverythingBy(_, device) = self { *device } else { LO };
+        if with_device {
+            route.attributes.push(RouteAttribute::Oif(device));
         }
+        if device != LO {
+            route.attributes.push(RouteAttribute::Priority(BY_DEVICE.saturating_add(device)));
+        }
+        route
     }
 }
 
@@ -212,25 +202,14 @@ impl std::fmt::Display for Entry {
             Self::Reserved(Family::V4) => write!(f, "route local {RESERVED_V4} dev lo"),
             Self::Reserved(Family::V6) => write!(f, "route local {RESERVED_V6} dev lo"),
             Self::Everything(family) => write!(f, "route local default dev lo table {TABLE} ({family:?})"),
+            Self::EverythingBy(family, device) => {
+                write!(f, "route local default by device {device} table {TABLE} ({family:?})")
+            }
             Self::Rule(family, number) => {
                 write!(f, "rule {PRIORITY} fwmark {MARK:#x} lookup {TABLE} proto {number} ({family:?})")
             }
         }
     }
-}
-
-fn rule(family: Family, number: u8) -> RuleMessage {
-    let mut rule = RuleMessage::default();
-    rule.header.family = if family == Family::V4 { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    rule.header.action = RuleAction::ToTable;
-    rule.attributes = vec![
-        RuleAttribute::Priority(PRIORITY),
-        RuleAttribute::FwMark(MARK),
-        RuleAttribute::FwMask(u32::MAX),
-        RuleAttribute::Table(TABLE),
-        RuleAttribute::Protocol(RouteProtocol::from(number)),
-    ];
-    rule
 }
 
 fn forgive(result: Result<(), rtnetlink::Error>, codes: &[i32]) -> io::Result<()> {

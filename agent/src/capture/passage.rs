@@ -40,8 +40,8 @@ pub(super) fn reserve(netlink: &Netlink, family: Family) -> io::Result<()> {
 /// app can answer a client's address and reach the agent. What was laid before a failure is lifted with the rest.
 pub(super) fn keep_client_address(netlink: &Netlink, family: Family) -> io::Result<()> {
     may_be_transparent(family)?;
-    if let Some(rival) = netlink.rival(family)? {
-        return Err(io::Error::other(rival));
+    if let Some(rule) = in_the_way(netlink, family)? {
+        return Err(io::Error::other(rule));
     }
     let known = netlink.own_rules(family)?;
     let mut were_off = known.iter().fold(0, |all, number| all | bits(*number));
@@ -62,6 +62,47 @@ pub(super) fn keep_client_address(netlink: &Netlink, family: Family) -> io::Resu
     netlink.add(&Entry::Everything(family))
 }
 
+/// The same for apps that are bound to the device of this number, and so answer through it alone.
+pub(super) fn keep_client_address_by(device: u32, family: Family) -> io::Result<()> {
+    Netlink::open()?.add(&Entry::EverythingBy(family, device))
+}
+
+/// A rule of somebody else with which clients' addresses cannot be kept, or not without harm to others.
+pub(super) fn in_the_way(netlink: &Netlink, family: Family) -> io::Result<Option<String>> {
+    match harmed(netlink)? {
+        None => netlink.rival(family),
+        harmed => Ok(harmed),
+    }
+}
+
+/// A rule that would lead answers astray because of a setting that umbra has switched on, or would.
+fn harmed(netlink: &Netlink) -> io::Result<Option<String>> {
+    // Where somebody else has switched it on, all is as they want it.
+    let own = netlink.own_rules(Family::V4)?.into_iter().chain(netlink.own_rules(Family::V6)?);
+    let by_umbra = own.map(bits).any(|bits| bits & 1 != 0);
+    if by_umbra || !FWMARK_ACCEPT.is_on()? { netlink.led_by_marks() } else { Ok(None) }
+}
+
+/// After rules have changed: lays again what others allow again, or switches off what harms them. Returns what is in the way.
+pub(super) fn look_again(netns: &Netns, family: Family) -> io::Result<Option<String>> {
+    let _turn = turn(netns)?;
+    let netlink = Netlink::open()?;
+    let found = in_the_way(&netlink, family)?;
+    if found.is_none() {
+        keep_client_address(&netlink, family)?;
+    } else if harmed(&netlink)?.is_some() {
+        // Rule and routes stay, for connections that are open.
+        let were_off = netlink.own_rules(family)?.into_iter().fold(0, |all, number| all | bits(number));
+        switch_back(family, were_off)?;
+    }
+    Ok(found)
+}
+
+fn switch_back(family: Family, were_off: u8) -> io::Result<()> {
+    let ours = settings(family).into_iter().rev().filter(|(bit, _)| were_off & bit != 0);
+    ours.map(|(_, setting)| setting.switch_off()).fold(Ok(()), Result::and)
+}
+
 /// Removes everything that umbra laid here, whichever agent it was, unless another one is attached to the namespace and
 /// needs it: then it does so when it withdraws.
 pub(super) fn lift(netns: &Netns, own_program: u32) -> io::Result<()> {
@@ -76,16 +117,14 @@ pub(super) fn lift(netns: &Netns, own_program: u32) -> io::Result<()> {
 }
 
 fn lift_family(netlink: &Netlink, family: Family) -> io::Result<()> {
-    let mut done = netlink.remove(&Entry::Everything(family));
+    let mut done = netlink.clear(family);
     let (rules, known) = match netlink.own_rules(family) {
         Ok(rules) => (rules, Ok(())),
         Err(error) => (Vec::new(), Err(error)),
     };
     done = done.and(known);
     let were_off = rules.iter().fold(0, |all, number| all | bits(*number));
-    for (_, setting) in settings(family).into_iter().rev().filter(|(bit, _)| were_off & bit != 0) {
-        done = done.and(setting.switch_off());
-    }
+    done = done.and(switch_back(family, were_off));
     for number in rules {
         done = done.and(netlink.remove(&Entry::Rule(family, number)));
     }

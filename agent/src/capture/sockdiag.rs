@@ -23,8 +23,8 @@ pub(super) struct Listener {
     pub(super) address: IpAddr,
     /// An IPv6 socket that does not take IPv4.
     pub(super) v6_only: bool,
-    /// Takes connections through one device only.
-    pub(super) on_device: bool,
+    /// The number of the only device through which it takes connections; 0 for all of them.
+    pub(super) device: u32,
 }
 
 #[derive(Debug)]
@@ -96,7 +96,7 @@ fn listener(response: &InetResponse) -> Listener {
     Listener {
         address: id.source_address.to_canonical(),
         v6_only: response.nlas.contains(&Nla::SkV6Only(true)),
-        on_device: id.interface_id != 0,
+        device: id.interface_id,
     }
 }
 

@@ -7,7 +7,8 @@ use std::{
 
 use super::{
     Captured, Enrolment,
-    upstream::Allowed,
+    allowed::Allowed,
+    netlink::Family,
     way::{Choice, Way},
 };
 use crate::{config::umbra::ClientAddress, route::Share};
@@ -31,7 +32,7 @@ pub struct Port {
 impl Enrolment {
     /// What apps see of their clients: `kept` or `local`, by family where they differ.
     pub fn client_address(&self) -> &'static str {
-        match [self.upstream.v4, self.upstream.v6].map(|allowed| allowed != Allowed::Local) {
+        match [Family::V4, Family::V6].map(|family| self.upstream.allowed.of(family) != Allowed::Local) {
             [true, true] => "kept",
             [true, false] => "kept over IPv4",
             [false, true] => "kept over IPv6",
@@ -54,7 +55,7 @@ impl Enrolment {
             outer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
         };
         let destination = SocketAddr::new(at.0.unwrap_or_else(anywhere), at.1);
-        let allowed = if destination.is_ipv4() { self.upstream.v4 } else { self.upstream.v6 };
+        let allowed = self.upstream.allowed.at(destination.ip());
         match self.upstream.ways.choice(destination) {
             Ok(Choice { way, why }) if allowed != Allowed::Local => {
                 let way = if way == Way::Reserved { "V4 reserved" } else { "V2 own" };

@@ -2,9 +2,10 @@
 //! where the namespace allows it. Sockets are made inside the namespace; connecting never blocks a worker.
 
 use std::{
+    collections::HashSet,
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -13,9 +14,11 @@ use tokio::net::{TcpSocket, TcpStream};
 use umbra_common::{RESERVED_V4, RESERVED_V6};
 
 use super::{
+    allowed::{Allowed, AllowedNow},
     maps::{Bypassed, Maps},
     netlink::Family,
     netns::Netns,
+    passage,
     source::{self, Bound, Source},
     way::{Way, Ways},
 };
@@ -33,24 +36,14 @@ pub enum ConnectError {
     Unreachable(#[from] io::Error),
 }
 
-/// What a namespace allows for one family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Allowed {
-    /// The client's address, and none but it.
-    Kept,
-    /// The client's address; a local one when its ports are used up.
-    Preferred,
-    /// A local address.
-    Local,
-}
-
 /// The ways back into one namespace.
 pub(super) struct Upstream {
     pub(super) netns: Arc<Netns>,
     pub(super) maps: Arc<Maps>,
     pub(super) ways: Ways,
-    pub(super) v4: Allowed,
-    pub(super) v6: Allowed,
+    pub(super) allowed: AllowedNow,
+    /// Devices by which apps can answer, with whether over IPv4: see [`Way::Device`].
+    pub(super) devices: Mutex<HashSet<(u32, bool)>>,
     /// `net.ipv4.ip_local_port_range`, for both families: ports the namespace's own connections leave from.
     pub(super) ephemeral: (u16, u16),
 }
@@ -79,6 +72,10 @@ impl Upstream {
         let target = match way {
             Way::Reserved => SocketAddr::new(reserved(destination.ip()), destination.port()),
             Way::Own => destination,
+            Way::Device(device) => {
+                self.answer_by(device, destination)?;
+                destination
+            }
         };
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for &source in self.sources(way, client.ip()) {
@@ -113,6 +110,34 @@ impl Upstream {
         Err(last)
     }
 
+    /// Somebody has changed the rules: clients' addresses are kept where that is still possible, or is again. Connections that
+    /// are open keep their way.
+    pub(super) fn look_at_rules(&self) -> io::Result<()> {
+        for family in [Family::V4, Family::V6].into_iter().filter(|family| self.allowed.was_kept(*family)) {
+            let found = self.netns.on_thread(|| passage::look_again(&self.netns, family))??;
+            let told = found.clone();
+            if self.allowed.obstruct(family, found) {
+                let netns = self.netns.name();
+                match told {
+                    Some(rule) => tracing::warn!(netns, "clients' addresses cannot be kept any more: {rule}"),
+                    None => tracing::info!(netns, "clients' addresses are kept again"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes answers through one device find back to the agent. Takes a millisecond, once for each device and family.
+    fn answer_by(&self, device: u32, app: SocketAddr) -> io::Result<()> {
+        let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let family = Family::of(app.ip());
+        if !devices.contains(&(device, app.is_ipv4())) {
+            self.netns.on_thread(|| passage::keep_client_address_by(device, family))??;
+            devices.insert((device, app.is_ipv4()));
+        }
+        Ok(())
+    }
+
     /// Ports to reach this app from run out: whoever comes next meets it directly.
     fn spare_ports(&self, destination: SocketAddr) {
         if let Err(error) = self.maps.release_for_ports(destination) {
@@ -123,10 +148,13 @@ impl Upstream {
     /// Sources to try, the best first.
     fn sources(&self, way: Way, client: IpAddr) -> &'static [Source] {
         use Source::{Announced, AnyPort, Local, LocalSpare, SamePort, SparePort};
-        let allowed = if client.is_ipv4() { self.v4 } else { self.v6 };
+        let allowed = self.allowed.at(client);
         // A link-local client exists on one device, the app is met on another.
         let link_local = matches!(client, IpAddr::V6(client) if client.is_unicast_link_local());
         match (allowed, way) {
+            // Only what is marked finds back through a device, and the reserved address is not met on it.
+            (Allowed::Preferred | Allowed::Kept, Way::Device(_)) if !link_local => &[Announced],
+            (_, Way::Device(_)) => &[],
             _ if link_local => &[Local, LocalSpare],
             (Allowed::Local, _) => &[Local, LocalSpare],
             (Allowed::Preferred, Way::Reserved) => &[SamePort, AnyPort, Local, LocalSpare],

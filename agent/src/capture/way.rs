@@ -28,6 +28,8 @@ pub(super) enum Way {
     Reserved,
     /// At the address the client dialled.
     Own,
+    /// The same, of an app that hears and answers through the device of this number only.
+    Device(u32),
 }
 
 /// The ways of one namespace.
@@ -46,10 +48,8 @@ pub(super) struct Choice {
 
 const THERE: Choice = Choice { way: Way::Own, why: "the app listens on this very address" };
 const EVERYWHERE: Choice = Choice { way: Way::Reserved, why: "the app listens on every address" };
-const ON_DEVICE: Choice =
-    Choice { way: Way::Own, why: "the app listens on every address of one device only" };
-/// The kernel is left to refuse: it is the one to know.
-const NOBODY: Choice = Choice { way: Way::Reserved, why: "nobody listens" };
+/// The kernel is asked just as by the client: it refuses, or another program of the namespace leads to somebody.
+const NOBODY: Choice = Choice { way: Way::Own, why: "nobody listens" };
 
 impl Ways {
     pub(super) fn new(diag: SockDiag) -> Self {
@@ -82,7 +82,8 @@ impl Ways {
 
     fn choose(&self, destination: SocketAddr) -> io::Result<Choice> {
         let listeners = self.diag.listeners(destination.port())?;
-        let choice = choice(destination.ip(), &listeners).unwrap_or(NOBODY);
+        // Not remembered: an app may start at any moment.
+        let Some(choice) = choice(destination.ip(), &listeners) else { return Ok(NOBODY) };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
             known.clear();
@@ -93,23 +94,28 @@ impl Ways {
 }
 
 fn choice(destination: IpAddr, listeners: &[Listener]) -> Option<Choice> {
-    if listeners.iter().any(|listener| listener.address == destination) {
-        return Some(THERE);
-    }
+    let there = |listener: &&Listener| listener.address == destination;
     let everywhere = |listener: &&Listener| {
         listener.address.is_unspecified()
             && (listener.address.is_ipv4() == destination.is_ipv4()
                 || destination.is_ipv4() && !listener.v6_only)
     };
-    // The reserved address is met on the loopback device, which one bound to another device does not see.
-    let wildcards: Vec<_> = listeners.iter().filter(everywhere).collect();
-    if wildcards.iter().any(|listener| !listener.on_device) {
+    let any_device = |listener: &&Listener| listener.device == 0;
+    // A listener that the kernel prefers for its device is preferred here only where there is no other.
+    if listeners.iter().filter(there).any(|listener| any_device(&listener)) {
+        Some(THERE)
+    } else if let Some(Listener { device, .. }) = listeners.iter().find(there) {
+        Some(by(*device))
+    } else if listeners.iter().filter(everywhere).any(|listener| any_device(&listener)) {
         Some(EVERYWHERE)
-    } else if wildcards.is_empty() {
-        None
     } else {
-        Some(ON_DEVICE)
+        // The reserved address is met on the loopback device, which one bound to another device does not see.
+        listeners.iter().find(everywhere).map(|listener| by(listener.device))
     }
+}
+
+fn by(device: u32) -> Choice {
+    Choice { way: Way::Device(device), why: "the app listens on one device only" }
 }
 
 #[cfg(test)]
@@ -117,7 +123,7 @@ mod tests {
     use super::*;
 
     fn listener(address: &str) -> Listener {
-        Listener { address: address.parse().unwrap(), v6_only: false, on_device: false }
+        Listener { address: address.parse().unwrap(), v6_only: false, device: 0 }
     }
 
     fn way_to(destination: &str, listeners: &[Listener]) -> Option<Way> {
@@ -137,8 +143,15 @@ mod tests {
     fn an_app_on_the_very_address_is_met_there() {
         assert_eq!(way_to("10.0.0.1", &[listener("10.0.0.1")]), Some(Way::Own));
         assert_eq!(way_to("10.0.0.1", &[listener("0.0.0.0"), listener("10.0.0.1")]), Some(Way::Own));
-        let on_device = Listener { on_device: true, ..listener("0.0.0.0") };
-        assert_eq!(way_to("10.0.0.1", &[on_device]), Some(Way::Own));
+    }
+
+    #[test]
+    fn an_app_on_one_device_is_met_through_it() {
+        for address in ["0.0.0.0", "10.0.0.1"] {
+            let on_device = Listener { device: 2, ..listener(address) };
+            assert_eq!(way_to("10.0.0.1", &[on_device]), Some(Way::Device(2)));
+            assert_ne!(way_to("10.0.0.1", &[on_device, listener(address)]), Some(Way::Device(2)));
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ const TEST_PROGRAMS: &[(&str, &str)] = &[
     ("nghttpd", "nghttp2-server"),
     ("openssl", "openssl"),
     ("nghttpx", "nghttp2-proxy"),
+    ("nft", "nftables"),
 ];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[
     ("nginx", "nginx-light"),

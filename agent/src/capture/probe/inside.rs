@@ -100,10 +100,10 @@ fn reverse_paths() -> String {
 }
 
 fn client_address(family: Family) -> Result<String, String> {
-    let tried = passage::may_be_transparent(family).and_then(|()| Netlink::open()?.rival(family));
-    match tried {
-        Ok(None) => Ok("foreign addresses can be used, and no other rule takes our mark".into()),
-        Ok(Some(rival)) => Err(rival),
+    let in_the_way = || passage::in_the_way(&Netlink::open()?, family);
+    match passage::may_be_transparent(family).and_then(|()| in_the_way()) {
+        Ok(None) => Ok("foreign addresses can be used, and no other rule is in the way".into()),
+        Ok(Some(rule)) => Err(rule),
         Err(error) => Err(error.to_string()),
     }
 }

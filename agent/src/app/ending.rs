@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{enrolled::Enrolled, workers::Workers};
+use super::{direct::Listening, enrolled::Enrolled, workers::Workers};
 use crate::{relay::Leaving, shadow::Plane};
 
 /// How long listeners still accept after the kernel was told to send no more: handshakes that were half open then
@@ -23,24 +23,38 @@ pub(super) async fn drain(
 ) -> usize {
     let enrolments = enrolled.all();
     enrolments.iter().for_each(|enrolment| enrolment.hand_back());
+    for Listening { direct, .. } in enrolled.listening() {
+        if let Err(error) = direct.hand_back() {
+            tracing::warn!(listen = %direct.address(), %error, "new connections cannot be left to the agent that follows");
+        }
+    }
     // Clients that come again now find the agent that follows, or the app itself.
     leaving.begin();
-    if !enrolments.is_empty() {
+    if !(enrolments.is_empty() && enrolled.listening().is_empty()) {
         tokio::time::sleep(LAST_HANDSHAKES).await;
     }
+    let cut = with_last_call(deadline, leaving, workers.drain(deadline)).await;
+    if tokio::task::spawn_blocking(move || plane.drain(deadline)).await.is_err() {
+        tracing::error!("draining the shadow plane panicked");
+    }
+    cut
+}
+
+/// Calls idle connections away in time, while the rest `ends` by the deadline.
+pub(super) async fn with_last_call<T>(
+    deadline: Duration,
+    leaving: &Leaving,
+    ends: impl Future<Output = T>,
+) -> T {
     let last_call = async {
         tokio::time::sleep(deadline.saturating_sub(LAST_CALL.min(deadline / 2))).await;
         leaving.last_call();
         std::future::pending().await
     };
-    let cut = tokio::select! {
-        cut = workers.drain(deadline) => cut,
+    tokio::select! {
+        ended = ends => ended,
         never = last_call => never,
-    };
-    if tokio::task::spawn_blocking(move || plane.drain(deadline)).await.is_err() {
-        tracing::error!("draining the shadow plane panicked");
     }
-    cut
 }
 
 /// Leaves every namespace as it was found; only now, for it takes away the way back to the apps.

@@ -160,9 +160,16 @@ struct Memory {
 
 impl Memory {
     fn now(pid: Option<u32>) -> Result<Self> {
-        // What was only needed for a moment goes back meanwhile.
-        thread::sleep(Duration::from_secs(1));
-        Ok(Self { proxy: pid.map(process::memory).transpose()?, sockets: process::memory_of_sockets()? })
+        let mut sockets = u64::MAX;
+        // What was only needed for a moment goes back meanwhile, and thousands of sockets of the case before.
+        loop {
+            thread::sleep(Duration::from_secs(1));
+            let before = std::mem::replace(&mut sockets, process::memory_of_sockets()?);
+            if sockets >= before / 100 * 99 {
+                break;
+            }
+        }
+        Ok(Self { proxy: pid.map(process::memory).transpose()?, sockets })
     }
 }
 

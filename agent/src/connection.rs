@@ -41,11 +41,12 @@ pub struct Node {
     /// Of the draws of connections; the kernel's program has the same.
     pub seed: Seed,
     pub certificates: Arc<Certificates>,
+    /// Of the whole agent; each listener's connections hear a part of it.
     pub leaving: Leaving,
 }
 
-/// Carries one captured connection to its end.
-pub async fn serve(client_stream: TcpStream, inbound: &Inbound, node: &Node) {
+/// Carries one captured connection to its end, or until `leaving` says that it is to end.
+pub async fn serve(client_stream: TcpStream, inbound: &Inbound, node: &Node, leaving: &Leaving) {
     let (Ok(client), Ok(destination)) =
         (client_stream.peer_addr(), inbound.original_destination(&client_stream))
     else {
@@ -60,10 +61,10 @@ pub async fn serve(client_stream: TcpStream, inbound: &Inbound, node: &Node) {
     let mut story = Story::new(client, destination, node);
     match node.certificates.at(destination.port()) {
         None => {
-            relay::relay(client_stream, app_stream, &mut story, &node.leaving).await;
+            relay::relay(client_stream, app_stream, &mut story, leaving).await;
         }
         // On the heap, so that other connections need no room for it.
-        Some(port) => Box::pin(open(port, client_stream, app_stream, inbound, &mut story)).await,
+        Some(port) => Box::pin(open(port, client_stream, app_stream, inbound, &mut story, leaving)).await,
     }
     story.finish();
 }
@@ -75,17 +76,18 @@ async fn open(
     app_stream: TcpStream,
     inbound: &Inbound,
     story: &mut Story<'_>,
+    leaving: &Leaving,
 ) {
-    let Exchanges { client, destination, node, .. } = story.exchanges;
+    let Exchanges { client, destination, .. } = story.exchanges;
     let again = async || inbound.connect(client, destination).await;
     match port.open(client_stream, app_stream, again).await {
         Opened::Read { client, app } => {
             story.exchanges.encrypted = true;
-            relay::relay(client, app, story, &node.leaving).await;
+            relay::relay(client, app, story, leaving).await;
         }
         Opened::Untouched { client, app, said, why } => {
             story.exchanges.sealed = why;
-            relay::relay_after(said, client, app, story, &node.leaving).await;
+            relay::relay_after(said, client, app, story, leaving).await;
         }
         Opened::Refused { client, error } => refuse(&client, inbound, destination, &error),
         Opened::Over => {}

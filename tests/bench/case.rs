@@ -12,6 +12,8 @@ pub(crate) enum Way {
     Also,
     /// nginx as a proxy, tuned as its own guides say.
     Nginx,
+    /// The same where clients do not dial it: the kernel's REDIRECT leads the app's port to it, as it does in a mesh.
+    Redirected,
     Envoy,
 }
 
@@ -64,6 +66,7 @@ impl fmt::Display for Case {
             Way::Umbra => "umbra",
             Way::Also => "umbra (also)",
             Way::Nginx => "nginx",
+            Way::Redirected => "nginx behind REDIRECT",
             Way::Envoy => "Envoy",
         };
         match self.1 {

@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::resource::{Resource, getrlimit};
 use serde_json::Value;
 use support::{Interrupt, Netns};
 use tempfile::TempDir;
@@ -21,6 +22,8 @@ use crate::{process::pin, site::Site};
 pub(crate) enum Load {
     /// Connections that were used once and stay open. Before all others: it looks at processes just started.
     Idle,
+    /// The same with as many as a node may have.
+    Crowd,
     /// Small GETs in an open loop, at a tenth of what the app alone answers at full speed.
     Tenth,
     /// The same, while every processor has other work to do.
@@ -31,6 +34,8 @@ pub(crate) enum Load {
     Full,
     /// The same, with a connection for each.
     Fresh,
+    /// Small GETs in an open loop, a connection for each: ten thousand a second, or what every way can.
+    Opened,
     /// Small GETs over HTTP/2, in as many streams, at the rate of the open loop.
     Http2,
     /// Answers of 10 MiB.
@@ -40,18 +45,19 @@ pub(crate) enum Load {
 }
 
 pub(crate) const CONNECTIONS: u32 = 32;
-pub(crate) const IDLE_CONNECTIONS: u32 = 1000;
 const OF_LARGE_BODIES: u32 = 2;
 
 impl Load {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Idle => "1000 idle connections",
+            Self::Crowd => "20,000 idle connections",
             Self::Tenth => "small GET, open loop, 32 connections",
             Self::Saturated => "small GET, open loop, 32 connections, all CPUs busy with other work",
             Self::Counted => "small GET, open loop, 32 connections, system calls counted",
             Self::Full => "small GET, full speed, 32 connections",
             Self::Fresh => "small GET, full speed, a connection for each",
+            Self::Opened => "small GET, open loop, a connection for each",
             Self::Http2 => "small GET over HTTP/2 at the same rate, 4 connections with 8 streams each",
             Self::Downloads => "answers of 10 MiB, 2 connections",
             Self::Uploads => "requests of 100 MiB, 2 connections",
@@ -60,8 +66,25 @@ impl Load {
 
     /// What is seen once need not be seen again.
     pub(crate) fn rounds(self, wanted: usize) -> usize {
-        if matches!(self, Self::Idle | Self::Counted) { 1 } else { wanted }
+        if matches!(self, Self::Idle | Self::Crowd | Self::Counted) { 1 } else { wanted }
     }
+
+    /// How many connections are held, where nothing else is done.
+    pub(crate) fn held(self) -> Result<Option<u32>> {
+        Ok(match self {
+            Self::Idle => Some(1000),
+            Self::Crowd => Some(crowd()?),
+            _ => None,
+        })
+    }
+}
+
+/// Twenty thousand, or as many as a process here may have files for: a relay has two for each, and umbra takes nothing
+/// more when a tenth is left.
+fn crowd() -> Result<u32> {
+    const WANTED: u32 = 20_000;
+    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(u32::try_from((limit / 10 * 9).saturating_sub(400) / 2).map_or(WANTED, |most| most.min(WANTED)))
 }
 
 /// What became of a load.
@@ -87,6 +110,8 @@ pub(crate) struct Client {
     dir: TempDir,
     /// Small GETs per second in the open loop.
     pub(crate) per_second: u32,
+    /// Connections per second, where each carries one.
+    pub(crate) opened_per_second: u32,
     pub(crate) seconds: u64,
 }
 
@@ -94,7 +119,7 @@ impl Client {
     pub(crate) fn new(netns: &Netns, seconds: u64) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         fs::write(dir.path().join("report.lua"), include_str!("report.lua"))?;
-        Ok(Self { netns: netns.clone(), dir, per_second: 0, seconds })
+        Ok(Self { netns: netns.clone(), dir, per_second: 0, opened_per_second: 0, seconds })
     }
 
     pub(crate) fn run(&self, load: Load, site: &Site, interrupt: &Interrupt) -> Result<Answered> {
@@ -102,8 +127,11 @@ impl Client {
         let (seconds, rate) = (self.seconds.to_string(), self.per_second.to_string());
         let many = CONNECTIONS.to_string();
         let open_loop = ["get", &small, "/products/1", &many, &seconds, &rate];
+        if let Some(held) = load.held()? {
+            return Ok(Answered { requests: held.into(), ..Answered::default() });
+        }
         let said = match load {
-            Load::Idle => return Ok(Answered { requests: IDLE_CONNECTIONS.into(), ..Answered::default() }),
+            Load::Idle | Load::Crowd => bail!("nothing is sent on idle connections"),
             Load::Tenth => self.finish(self.own()?.args(open_loop), interrupt)?,
             Load::Saturated => {
                 let _busy = self.busy(&site.processors())?;
@@ -114,6 +142,11 @@ impl Client {
             Load::Fresh => {
                 let close = ["--header", "Connection: close"];
                 self.finish(self.wrk(CONNECTIONS, &small, "/products/1", &close), interrupt)?
+            }
+            Load::Opened => {
+                let rate = self.opened_per_second.to_string();
+                let open_loop = ["open", &small, "/products/1", &many, &seconds, &rate];
+                self.finish(self.own()?.args(open_loop), interrupt)?
             }
             Load::Http2 => return self.h2load(site, interrupt),
             Load::Downloads => self.finish(self.wrk(OF_LARGE_BODIES, &small, "/big", &[]), interrupt)?,

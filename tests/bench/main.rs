@@ -92,12 +92,20 @@ fn bench(
     let mut client = Client::new(&world.client, 1)?;
     let at_full_speed = Round::run(Load::Full, &sites[&DIRECT], &world, &client, interrupt)?;
     let capacity = Figure::Throughput.of(&at_full_speed);
-    client.per_second = options.rate.unwrap_or_else(|| a_tenth(capacity));
+    client.per_second = options.rate.unwrap_or_else(|| whole(capacity / 10.0));
     client.seconds = options.seconds;
     page.line(&format!(
         "the app alone answers {capacity:.0} small GETs a second; the open loop sends {}",
         client.per_second
     ));
+
+    client.opened_per_second = match plan.get(&Load::Opened) {
+        Some(cases) => opened_per_second(cases, &sites, &world, &client, interrupt)?,
+        None => 0,
+    };
+    if client.opened_per_second > 0 {
+        page.line(&format!("with a connection for each it sends {}", client.opened_per_second));
+    }
 
     let before = books(&sites, interrupt)?;
     let mut rounds = Rounds::default();
@@ -122,6 +130,7 @@ fn bench(
         load_average,
         capacity,
         per_second: client.per_second,
+        opened_per_second: client.opened_per_second,
     };
     Ok(Report { machine, rows, also, rounds, books })
 }
@@ -152,6 +161,22 @@ fn sites(
     cases.into_iter().enumerate().map(set_up).collect()
 }
 
+/// Ten thousand, or three quarters of what the slowest way can.
+fn opened_per_second(
+    cases: &BTreeSet<Case>,
+    sites: &BTreeMap<Case, Site>,
+    world: &World,
+    client: &Client,
+    interrupt: &Interrupt,
+) -> Result<u32> {
+    let mut rate = 10_000.0;
+    for case in cases {
+        let round = Round::run(Load::Fresh, &sites[case], world, client, interrupt)?;
+        rate = (Figure::Throughput.of(&round) * 0.75).min(rate);
+    }
+    Ok(whole(rate))
+}
+
 /// What each agent says of its copies, once all have ended.
 fn books(sites: &BTreeMap<Case, Site>, interrupt: &Interrupt) -> Result<BTreeMap<Case, Books>> {
     let mut books = BTreeMap::new();
@@ -169,8 +194,8 @@ fn books(sites: &BTreeMap<Case, Site>, interrupt: &Interrupt) -> Result<BTreeMap
     clippy::cast_sign_loss,
     reason = "requests per second, far below 2³²"
 )]
-fn a_tenth(capacity: f64) -> u32 {
-    (capacity / 10.0).max(1.0) as u32
+fn whole(per_second: f64) -> u32 {
+    per_second.max(1.0) as u32
 }
 
 /// How much of the machine is in use, in percent, while the bench does nothing.

@@ -72,6 +72,29 @@ pub(crate) fn peak_memory(pid: u32) -> Result<u64> {
     status(pid, "VmHWM:")
 }
 
+/// What the kernel holds for TCP sockets of this machine, whoever has them, in bytes: the objects themselves with their
+/// files, what is tracked and watched of them, and their buffers.
+pub(crate) fn memory_of_sockets() -> Result<u64> {
+    const SLABS: &[&str] =
+        &["TCP", "TCPv6", "sock_inode_cache", "filp", "eventpoll_epi", "tcp_bind_bucket", "nf_conntrack"];
+    let slabs = fs::read_to_string("/proc/slabinfo").context("/proc/slabinfo is for root")?;
+    let mut sum = 0;
+    // name active_objs num_objs objsize …
+    for line in slabs.lines() {
+        let mut fields = line.split_whitespace();
+        if fields.next().is_some_and(|name| SLABS.contains(&name)) {
+            let number = |field: Option<&str>| anyhow::Ok(field.context("a short line")?.parse::<u64>()?);
+            let (active, size) = (number(fields.next())?, number(fields.nth(1))?);
+            sum += active * size;
+        }
+    }
+    let buffers = fs::read_to_string("/proc/net/sockstat")?;
+    let pages =
+        buffers.lines().find_map(|line| line.strip_prefix("TCP:")?.rsplit_once(" mem ")?.1.parse().ok());
+    let page = u64::try_from(sysconf(SysconfVar::PAGE_SIZE)?.context("no size of pages")?)?;
+    Ok(sum + page * pages.unwrap_or(0u64))
+}
+
 pub(crate) fn forget_peak(pid: u32) -> Result<()> {
     Ok(fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
 }

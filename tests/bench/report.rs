@@ -31,6 +31,8 @@ pub(crate) struct Machine {
     /// Small GETs that the app alone answers per second at full speed, and those of the open loop.
     pub(crate) capacity: f64,
     pub(crate) per_second: u32,
+    /// Those where each has a connection of its own; 0 when there were none.
+    pub(crate) opened_per_second: u32,
 }
 
 /// What the table of a load shows, with NaN where it does not apply.
@@ -48,7 +50,7 @@ impl Report<'_> {
     pub(crate) fn print(&self, page: &mut Page) {
         let mut loads: Vec<Load> = self.rounds.0.keys().map(|(load, _)| *load).collect();
         loads.dedup();
-        for load in loads.into_iter().filter(|load| *load != Load::Idle) {
+        for load in loads.into_iter().filter(|load| !matches!(load, Load::Idle | Load::Crowd)) {
             page.heading(load.name());
             let mut headings = vec!["per request"];
             headings.extend(COLUMNS.iter().map(|(heading, _)| *heading));
@@ -133,7 +135,8 @@ impl Report<'_> {
 
     /// Everything, each round too; what does not apply is null.
     pub(crate) fn to_json(&self) -> String {
-        let Machine { processors, busy_before, load_average, capacity, per_second } = &self.machine;
+        let Machine { processors, busy_before, load_average, capacity, per_second, opened_per_second } =
+            &self.machine;
         let rows: Vec<Value> = self.rows.iter().flat_map(|row| self.row_to_json(row)).collect();
         let measured = self.rounds.0.iter().map(|((load, case), rounds)| {
             json!({
@@ -154,6 +157,7 @@ impl Report<'_> {
             "load_average": load_average,
             "direct_requests_per_second": capacity,
             "open_loop_requests_per_second": per_second,
+            "open_loop_connections_per_second": opened_per_second,
             "rows": rows,
             "measured": measured.collect::<Vec<_>>(),
             "books": books.collect::<Vec<_>>(),
@@ -198,7 +202,9 @@ fn round_to_json(round: &Round) -> Value {
         "machine_cpu_us": Figure::MachineCpu.of(round),
         "peak_memory_bytes": Figure::PeakMemory.of(round),
         "memory_at_start_bytes": Figure::MemoryAtStart.of(round),
+        "memory_connected_bytes": Figure::MemoryConnected.of(round),
         "memory_per_connection_bytes": Figure::MemoryPerConnection.of(round),
+        "sockets_per_connection_bytes": Figure::SocketsPerConnection.of(round),
         "syscalls_per_request": Figure::Syscalls.of(round),
     })
 }

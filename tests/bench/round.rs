@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use support::{Agent, Interrupt};
 
 use crate::{
-    load::{Answered, Client, IDLE_CONNECTIONS, Load, Running},
+    load::{Answered, Client, Load, Running},
     process,
     site::{Site, World},
 };
@@ -45,6 +45,12 @@ pub(crate) enum Figure {
     PeakMemory,
     MemoryAtStart,
     MemoryPerConnection,
+    /// Bytes, of the proxy with all connections open.
+    MemoryConnected,
+    /// Bytes, of all the kernel's sockets between the client and the app, both included.
+    SocketsPerConnection,
+    /// Connections open at the same time.
+    Held,
     /// Per request.
     Syscalls,
     /// Per request.
@@ -66,10 +72,7 @@ impl Round {
         }
         let (arrived, proxy_before, machine_before) = (world.arrived()?, cpu()?, process::cpu_of_machine()?);
         let answered = client.run(load, site, interrupt)?;
-        let idle = match pid {
-            Some(pid) if load == Load::Idle => Some(Idle::of(client, site, pid)?),
-            _ => None,
-        };
+        let idle = load.held()?.map(|count| Idle::of(client, site, count)).transpose()?;
         // A copy's CPU time is in the round of its request.
         if let Some(agent) = site.agent().filter(|_| site.case.shadow_lives()) {
             settled(agent, interrupt)?;
@@ -102,8 +105,13 @@ impl Figure {
                 count as f64 / answered.took.as_secs_f64()
             }
             Self::PeakMemory => known(round.peak_memory),
-            Self::MemoryAtStart => known(round.idle.map(|idle| idle.at_start)),
-            Self::MemoryPerConnection => round.idle.map_or(f64::NAN, Idle::per_connection),
+            Self::MemoryAtStart => known(round.idle.and_then(|idle| idle.at_start.proxy)),
+            Self::MemoryConnected => known(round.idle.and_then(|idle| idle.connected.proxy)),
+            Self::MemoryPerConnection => round.idle.map_or(f64::NAN, |idle| idle.each(|memory| memory.proxy)),
+            Self::SocketsPerConnection => {
+                round.idle.map_or(f64::NAN, |idle| idle.each(|memory| Some(memory.sockets)))
+            }
+            Self::Held => known(round.idle.map(|idle| idle.connections.into())),
             Self::Syscalls => per_request(known(answered.syscalls)),
             Self::Copies => per_request(round.copies as f64),
         }
@@ -119,8 +127,11 @@ impl Figure {
             Self::P50 | Self::P99 => format!("{:.3} ms", value / 1e3),
             Self::Throughput if value >= 1e7 => format!("{:.0} MB/s", value / 1e6),
             Self::Throughput => format!("{value:.0}/s"),
-            Self::PeakMemory | Self::MemoryAtStart => format!("{:.1} MiB", value / f64::from(1 << 20)),
-            Self::MemoryPerConnection => format!("{:.1} KiB", value / 1024.0),
+            Self::PeakMemory | Self::MemoryAtStart | Self::MemoryConnected => {
+                format!("{:.1} MiB", value / f64::from(1 << 20))
+            }
+            Self::MemoryPerConnection | Self::SocketsPerConnection => format!("{:.1} KiB", value / 1024.0),
+            Self::Held => format!("{value:.0}"),
             Self::Syscalls => format!("{value:.1}"),
             Self::Copies => format!("{:.1} %", value * 100.0),
         }
@@ -131,35 +142,57 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// What a proxy just started has resident, in bytes.
+/// What a proxy just started has, and what it has with connections that were used once.
 #[derive(Clone, Copy)]
 struct Idle {
-    at_start: u64,
-    /// With so many connections that were used once.
-    connected: u64,
+    connections: u32,
+    at_start: Memory,
+    connected: Memory,
+}
+
+/// Bytes.
+#[derive(Clone, Copy)]
+struct Memory {
+    /// Resident. None where there is no proxy.
+    proxy: Option<u64>,
+    sockets: u64,
+}
+
+impl Memory {
+    fn now(pid: Option<u32>) -> Result<Self> {
+        let mut sockets = u64::MAX;
+        // What was only needed for a moment goes back meanwhile, and thousands of sockets of the case before.
+        loop {
+            thread::sleep(Duration::from_secs(1));
+            let before = std::mem::replace(&mut sockets, process::memory_of_sockets()?);
+            if sockets >= before / 100 * 99 {
+                break;
+            }
+        }
+        Ok(Self { proxy: pid.map(process::memory).transpose()?, sockets })
+    }
 }
 
 impl Idle {
-    fn of(client: &Client, site: &Site, pid: u32) -> Result<Self> {
-        // What was only needed for a moment goes back meanwhile.
-        let settle = || thread::sleep(Duration::from_secs(1));
-        settle();
-        let at_start = process::memory(pid)?;
+    fn of(client: &Client, site: &Site, connections: u32) -> Result<Self> {
+        let at_start = Memory::now(site.pid())?;
         let mut hold = client.own()?;
-        hold.args(["hold", &site.small().to_string(), &IDLE_CONNECTIONS.to_string()])
+        hold.args(["hold", &site.small().to_string(), &connections.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0);
         let mut hold = Running(hold.spawn()?);
         let mut said = String::new();
         BufReader::new(hold.0.stdout.take().context("standard output is piped")?).read_line(&mut said)?;
-        ensure!(said.trim() == "held", "{} did not hold {IDLE_CONNECTIONS} connections: {said}", site.case);
-        settle();
-        Ok(Self { at_start, connected: process::memory(pid)? })
+        ensure!(said.trim() == "held", "{} did not hold {connections} connections: {said}", site.case);
+        Ok(Self { connections, at_start, connected: Memory::now(site.pid())? })
     }
 
-    fn per_connection(self) -> f64 {
-        (self.connected as f64 - self.at_start as f64) / f64::from(IDLE_CONNECTIONS)
+    /// What one connection took.
+    fn each(self, of: impl Fn(Memory) -> Option<u64>) -> f64 {
+        let grown =
+            of(self.connected).zip(of(self.at_start)).map(|(after, before)| after as f64 - before as f64);
+        grown.map_or(f64::NAN, |grown| grown / f64::from(self.connections))
     }
 }
 

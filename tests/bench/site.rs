@@ -59,6 +59,8 @@ impl World {
 pub(crate) struct Site {
     pub(crate) case: Case,
     ip: IpAddr,
+    /// Those that clients dial.
+    ports: Ports,
     proxy: Proxy,
     processors: Vec<usize>,
     _app: [Program; 2],
@@ -103,10 +105,12 @@ impl Site {
             Way::Direct => Proxy::Nobody,
             Way::Umbra | Way::Also => Proxy::Umbra(umbra::agent(&app, ip, setting, shadow, other)),
             Way::Nginx => Proxy::Other(nginx::proxy(&app, mirrored)?),
+            Way::Redirected => Proxy::Other(nginx::redirected(&app)?),
             Way::Envoy => Proxy::Other(envoy::proxy(&app, mirrored)?),
         };
+        let ports = if matches!(way, Way::Nginx | Way::Envoy) { PROXY } else { APP };
         let processors = (0..world.processors.count).collect();
-        let site = Self { case, ip, proxy, processors, _app: servers, _links: links };
+        let site = Self { case, ip, ports, proxy, processors, _app: servers, _links: links };
         if let Some(pid) = site.pid() {
             process::pin(pid, &world.processors.of_proxies())?;
         }
@@ -115,21 +119,17 @@ impl Site {
 
     /// Where the client finds small answers and large ones.
     pub(crate) fn small(&self) -> SocketAddr {
-        (self.ip, self.ports().small).into()
+        (self.ip, self.ports.small).into()
     }
 
     /// Where it sends uploads.
     pub(crate) fn uploads(&self) -> SocketAddr {
-        (self.ip, self.ports().uploads).into()
+        (self.ip, self.ports.uploads).into()
     }
 
     /// Where it finds small answers over HTTP/2.
     pub(crate) fn http2(&self) -> SocketAddr {
-        (self.ip, self.ports().http2).into()
-    }
-
-    fn ports(&self) -> Ports {
-        if matches!(self.proxy, Proxy::Other(_)) { PROXY } else { APP }
+        (self.ip, self.ports.http2).into()
     }
 
     /// Of the proxy; None where there is none.

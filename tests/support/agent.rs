@@ -3,9 +3,9 @@
 use std::{
     env, fs,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::{Child, ExitStatus, Output, Stdio},
+    os::unix::{fs::chown, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
 };
 
@@ -32,6 +32,7 @@ pub struct AgentBuilder<'a> {
     log_filter: String,
     prelude: String,
     binary: Option<PathBuf>,
+    unprivileged: bool,
 }
 
 impl<'a> AgentBuilder<'a> {
@@ -46,6 +47,7 @@ impl<'a> AgentBuilder<'a> {
             log_filter: "info".to_owned(),
             prelude: String::new(),
             binary: None,
+            unprivileged: false,
         }
     }
 
@@ -96,6 +98,12 @@ impl<'a> AgentBuilder<'a> {
         self
     }
 
+    /// Runs it as `nobody`, without a capability: as somebody who tries it.
+    pub fn unprivileged(mut self) -> Self {
+        self.unprivileged = true;
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub fn start(self) -> Agent {
         let mut agent = self.spawn();
@@ -113,7 +121,10 @@ impl<'a> AgentBuilder<'a> {
         fs::write(&config, &self.configuration).unwrap();
         let log = fs::File::create(dir.path().join("log")).unwrap();
         let binary = self.binary.unwrap_or_else(binary);
-        let mut command = if self.prelude.is_empty() {
+        let mut command = if self.unprivileged {
+            let binary = open_to_nobody(&dir, &binary);
+            as_nobody(self.netns, &binary)
+        } else if self.prelude.is_empty() {
             self.netns.command(&binary)
         } else {
             let mut command = self.netns.command("unshare");
@@ -137,6 +148,35 @@ impl<'a> AgentBuilder<'a> {
             });
         Agent { netns: self.netns.clone(), admin: self.admin, child, dir, ended: None }
     }
+}
+
+/// Of the user and the group `nobody`.
+const NOBODY: u32 = 65534;
+
+/// A folder for `nobody`, with a program that may lie where only its builder looks. The program's new place.
+fn open_to_nobody(dir: &TempDir, binary: &Path) -> PathBuf {
+    let placed = dir.path().join("umbra");
+    fs::copy(binary, &placed).unwrap();
+    chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    placed
+}
+
+/// A program that will run as `nobody` in a namespace, without a capability and without a way to get one.
+fn as_nobody(netns: &Netns, program: &Path) -> Command {
+    let mut command = netns.command("setpriv");
+    let nobody = NOBODY.to_string();
+    command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
+    // A change of user takes back the signal that the program's end was bound to.
+    command.args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--pdeathsig", "KILL"]);
+    command.arg(program);
+    command
+}
+
+/// One of umbra's commands, run as `nobody` in a namespace.
+pub fn umbra_as_nobody(netns: &Netns, arguments: &[&str]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let binary = open_to_nobody(&dir, &binary());
+    as_nobody(netns, &binary).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 /// A running agent; killed when dropped.

@@ -25,6 +25,12 @@ impl Config {
         }
     }
 
+    /// Captures nothing: a plain listener stands before `app`.
+    pub fn direct(listen: SocketAddr, app: SocketAddr) -> Self {
+        let agent = format!("  capture:\n    direct:\n    - {{listen: '{listen}', upstream: '{app}'}}\n");
+        Self { agent, ..Self::capture("host", app) }
+    }
+
     /// A service more, mirrored in the same way.
     #[must_use]
     pub fn also(mut self, app: SocketAddr) -> Self {

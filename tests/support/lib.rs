@@ -42,7 +42,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use agent::{Agent, AgentBuilder, agent, binary};
+pub use agent::{Agent, AgentBuilder, agent, binary, umbra_as_nobody};
 pub use books::Watch;
 pub use client::{Client, Connection, Reply, chunked};
 pub use config::Config;

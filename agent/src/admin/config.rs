@@ -161,8 +161,8 @@ impl Findings {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
-    /// The AgentConfig in force, defaults filled in. A change of capture.inbound and capture.exempt takes effect at once,
-    /// of the rest at the next start.
+    /// The AgentConfig in force, defaults filled in. A change of capture.inbound, exempt and exemptNode takes effect at
+    /// once, of the rest at the next start.
     agent: Value,
     /// Of the configuration in force.
     in_force: FindingsAnswer,

@@ -11,13 +11,13 @@ use serde::{Serialize, Serializer};
 
 use super::{View, config::Standing, page, problem::Problem};
 
-/// One wanted namespace, or one that is being left, with stable names.
-#[derive(Clone, Debug, Serialize)]
+/// One wanted namespace, or one that is being left, or a plain listener, with stable names.
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Namespace {
-    /// As configured.
+    /// As configured; `direct ADDRESS:PORT` for a plain listener.
     pub netns: String,
-    /// `enrolled`, `failing` (and tried again), `same` (as another one) or `leaving`.
+    /// `enrolled`, `failing` (and tried again), `same` (as another one) or `leaving`; `listening` for a plain listener.
     pub state: &'static str,
     pub why: Option<String>,
     /// Since it was enrolled; None when it is not. As is the rest.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{enrolled::Enrolled, workers::Workers};
+use super::{direct::Listening, enrolled::Enrolled, workers::Workers};
 use crate::{relay::Leaving, shadow::Plane};
 
 /// How long listeners still accept after the kernel was told to send no more: handshakes that were half open then
@@ -29,28 +29,43 @@ pub(super) async fn drain(
     let end = Instant::now() + time;
     let enrolments = enrolled.all();
     enrolments.iter().for_each(|enrolment| enrolment.hand_back());
+    for Listening { direct, .. } in enrolled.listening() {
+        if let Err(error) = direct.hand_back() {
+            tracing::warn!(listen = %direct.address(), %error, "new connections cannot be left to the agent that follows");
+        }
+    }
     // Clients that come again now find the agent that follows, or the app itself.
     leaving.begin();
     let drained = async {
-        if !enrolments.is_empty() {
+        if !(enrolments.is_empty() && enrolled.listening().is_empty()) {
             sleep(LAST_HANDSHAKES).await;
         }
         workers.drain(end.saturating_duration_since(Instant::now())).await
     };
-    let last_call = async {
-        sleep_until(end - LAST_CALL.min(time / 2)).await;
-        leaving.last_call();
-        std::future::pending().await
-    };
-    let cut = tokio::select! {
-        cut = drained => cut,
-        never = last_call => never,
-    };
+    let cut = with_last_call(time, leaving, drained).await;
     let left = for_copies(end.saturating_duration_since(Instant::now()));
     if tokio::task::spawn_blocking(move || plane.drain(left)).await.is_err() {
         tracing::error!("draining the shadow plane panicked");
     }
     cut
+}
+
+/// Calls idle connections away in time, while the rest `ends` within `time` from now.
+pub(super) async fn with_last_call<T>(
+    time: Duration,
+    leaving: &Leaving,
+    ends: impl Future<Output = T>,
+) -> T {
+    let end = Instant::now() + time;
+    let last_call = async {
+        sleep_until(end - LAST_CALL.min(time / 2)).await;
+        leaving.last_call();
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = ends => ended,
+        never = last_call => never,
+    }
 }
 
 /// What copies have of the time that connections left.

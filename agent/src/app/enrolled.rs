@@ -1,13 +1,14 @@
-//! Which namespaces are enrolled at this moment, and how each wanted one stands.
+//! Which namespaces are enrolled at this moment, how each wanted one stands, and the plain listeners beside them.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use tokio_util::task::TaskTracker;
 
+use super::direct::Listening;
 use crate::capture::Enrolment;
 
 /// The enrolled namespaces, shared with metrics, status and reloads.
@@ -22,6 +23,8 @@ struct Shared {
     telling: Mutex<()>,
     /// Published after each look at them.
     standings: ArcSwap<Vec<Standing>>,
+    /// Plain listeners. They stay as they are.
+    listening: OnceLock<Vec<Listening>>,
 }
 
 #[derive(Default)]
@@ -91,6 +94,15 @@ impl Enrolled {
 
     pub(super) fn standings(&self) -> Arc<Vec<Standing>> {
         self.0.standings.load_full()
+    }
+
+    /// To be told once.
+    pub(super) fn listens(&self, listening: Vec<Listening>) {
+        let _ = self.0.listening.set(listening);
+    }
+
+    pub(super) fn listening(&self) -> &[Listening] {
+        self.0.listening.get().map(Vec::as_slice).unwrap_or_default()
     }
 
     fn list(&self) -> MutexGuard<'_, List> {

@@ -2,6 +2,7 @@
 //! order that loses nothing.
 
 mod audit;
+mod direct;
 mod doors;
 mod ending;
 mod enrolled;
@@ -119,7 +120,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     };
     let kept = async {
         reconciler.begin().await?;
-        namespaces::listen_directly(&config, &hands).await?;
+        enrolled.listens(direct::listen(&config, &hands).await?);
         // Ready means captured: the kernel believes in us from the first beat on.
         if let Err(error) = heart.beat() {
             tracing::warn!("{error}: its connections go to the apps directly");

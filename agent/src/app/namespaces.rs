@@ -2,6 +2,7 @@
 //! second and whenever it changes. One that cannot be enrolled is a reason to be shown and is tried again; it keeps no
 //! other from being captured, and ends nothing.
 
+mod exempt;
 mod member;
 
 use std::{
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use ipnet::IpNet;
 use tokio::{
     sync::watch,
@@ -20,16 +21,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ending::LAST_HANDSHAKES,
+    ending::{self, LAST_HANDSHAKES},
     enrolled::{ENROLLED, Enrolled, FAILING, LEAVING, SAME, Standing},
     rules,
     workers::Hands,
 };
 use crate::{
-    capture::{self, Direct, EnrolError, Enrolment, Identity, Inbound, WorkerListeners},
+    capture::{self, EnrolError, Enrolment, Identity, Inbound, WorkerListeners},
     config::umbra::{AgentConfig, NetnsRef},
     connection::Node,
 };
+use exempt::Exempt;
 use member::{Attended, Member, Question, Seen, State};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -46,6 +48,8 @@ pub(super) struct Wanted {
     pub(super) namespaces: Vec<NetnsRef>,
     /// Sources whose connections are never captured.
     pub(super) exempt: Vec<IpNet>,
+    /// The node's own addresses too.
+    pub(super) exempt_node: bool,
 }
 
 impl Wanted {
@@ -55,26 +59,14 @@ impl Wanted {
         let named = capture.inbound.iter().map(|inbound| inbound.netns.value.clone());
         let nothing = capture.inbound.is_empty() && capture.direct.is_empty();
         let namespaces = if nothing { vec![NetnsRef::Host] } else { named.collect() };
-        Self { namespaces, exempt: capture.exempt.clone() }
+        Self { namespaces, exempt: capture.exempt.clone(), exempt_node: capture.exempt_node }
     }
-}
-
-/// Opens the plain listeners.
-///
-/// # Errors
-/// When an address cannot be listened on, or a data thread is gone.
-pub(super) async fn listen_directly(config: &AgentConfig, hands: &Hands) -> anyhow::Result<()> {
-    for direct in &config.capture.direct {
-        let (listener, listeners) = Direct::listen(*direct.listen, direct.upstream, hands.count())
-            .with_context(|| format!("{}: listen on {}", direct.listen.at, *direct.listen))?;
-        hands.listen(listeners, &Arc::new(Inbound::Direct(listener))).await?;
-    }
-    Ok(())
 }
 
 /// Keeps what is enrolled as it is wanted.
 pub(super) struct Reconciler {
     wanted: watch::Receiver<Wanted>,
+    exempt: Exempt,
     options: capture::Options,
     drain_timeout: Duration,
     node: Arc<Node>,
@@ -113,6 +105,7 @@ impl Reconciler {
         };
         Self {
             wanted,
+            exempt: Exempt::default(),
             options,
             drain_timeout: config.drain_timeout,
             node: Arc::clone(node),
@@ -136,7 +129,8 @@ impl Reconciler {
         let mut hopeless = self.members.iter().map(hopeless).collect::<Option<Vec<_>>>().unwrap_or_default();
         if let Some(why) = hopeless.pop() {
             bail!(
-                "{why}\n`umbra doctor` tells what is missing here; plain listeners (capture.direct in AgentConfig) need no privilege"
+                "{why}; `umbra doctor` tells what this machine allows, and plain listeners in front of the apps \
+                 (spec.capture.direct) need no privileges"
             );
         }
         Ok(())
@@ -159,8 +153,9 @@ impl Reconciler {
 
     async fn pass(&mut self) {
         let wanted = self.wanted.borrow_and_update().clone();
-        let exempt_changed = wanted.exempt != self.options.exempt;
-        self.options.exempt = wanted.exempt;
+        let exempt = self.exempt.sources(&wanted).await;
+        let exempt_changed = exempt != self.options.exempt;
+        self.options.exempt = exempt;
         self.want(&wanted.namespaces);
         let seen = self.look().await;
         let (due, changed) = self.settle(seen);
@@ -320,7 +315,8 @@ impl Reconciler {
         }
     }
 
-    /// New connections go to the app from now on; those that are open may end by themselves.
+    /// New connections go to the app from now on; those that are open end as when the whole agent stops, so that their
+    /// clients come to the app too.
     fn leave(&mut self, reference: &NetnsRef, attended: Attended, why: &'static str) {
         let Attended { enrolment, attendance, .. } = attended;
         let netns = reference.to_string();
@@ -334,8 +330,10 @@ impl Reconciler {
         let (enrolled, deadline) = (self.enrolled.clone(), self.drain_timeout);
         let task = tokio::spawn(async move {
             enrolment.hand_back();
+            let leaving = Arc::clone(&attendance.leaving);
+            leaving.begin();
             sleep(LAST_HANDSHAKES).await;
-            let cut = attendance.end(deadline).await;
+            let cut = ending::with_last_call(deadline, &leaving, attendance.end(deadline)).await;
             let name = enrolment.name().to_owned();
             let withdrawn = spawn_blocking(move || {
                 let withdrawn = enrolment.withdraw();

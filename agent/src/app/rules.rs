@@ -220,10 +220,11 @@ impl Keeper<'_> {
         self.agent.meta.clone_from(&new.meta);
         self.agent.capture.inbound.clone_from(&new.capture.inbound);
         self.agent.capture.exempt.clone_from(&new.capture.exempt);
+        self.agent.capture.exempt_node = new.capture.exempt_node;
         if *new != self.agent {
             tracing::warn!(
-                "AgentConfig has changed: but for capture.inbound and capture.exempt it takes effect when the agent is \
-                 started again"
+                "AgentConfig has changed: but for capture.inbound, capture.exempt and capture.exemptNode it takes effect when \
+                 the agent is started again"
             );
         }
     }

@@ -1,31 +1,38 @@
 //! How the namespaces stand, as the admin window shows it.
 
-use super::enrolled::{Enrolled, Standing, verdicts};
+use super::{
+    direct::Listening,
+    enrolled::{Enrolled, Standing, verdicts},
+};
 use crate::{
     admin::{Namespace, Port},
     capture,
     route::CapturedPort,
 };
 
+const LISTENING: &str = "listening";
+
 /// Asks the kernel of each enrolled namespace; not for a thread that others wait for.
 pub(super) fn namespaces(enrolled: &Enrolled) -> Vec<Namespace> {
-    enrolled.standings().iter().map(namespace).collect()
+    let namespaces = enrolled.standings();
+    namespaces.iter().map(namespace).chain(enrolled.listening().iter().map(listening)).collect()
+}
+
+/// A plain listener stands beside the namespaces.
+fn listening(Listening { direct, connections }: &Listening) -> Namespace {
+    Namespace {
+        netns: direct.name().to_owned(),
+        state: LISTENING,
+        why: Some(format!("in front of {}", direct.upstream())),
+        connections: connections.len(),
+        client_address: Some("local"),
+        ..Namespace::default()
+    }
 }
 
 fn namespace(standing: &Standing) -> Namespace {
     let Standing { netns, state, why, enrolment } = standing.clone();
-    let mut namespace = Namespace {
-        netns,
-        state,
-        why,
-        age: None,
-        notes: Vec::new(),
-        client_address: None,
-        verdicts: std::collections::BTreeMap::new(),
-        connections: 0,
-        port_count: 0,
-        ports: Vec::new(),
-    };
+    let mut namespace = Namespace { netns, state, why, ..Namespace::default() };
     let Some((enrolment, connections)) = enrolment else { return namespace };
     let (port_count, ports) = enrolment.ports();
     namespace.age = Some(enrolment.age());

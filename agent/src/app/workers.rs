@@ -27,6 +27,7 @@ use crate::{
     capture::{Inbound, WorkerListeners},
     connection::{self, Node},
     process::privileges,
+    relay::Leaving,
 };
 
 /// How often a worker shows that it is alive.
@@ -45,6 +46,7 @@ pub(super) struct Workers {
     stop: CancellationToken,
     connections: TaskTracker,
     pressure: Arc<Pressure>,
+    node: Arc<Node>,
     started: Instant,
 }
 
@@ -64,6 +66,7 @@ pub(super) struct Hands {
     /// One for each worker.
     listeners: Vec<mpsc::Sender<Listening>>,
     accepting: CancellationToken,
+    node: Arc<Node>,
 }
 
 /// Who attends to one namespace: those who accept its connections, and the connections.
@@ -71,6 +74,8 @@ pub(super) struct Hands {
 pub(super) struct Attendance {
     /// While it is not cancelled connections are accepted. Ends with that of all workers.
     accepting: CancellationToken,
+    /// The word to those that are open. Hears that to the whole agent.
+    pub(super) leaving: Arc<Leaving>,
     /// Ends the connections that are open.
     cut: CancellationToken,
     pub(super) connections: TaskTracker,
@@ -86,22 +91,22 @@ impl Workers {
             stop: CancellationToken::new(),
             connections: TaskTracker::new(),
             pressure: Arc::clone(pressure),
+            node: Arc::clone(node),
             started: Instant::now(),
         };
         for index in 0..count {
-            let worker =
-                workers.start_one(index, node).with_context(|| format!("start data thread {index}"))?;
+            let worker = workers.start_one(index).with_context(|| format!("start data thread {index}"))?;
             workers.threads.push(worker);
         }
         Ok(workers)
     }
 
-    fn start_one(&self, index: usize, node: &Arc<Node>) -> io::Result<Worker> {
+    fn start_one(&self, index: usize) -> io::Result<Worker> {
         let (listeners, mut arriving) = mpsc::channel(LISTENERS_WAITING);
         let last_tick = Arc::new(AtomicU64::new(0));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let context = Context {
-            node: Arc::clone(node),
+            node: Arc::clone(&self.node),
             connections: self.connections.clone(),
             pressure: Arc::clone(&self.pressure),
         };
@@ -132,7 +137,7 @@ impl Workers {
 
     pub(super) fn hands(&self) -> Hands {
         let listeners = self.threads.iter().map(|worker| worker.listeners.clone()).collect();
-        Hands { listeners, accepting: self.accepting.clone() }
+        Hands { listeners, accepting: self.accepting.clone(), node: Arc::clone(&self.node) }
     }
 
     /// The age of the oldest last tick: how long the slowest worker has been silent.
@@ -182,6 +187,7 @@ impl Hands {
     ) -> anyhow::Result<Attendance> {
         let attendance = Attendance {
             accepting: self.accepting.child_token(),
+            leaving: self.node.leaving.part(),
             cut: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
@@ -242,7 +248,8 @@ impl Context {
                             inbound.shed();
                         }
                         let (node, inbound) = (Arc::clone(&node), Arc::clone(&inbound));
-                        let serve = async move { connection::serve(stream, &inbound, &node).await };
+                        let leaving = Arc::clone(&attendance.leaving);
+                        let serve = async move { connection::serve(stream, &inbound, &node, &leaving).await };
                         let serve = attendance.connections.track_future(connections.track_future(serve));
                         open.spawn_local(serve);
                     }

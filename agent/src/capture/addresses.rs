@@ -1,5 +1,5 @@
-//! The addresses of a namespace's interfaces, read again when the kernel tells of a change (rtnetlink(7)); and whether its
-//! routing rules have changed, which is told by the same socket.
+//! The addresses of a namespace's interfaces, read again when the kernel tells of a change (rtnetlink(7)); whether its
+//! routing rules have changed, which is told by the same socket; and those that the node's own connections leave from.
 
 use std::{
     io::{self, ErrorKind},
@@ -7,8 +7,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use ipnet::IpNet;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use nix::ifaddrs::getifaddrs;
+use nix::{
+    ifaddrs::{InterfaceAddress, getifaddrs},
+    net::if_::InterfaceFlags,
+};
 
 /// `RTMGRP_IPV4_IFADDR` and `RTMGRP_IPV6_IFADDR`, `RTNLGRP_IPV4_RULE` and `RTNLGRP_IPV6_RULE` (rtnetlink.h).
 const CHANGES: u32 = 0x10 | 0x100 | 1 << 7 | 1 << 18;
@@ -78,13 +82,34 @@ impl Addresses {
     }
 }
 
+/// The addresses that connections of the node itself may come from: those of the interfaces that are up in the agent's own
+/// namespace, in order. Loopback is every namespace's own, and link-local addresses mean another node on each link, so
+/// neither says that it was the node. An interface that is down is no source either: kube-proxy's `kube-ipvs0` has every
+/// service's address.
+///
+/// # Errors
+/// When the kernel does not tell them.
+pub fn node_addresses() -> io::Result<Vec<IpNet>> {
+    let is_source = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_unspecified(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unspecified() && !v6.is_unicast_link_local(),
+    };
+    let up = of_interfaces(|interface| interface.flags.contains(InterfaceFlags::IFF_UP))?;
+    Ok(up.into_iter().filter(is_source).map(IpNet::from).collect())
+}
+
 fn read() -> io::Result<Vec<IpAddr>> {
+    of_interfaces(|_| true)
+}
+
+/// Those of the namespace of the calling thread: IPv4 as IPv4, in order.
+fn of_interfaces(wanted: impl Fn(&InterfaceAddress) -> bool) -> io::Result<Vec<IpAddr>> {
     let address = |storage: &nix::sys::socket::SockaddrStorage| {
         let v4 = storage.as_sockaddr_in().map(|address| IpAddr::from(address.ip()));
         v4.or_else(|| storage.as_sockaddr_in6().map(|address| IpAddr::from(address.ip())))
     };
-    let interfaces = getifaddrs()?;
-    let mut addresses: Vec<_> = interfaces
+    let mut addresses: Vec<_> = getifaddrs()?
+        .filter(wanted)
         .filter_map(|interface| Some(address(interface.address.as_ref()?)?.to_canonical()))
         .collect();
     addresses.sort_unstable();

@@ -3,8 +3,13 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    os::fd::{AsFd, OwnedFd},
 };
 
+use nix::{
+    libc,
+    sys::socket::{setsockopt, sockopt::AttachReusePortCbpf},
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that wait to be accepted, per listener. The kernel cuts it to `net.core.somaxconn`.
@@ -26,6 +31,22 @@ pub(super) fn group(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpLi
         group.push(listen(shared)?);
     }
     Ok(group)
+}
+
+/// Leads new connections past the first `own` listeners of a group, to one of the `others` that came after them, by a
+/// program of one instruction (`SO_ATTACH_REUSEPORT_CBPF`, Linux 4.5, no privileges). Handshakes that have begun end where
+/// they began.
+///
+/// It names a listener by its place. A listener that closes gives its place to the last one, so that the `own` may close in
+/// any order: the place that is named stays with another as long as there are as many others, and is beyond the end when
+/// all are gone; then the kernel shares connections out again.
+pub(super) fn lead_past(one: &impl AsFd, own: usize, others: usize) -> io::Result<()> {
+    /// `BPF_RET | BPF_K`
+    const RETURN: u16 = 0x06;
+    let place = u32::try_from(own.max(others)).map_err(io::Error::other)?;
+    let mut program = [libc::sock_filter { code: RETURN, jt: 0, jf: 0, k: place }];
+    let program = libc::sock_fprog { len: 1, filter: program.as_mut_ptr() };
+    Ok(setsockopt(one, AttachReusePortCbpf, &program)?)
 }
 
 /// Listeners that only the inbound program leads to: bound to loopback, so that nothing reaches them from
@@ -71,9 +92,13 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn above_connections(socket: Socket) -> Socket {
+    // Where no number is free the socket stays where it is: only the order of a sudden death suffers.
+    again(&socket).map_or(socket, Socket::from)
+}
+
+/// The same socket under one more number, above connections too: it listens until both are closed.
+pub(super) fn again(socket: impl AsFd) -> io::Result<OwnedFd> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let limit = limit.and_then(|limit| i32::try_from(limit).ok()).unwrap_or(i32::MAX);
-    let least = ABOVE_CONNECTIONS.min(limit - 64);
-    // Where no number is free the socket stays where it is: only the order of a sudden death suffers.
-    rustix::io::fcntl_dupfd_cloexec(&socket, least).map_or(socket, Socket::from)
+    Ok(rustix::io::fcntl_dupfd_cloexec(socket, ABOVE_CONNECTIONS.min(limit - 64))?)
 }

@@ -32,6 +32,7 @@ mod tests;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+pub use addresses::node_addresses;
 pub use direct::Direct;
 pub use endpoints::{Endpoints, MOST_CAPTURED};
 pub use enrol::{EnrolError, Enrolment, Options};

@@ -39,6 +39,8 @@ pub struct Capture {
     pub direct: Vec<Direct>,
     /// Sources whose connections are never captured.
     pub exempt: Vec<IpNet>,
+    /// The addresses of the node itself too.
+    pub exempt_node: bool,
     pub client_address: ClientAddress,
     /// Certificates of apps, with their keys: what is encrypted at these ports is read. Empty: nothing is.
     pub tls: Vec<Certificate>,
@@ -171,6 +173,7 @@ impl Default for Capture {
             inbound: Vec::new(),
             direct: Vec::new(),
             exempt: Vec::new(),
+            exempt_node: false,
             client_address: ClientAddress::Auto,
             tls: Vec::new(),
         }

@@ -41,7 +41,7 @@ impl AgentConfig {
         let Self { meta, admin, capture, shadow, workers, drain_timeout } = self;
         let Admin { address, socket } = admin;
         let socket = socket.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-        let Capture { inbound, direct, exempt, client_address, tls } = capture;
+        let Capture { inbound, direct, exempt, exempt_node, client_address, tls } = capture;
         let inbound = inbound.iter().map(|inbound| json!({"netns": inbound.netns.value.to_string()}));
         let direct =
             direct.iter().map(|direct| json!({"listen": *direct.listen, "upstream": direct.upstream}));
@@ -61,6 +61,7 @@ impl AgentConfig {
                     "inbound": inbound.collect::<Value>(),
                     "direct": direct.collect::<Value>(),
                     "exempt": exempt,
+                    "exemptNode": exempt_node,
                     "clientAddress": match client_address {
                         ClientAddress::Auto => "auto",
                         ClientAddress::Keep => "keep",
@@ -110,7 +111,7 @@ mod tests {
     fn an_agent_config_reads_back_as_it_was_in_force() {
         let changed = "apiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {name: a}\nspec:\n  drainTimeout: 0s\n  \
                        admin: {address: '[::1]:1', socket: ''}\n  capture:\n    inbound: [{netns: host}, {netns: 'pid:7'}, {netns: 'pod:0b1f-7'}]\n    \
-                       direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n    exempt: [10.1.2.3, fd00::/8]\n    \
+                       direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n    exempt: [10.1.2.3, fd00::/8]\n    exemptNode: true\n    \
                        clientAddress: keep\n    tls: [{port: 1, certificate: /a, privateKey: /b}]\n  shadow: {timeout: 1.5s, connectTimeout: 10ms, queue: {bytes: 1Gi, bytesPerRequest: 70001}}\n";
         for text in [include_str!("../../../config/agent.yaml"), changed] {
             let read = *clean(text).agent.unwrap();

@@ -1,7 +1,7 @@
 //! The primary path: bytes in, the same bytes out, both ways, until both sides have ended as they would have
 //! without us. Half-closes and resets are passed on; nothing is rewritten, nothing waits for anybody but the other
 //! side. Each chunk is shown to a [`Tap`] after it was written on, so whatever looks at it is never in the way. Only an
-//! agent that [leaves](Leaving) adds a word of its own, and ends connections where no request is lost.
+//! agent that [leaves](Leaving), all of it or the namespace, adds a word of its own, and ends connections where no request is lost.
 
 mod buffer;
 mod direction;

@@ -20,6 +20,21 @@ impl<S: Read> Messages<S> {
         Self { stream, buffer: vec![0; BUFFER], filled: 0 }
     }
 
+    /// Goes on with another connection, in the same memory.
+    pub(crate) fn go_on_with(&mut self, stream: S) {
+        self.stream = stream;
+        self.filled = 0;
+    }
+
+    /// Waits until the other side closes, as it said it would.
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        match self.more() {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => Err(io::Error::other("more than an answer")),
+        }
+    }
+
     /// Reads a whole answer and tells its status.
     pub(crate) fn answer(&mut self) -> io::Result<u16> {
         let (status, head, body) = self.head(|bytes| {

@@ -1,6 +1,6 @@
 //! What `cargo xtask bench` drives its cases with besides wrk, built for release and started as a program of its own, so
-//! that it can be pinned and put into a namespace: requests at a fixed rate, uploads, idle connections, the app that
-//! reads uploads, and work that keeps a CPU busy. Blocking threads throughout: simple, and the same for every case.
+//! that it can be pinned and put into a namespace: requests at a fixed rate (over kept connections, or each over a new
+//! one), uploads, idle connections, the app that reads uploads, and work that keeps a CPU busy. Blocking threads throughout: simple, and the same for every case.
 //!
 //! Why not oha: it brings three hundred crates, and neither stops an upload halfway nor counts what a stalled
 //! one got through.
@@ -18,6 +18,7 @@ use serde_json::json;
 
 const USAGE: &str = "understood are
   get ADDRESS PATH CONNECTIONS SECONDS RATE
+  open ADDRESS PATH CLIENTS SECONDS RATE
   put ADDRESS CONNECTIONS SECONDS BYTES
   hold ADDRESS CONNECTIONS
   sink ADDRESS
@@ -27,8 +28,9 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["get", server, path, connections, seconds, rate] => {
+        [what @ ("get" | "open"), server, path, connections, seconds, rate] => {
             let load = paced::Load {
+                anew: what == "open",
                 server: read(server)?,
                 path: path.to_owned(),
                 connections: read(connections)?,

@@ -17,6 +17,9 @@ pub(crate) struct Load {
     pub(crate) lasts: Duration,
     /// Of all connections together.
     pub(crate) per_second: u32,
+    /// Each request has a connection of its own, which the server is asked to close: so its end waits for stragglers, and
+    /// the client does not run out of ports.
+    pub(crate) anew: bool,
 }
 
 /// How long answers are waited for after the last request was due.
@@ -33,7 +36,8 @@ impl Load {
     fn client(&self, begin: Instant, number: u32) -> Report {
         // A sleep ends when it is due, not up to 50 µs later.
         let _ = nix::sys::prctl::set_timerslack(1);
-        let request = format!("GET {} HTTP/1.1\r\nhost: shop.bench\r\n\r\n", self.path);
+        let close = if self.anew { "connection: close\r\n" } else { "" };
+        let request = format!("GET {} HTTP/1.1\r\nhost: shop.bench\r\n{close}\r\n", self.path);
         let step = Duration::from_secs(1) * self.connections / self.per_second;
         let end = begin + self.lasts;
         let mut due = begin + step * number / self.connections;
@@ -72,12 +76,20 @@ impl Load {
         deadline: Instant,
     ) -> std::io::Result<u16> {
         let connection = match kept {
+            Some(connection) if self.anew => {
+                connection.go_on_with(connect(self.server)?);
+                connection
+            }
             Some(connection) => connection,
             None => kept.insert(Messages::of(connect(self.server)?)),
         };
         let left = deadline.saturating_duration_since(Instant::now());
         connection.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
         connection.stream.write_all(request)?;
-        connection.answer()
+        let status = connection.answer()?;
+        if self.anew {
+            connection.end()?;
+        }
+        Ok(status)
     }
 }

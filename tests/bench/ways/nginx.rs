@@ -3,15 +3,20 @@
 
 use std::{fs, path::Path};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use support::Netns;
 
 use super::{APP, PROXY, Ports, Program, Shadow};
 
 /// The app for small requests and large answers.
 pub(crate) fn app(netns: &Netns, files: &Path) -> Result<Program> {
-    start(netns, &answers(APP, files), APP.small)
+    start(netns, &answers(APP, files), APP.small, MANY)
 }
+
+/// Connections of one process. Room for them is taken at once, some 400 bytes for each: a proxy gets it where it is
+/// asked for many.
+const FEW: u32 = 4096;
+const MANY: u32 = 65_536;
 
 /// Where a shadow answers as the app does, and where without a body; both tell `/arrived` what came to either.
 pub(crate) const ORDINARY: Ports = APP;
@@ -21,7 +26,7 @@ pub(crate) fn shadow(netns: &Netns, files: &Path) -> Result<Program> {
     let empty = format!(
         "server {{ listen {EMPTY}; location / {{ return 200; }} location = /arrived {{ stub_status; }} }}"
     );
-    start(netns, &format!("{}{empty}", answers(ORDINARY, files)), ORDINARY.small)
+    start(netns, &format!("{}{empty}", answers(ORDINARY, files)), ORDINARY.small, FEW)
 }
 
 fn answers(Ports { small, http2, .. }: Ports, files: &Path) -> String {
@@ -34,6 +39,26 @@ fn answers(Ports { small, http2, .. }: Ports, files: &Path) -> String {
 
 /// The proxy, copying all to the shadow if there is one.
 pub(crate) fn proxy(netns: &Netns, shadow: Option<Shadow>) -> Result<Program> {
+    start(netns, &proxying(shadow), PROXY.small, FEW)
+}
+
+/// The proxy behind the app's own ports: what comes from outside is led to it. Closed connections are remembered for ten
+/// seconds, as gateways with many clients do; by the default of two minutes the kernel's table would be full.
+pub(crate) fn redirected(netns: &Netns) -> Result<Program> {
+    let program = start(netns, &proxying(None), PROXY.small, MANY)?;
+    let led = |from: u16, to: u16| format!("tcp dport {from} redirect to :{to}; ");
+    let rules = led(APP.small, PROXY.small) + &led(APP.uploads, PROXY.uploads);
+    let table = format!(
+        "table ip bench {{ chain to_proxy {{ type nat hook prerouting priority dstnat; policy accept; {rules}}}; }}"
+    );
+    let nft = netns.command("nft").arg(&table).output();
+    let nft = nft.context("cannot start nft: run by `cargo xtask bench`, which installs it")?;
+    ensure!(nft.status.success(), "nft refused {table}: {}", String::from_utf8_lossy(&nft.stderr));
+    netns.run(|| fs::write("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait", "10"))?;
+    Ok(program)
+}
+
+fn proxying(shadow: Option<Shadow>) -> String {
     let mut http =
         "proxy_http_version 1.1;\nproxy_set_header Connection \"\";\nproxy_set_header Host $http_host;\n"
             .to_owned();
@@ -54,7 +79,7 @@ pub(crate) fn proxy(netns: &Netns, shadow: Option<Shadow>) -> Result<Program> {
              location / {{ {also} proxy_pass http://app_{name}; }}\n{location}}}\n"
         );
     }
-    start(netns, &http, PROXY.small)
+    http
 }
 
 /// A server to which connections are kept.
@@ -66,9 +91,9 @@ fn upstream(name: &str, server: &str) -> String {
 }
 
 /// One process that is master and worker, so that nothing outlives it; no log; connections kept for the whole run.
-fn start(netns: &Netns, servers: &str, port: u16) -> Result<Program> {
+fn start(netns: &Netns, servers: &str, port: u16, connections: u32) -> Result<Program> {
     let text = format!(
-        "daemon off; master_process off; pid nginx.pid; error_log stderr crit;\nevents {{ worker_connections 4096; }}\n\
+        "daemon off; master_process off; pid nginx.pid; error_log stderr crit;\nevents {{ worker_connections {connections}; }}\n\
          http {{\naccess_log off;\nsendfile on;\ntcp_nopush on;\ndefault_type text/plain;\n\
          keepalive_requests 1000000000;\nkeepalive_timeout 1h;\nclient_body_temp_path body;\nproxy_temp_path proxy;\n\
          {servers}\n}}\n"

@@ -43,6 +43,7 @@ const BENCH_PROGRAMS: &[(&str, &str)] = &[
     ("wrk", "wrk"),
     ("h2load", "nghttp2-client"),
     ("perf", "linux-perf"),
+    ("nft", "nftables"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),
 ];

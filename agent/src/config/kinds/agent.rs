@@ -64,6 +64,8 @@ fn capture(faults: &mut Faults<'_>, fields: &mut Fields<'_>, capture: &mut Captu
     capture.direct = items(faults, "direct").iter().filter_map(|item| direct(faults, item)).collect();
     capture.exempt = items(faults, "exempt").iter().filter_map(|item| network(faults, item)).collect();
     capture.tls = items(faults, "tls").iter().filter_map(|item| certificate(faults, item)).collect();
+    let exempt_node = fields.get("exemptNode").and_then(|field| field.boolean(faults));
+    capture.exempt_node = exempt_node.unwrap_or(capture.exempt_node);
     let names =
         &[("auto", ClientAddress::Auto), ("keep", ClientAddress::Keep), ("local", ClientAddress::Local)];
     set(
@@ -103,7 +105,15 @@ fn direct(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Direct> {
         Some(upstream)
     });
     fields.finish(faults, Names::Umbra);
-    Some(Direct { listen: listen?, upstream: upstream?.value })
+    let (listen, upstream) = (listen?, upstream?.value);
+    let itself = |address: IpAddr| {
+        address == upstream.ip() || (address.is_unspecified() && upstream.ip().is_loopback())
+    };
+    if listen.port() == upstream.port() && itself(listen.ip()) {
+        let what = format!("{} leads back to the listener {}", upstream, *listen);
+        field.fault(faults, Code::Conflict, what).help("name the address at which the app itself listens");
+    }
+    Some(Direct { listen, upstream })
 }
 
 fn certificate(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Certificate> {

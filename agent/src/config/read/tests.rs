@@ -80,6 +80,7 @@ fn the_shipped_agent_yaml_shows_every_default() {
         "inbound",
         "direct",
         "exempt",
+        "exemptNode",
         "clientAddress",
         "shadow",
         "nice",

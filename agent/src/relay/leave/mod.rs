@@ -13,7 +13,10 @@ use std::{
     io, mem,
     net::Shutdown,
     pin::Pin,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU8, Ordering},
+    },
     task::{Context, Waker},
     time::Duration,
 };
@@ -35,11 +38,14 @@ use crate::wire::Place;
 /// How long a client may take to end its side, so that what is still on its way to it is not taken back by a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Two words to every connection, spoken by whoever takes the agent down.
+/// Two words to connections, spoken by whoever takes the agent down, or a part of what it does.
 #[derive(Debug, Default)]
 pub struct Leaving {
     spoken: AtomicU8,
     next: Notify,
+    /// Those who hear every word spoken here. Bounded by what the agent listens on: those that are gone make room when
+    /// one is added.
+    parts: Mutex<Vec<Weak<Self>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +56,18 @@ enum Word {
 }
 
 impl Leaving {
+    /// A part of the whole: it hears what is spoken here, and can be spoken to alone.
+    #[must_use]
+    pub fn part(&self) -> Arc<Self> {
+        let part = Arc::<Self>::default();
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        // Locked, so that what is being spoken is either heard already or will be.
+        part.spoken.store(self.spoken.load(Ordering::Acquire), Ordering::Release);
+        parts.retain(|part| part.strong_count() > 0);
+        parts.push(Arc::downgrade(&part));
+        part
+    }
+
     /// Connections end as soon as they can without losing a request.
     pub fn begin(&self) {
         self.speak(Word::Leave);
@@ -62,8 +80,10 @@ impl Leaving {
     }
 
     fn speak(&self, word: Word) {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         self.spoken.fetch_max(word as u8, Ordering::Release);
         self.next.notify_waiters();
+        parts.iter().filter_map(Weak::upgrade).for_each(|part| part.speak(word));
     }
 
     fn spoken(&self) -> Word {

@@ -267,3 +267,15 @@ async fn every_word_is_heard_also_when_it_comes_first() {
     assert_eq!(world.client.read(&mut [0; 1]).await.unwrap(), 0);
     world.has_ended().await;
 }
+
+#[test]
+fn a_part_hears_what_is_said_to_all_and_keeps_to_itself_what_it_is_told_alone() {
+    let all = Leaving::default();
+    let (one, other) = (all.part(), all.part());
+    let spoken = || [&all, &*one, &*other].map(Leaving::spoken);
+    one.begin();
+    assert_eq!(spoken(), [Word::Stay, Word::Leave, Word::Stay]);
+    all.last_call();
+    assert_eq!(spoken(), [Word::LastCall; 3]);
+    assert_eq!(all.part().spoken(), Word::LastCall, "also one that comes later");
+}

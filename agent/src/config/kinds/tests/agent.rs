@@ -14,7 +14,7 @@ fn every_key_arrives() {
     let read = agent(
         "workers: 2\ndrainTimeout: 1m\nadmin: {address: '[::1]:1', socket: /a}\ncapture:\n  inbound: [{netns: \
          host}, {netns: /run/netns/a}, \
-         {netns: 'pid:7'}]\n  direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n  exempt: [10.1.2.3, 10.1.2.3/8, fd00::1]\n  \
+         {netns: 'pid:7'}]\n  direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n  exempt: [10.1.2.3, 10.1.2.3/8, fd00::1]\n  exemptNode: true\n  \
          clientAddress: keep\n  tls: [{port: 8443, certificate: /a.crt, privateKey: /a.key}]\nshadow:\n  workers: 3\n  nice: 19\n  timeout: 1.5s\n  connectTimeout: 10ms\n  \
          connectionsPerEndpoint: 5\n  markerHeader: X-Mine\n  queue: {requests: 6, bytes: 1Gi, \
          bytesPerRequest: 70000}",
@@ -28,6 +28,7 @@ fn every_key_arrives() {
     assert_eq!(read.capture.direct[0].upstream.port(), 2);
     let exempt: Vec<_> = read.capture.exempt.iter().map(ToString::to_string).collect();
     assert_eq!(exempt, ["10.1.2.3/32", "10.0.0.0/8", "fd00::1/128"]);
+    assert!(read.capture.exempt_node);
     assert_eq!(read.capture.client_address, ClientAddress::Keep);
     let tls = &read.capture.tls[0];
     assert_eq!(
@@ -180,6 +181,11 @@ fn unknown_and_repeated_things_are_refused() {
             (
                 "capture: {direct: [{listen: 127.0.0.1:1, upstream: 127.0.0.1:0}]}",
                 "UMB0106 5:54 spec.capture.direct[0].upstream: port 0 is not within 1..=65535",
+            ),
+            (
+                "capture: {direct: [{listen: 0.0.0.0:1, upstream: 127.0.0.1:1}]}",
+                "UMB0108 5:22 spec.capture.direct[0]: 127.0.0.1:1 leads back to the listener 0.0.0.0:1 (name the address at \
+                 which the app itself listens)",
             ),
             (
                 "capture: {inbound: [{netns: host}, {netns: host}]}",

@@ -5,7 +5,7 @@
 //! 127.0.0.1:9977 ─▶ guard ─┐            ┌─ routes, mirrors, endpoints, config: pages of JSON
 //! unix socket ─────────────┼─▶ /api/v1 ─┼─ status
 //!                          │            └─ pause, resume
-//!                          └─▶ /livez /readyz /metrics
+//!                          └─▶ /livez /readyz /metrics, and / the dashboard
 //! ```
 
 mod config;
@@ -23,6 +23,7 @@ mod status;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod ui;
 
 use std::{
     future::Future,
@@ -149,15 +150,16 @@ fn routes(view: &Arc<View>, door: Door) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY));
-    let api = match door {
-        Door::Address => api.layer(from_fn(guard::guard)),
-        Door::Socket => api.layer(from_fn(guard::content_type)),
+    let (api, page) = match door {
+        Door::Address => (api.layer(from_fn(guard::guard)), ui::routes().layer(from_fn(guard::guard))),
+        Door::Socket => (api.layer(from_fn(guard::content_type)), Router::new()),
     };
     Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .nest("/api/v1", api)
+        .merge(page)
         .fallback(unknown)
         .with_state(Arc::clone(view))
 }

@@ -6,7 +6,11 @@
 //! [`Plane`] for each mirror of that rule. Whatever goes wrong from the reader on is counted and costs the copy at
 //! most; the relay does not know of it.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+mod open;
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -17,15 +21,16 @@ use tokio::net::TcpStream;
 use crate::{
     capture::{ConnectError, Inbound, Seed, canonical},
     message::{RequestHead, ResponseHead, Slice},
-    record::{Connection, DropReason, Exchange, GrpcStatus, Observer, RuleKey},
+    record::{Connection, DropReason, Ending, Observer, Origin, Workload},
     relay::{
-        self, Leaving, Tap,
+        self, Leaving, Peer, Tap,
         tls::{self, Certificates, Opened, Sealed},
     },
     route::{Decision, Snapshot},
-    shadow::{Call, Draws, Feed, Plane},
+    shadow::{self, Call, Draws, Plane, Sender},
     wire::{Cut, ExchangeId, Place, Protocol, Reader, Sink, Skipped, Unread},
 };
+use open::Open;
 
 /// What every connection of this agent needs.
 pub struct Node {
@@ -104,7 +109,7 @@ fn refuse(client_stream: &TcpStream, inbound: &Inbound, destination: SocketAddr,
     relay::reset(client_stream);
 }
 
-/// What is known of a connection while it lasts.
+/// What is known of a connection while it lasts. Dropped before it is finished, the agent has ended the connection.
 struct Story<'n> {
     reader: Reader,
     exchanges: Exchanges<'n>,
@@ -120,19 +125,22 @@ impl<'n> Story<'n> {
                 destination,
                 draw: node.seed.draw(&client.into(), &destination.into()),
                 node,
+                source: None,
                 encrypted: false,
                 sealed: None,
+                truncated_by: Ending::Unread,
+                ended_by: Ending::Agent,
                 open: Vec::new(),
             },
             protocol_counted: false,
         }
     }
 
-    /// The connection is over: what was still open saw its last byte.
+    /// The connection is over: what was still open saw its last byte. Unless the client is known to have ended it, the app
+    /// did, which owed an answer.
     fn finish(mut self) {
-        self.count_protocol(true);
-        for exchange in self.exchanges.open.drain(..) {
-            exchange.end(&self.exchanges.node.observer, self.exchanges.client, self.exchanges.destination);
+        if self.exchanges.ended_by == Ending::Agent {
+            self.exchanges.ended_by = Ending::App;
         }
     }
 
@@ -158,6 +166,16 @@ impl<'n> Story<'n> {
     }
 }
 
+impl Drop for Story<'_> {
+    fn drop(&mut self) {
+        self.count_protocol(true);
+        let ending = self.exchanges.ended_by;
+        for exchange in std::mem::take(&mut self.exchanges.open) {
+            self.exchanges.end(exchange, ending);
+        }
+    }
+}
+
 impl Tap for Story<'_> {
     fn request(&mut self, chunk: &Bytes) {
         self.reader.request(chunk, &mut self.exchanges);
@@ -170,11 +188,20 @@ impl Tap for Story<'_> {
     }
 
     fn request_end(&mut self) {
+        self.exchanges.truncated_by = Ending::Client;
         self.reader.request_eof(&mut self.exchanges);
     }
 
     fn response_end(&mut self) {
+        self.exchanges.truncated_by = Ending::App;
         self.reader.response_eof(&mut self.exchanges);
+    }
+
+    fn reset(&mut self, by: Peer) {
+        self.exchanges.ended_by = match by {
+            Peer::Client => Ending::Client,
+            Peer::App => Ending::App,
+        };
     }
 
     fn place(&self) -> Place {
@@ -190,29 +217,18 @@ struct Exchanges<'n> {
     /// Of the connection.
     draw: u64,
     node: &'n Node,
+    /// The client's workload, once known.
+    source: Option<Arc<Workload>>,
     /// The client's TLS ends here.
     encrypted: bool,
     /// Why it does not, where it was meant to.
     sealed: Option<Sealed>,
+    /// Who has just said that it says no more.
+    truncated_by: Ending,
+    /// Of the connection, with whatever is open.
+    ended_by: Ending,
     /// In the order of their heads, which is that of their numbers; bounded by the reader's limit on outstanding requests.
     open: Vec<Open>,
-}
-
-/// One request under way, with the copies that follow it.
-struct Open {
-    id: ExchangeId,
-    started: Instant,
-    rule: Option<Arc<RuleKey>>,
-    /// A feed for each mirror whose copy was admitted; dropping one cancels its copy.
-    feeds: Vec<Feed>,
-    /// Those of them that follow a call of gRPC to its end, from the end of the request on; dropping one cancels its copy.
-    calls: Vec<Call>,
-    is_grpc: bool,
-    grpc_status: Option<GrpcStatus>,
-    /// Set when the message is whole.
-    request_bytes: Option<u64>,
-    response_bytes: Option<u64>,
-    status: u16,
 }
 
 impl Exchanges<'_> {
@@ -230,7 +246,17 @@ impl Exchanges<'_> {
         if let Some(at) = self.find(id).filter(|at| whole(&self.open[*at])) {
             let mut exchange = self.open.remove(at);
             exchange.calls.drain(..).for_each(Call::over);
-            exchange.end(&self.node.observer, self.client, self.destination);
+            self.end(exchange, Ending::Complete);
+        }
+    }
+
+    /// Tells of a request that is over.
+    fn end(&self, exchange: Open, ending: Ending) {
+        let observer = &*self.node.observer;
+        let (exchange, origin) = exchange.end(self, ending);
+        observer.exchange(&exchange);
+        if let Some(origin) = origin {
+            origin.primary_ended(&exchange, observer);
         }
     }
 }
@@ -239,25 +265,34 @@ impl Sink for Exchanges<'_> {
     fn request_head(&mut self, id: ExchangeId, head: &RequestHead<'_>) {
         let head = &RequestHead { encrypted: self.encrypted, ..*head };
         let snapshot = self.node.snapshot.load();
-        let mut exchange = Open {
-            id,
-            started: Instant::now(),
-            rule: None,
-            feeds: Vec::new(),
-            calls: Vec::new(),
-            is_grpc: head.is_grpc(),
-            grpc_status: None,
-            request_bytes: None,
-            response_bytes: None,
-            status: 0,
-        };
-        if let Some(Decision::Rule(rule)) =
-            snapshot.inbound(self.destination).map(|rules| rules.decide(head, self.client.ip()))
-        {
-            exchange.rule = Some(Arc::clone(&rule.key));
+        let mut exchange = Open::new(id, head);
+        if self.source.is_none() {
+            self.source = snapshot.workload(self.client.ip()).cloned();
+        }
+        let judged = snapshot.inbound(self.destination).map(|rules| rules.judge(head, self.client.ip()));
+        let (owner, decision) = judged.unwrap_or((None, Decision::NoRule));
+        let at_home = || snapshot.workload(self.destination.ip()).cloned();
+        exchange.served = owner.map(|owner| Arc::clone(owner.served(at_home)));
+        let rule = if let Decision::Rule(rule) = decision { Some(rule) } else { None };
+        let mirrors = rule.map_or(&[][..], |rule| &rule.mirrors);
+        if self.node.observer.looks() {
+            exchange.origin = Some(Origin::new(shadow::text(head, mirrors)));
+        }
+        if let Some(rule) = rule {
+            exchange.rule = Some(Arc::clone(&rule.account));
             let draws = Draws { request: fastrand::u64(..), connection: self.draw };
-            let offer = |mirror| self.node.plane.offer(mirror, head, draws, self.client);
-            exchange.feeds.extend(rule.mirrors.iter().filter_map(offer));
+            let sender = Sender {
+                address: self.client,
+                workload: self.source.as_ref(),
+                trace: exchange.trace,
+                origin: exchange.origin.as_ref(),
+            };
+            let offer = |mirror| self.node.plane.offer(mirror, head, draws, sender);
+            exchange.feeds.extend(mirrors.iter().filter_map(offer));
+        }
+        if self.open.capacity() == 0 {
+            // On HTTP/1 there is one, and the room for it is kept as long as the connection.
+            self.open.reserve_exact(1);
         }
         self.open.push(exchange);
     }
@@ -279,7 +314,7 @@ impl Sink for Exchanges<'_> {
 
     fn response_head(&mut self, id: ExchangeId, head: &ResponseHead<'_>) {
         if let Some(exchange) = self.get(id) {
-            exchange.status = head.status;
+            exchange.answered(head.status);
             exchange.said(head.header("grpc-status"));
         }
     }
@@ -293,11 +328,12 @@ impl Sink for Exchanges<'_> {
     }
 
     fn exchange_cut(&mut self, id: ExchangeId, cut: Cut) {
-        let dropped = match cut {
-            Cut::ByClient | Cut::ByApp => DropReason::Cancelled,
+        let (dropped, ending) = match cut {
+            Cut::ByClient => (DropReason::Cancelled, Ending::Client),
+            Cut::ByApp => (DropReason::Cancelled, Ending::App),
             Cut::Doubt(reason) => {
                 self.skipped(reason);
-                DropReason::Unread
+                (DropReason::Unread, Ending::Unread)
             }
         };
         if let Some(at) = self.find(id) {
@@ -308,7 +344,7 @@ impl Sink for Exchanges<'_> {
                 exchange.calls.drain(..).for_each(Call::over);
             }
             exchange.feeds.drain(..).for_each(|feed| feed.abandon(dropped));
-            exchange.end(&self.node.observer, self.client, self.destination);
+            self.end(exchange, ending);
         }
     }
 
@@ -320,35 +356,16 @@ impl Sink for Exchanges<'_> {
         let sealed = self.sealed.filter(|_| reason == Unread::Tls);
         self.node.observer.unread(sealed.map_or(reason.as_str(), Sealed::as_str));
         // A message cut short is no doubt of the reader's: client or app have broken it off.
-        let dropped = if reason == Unread::Truncated { DropReason::Cancelled } else { DropReason::Unread };
-        for mut exchange in self.open.drain(..) {
+        let (dropped, ending) = match reason {
+            Unread::Truncated => (DropReason::Cancelled, self.truncated_by),
+            // The answer was the last of HTTP.
+            Unread::Upgraded => (DropReason::Unread, Ending::Complete),
+            _ => (DropReason::Unread, Ending::Unread),
+        };
+        for mut exchange in std::mem::take(&mut self.open) {
             exchange.calls.drain(..).for_each(Call::over);
             exchange.feeds.drain(..).for_each(|feed| feed.abandon(dropped));
-            exchange.end(&self.node.observer, self.client, self.destination);
+            self.end(exchange, ending);
         }
     }
 }
-
-impl Open {
-    fn said(&mut self, grpc_status: Option<&[u8]>) {
-        if let Some(status) = grpc_status.filter(|_| self.is_grpc) {
-            self.grpc_status = Some(GrpcStatus::parse(status));
-        }
-    }
-
-    fn end(self, observer: &Arc<dyn Observer>, client: SocketAddr, destination: SocketAddr) {
-        observer.exchange(&Exchange {
-            client,
-            destination,
-            rule: self.rule,
-            status: self.status,
-            grpc_status: self.grpc_status,
-            request_bytes: self.request_bytes.unwrap_or(0),
-            response_bytes: self.response_bytes.unwrap_or(0),
-            duration: self.started.elapsed(),
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -23,6 +23,7 @@ mod status;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod ui;
 
 use std::{
@@ -51,6 +52,7 @@ pub use self::{
     rates::Rates,
     socket::Socket,
     status::{Namespace, Port},
+    traffic::Rules,
 };
 use self::{patience::Bounded, problem::Problem};
 use crate::{observe::Metrics, record::Accounts, route::Snapshot, shadow::Plane};
@@ -71,6 +73,7 @@ pub struct View {
     pub accounts: Arc<Accounts>,
     pub plane: Arc<Plane>,
     pub rates: Rates,
+    pub known: Rules,
     /// How each namespace stands. May take a moment.
     pub namespaces: Box<dyn Fn() -> Vec<Namespace> + Send + Sync>,
     /// When the agent was started.
@@ -147,6 +150,7 @@ fn routes(view: &Arc<View>, door: Door) -> Router {
         .route("/resume", post(switch::resume))
         .route("/routes", get(routes::get))
         .route("/status", get(status::get))
+        .route("/traffic", get(traffic::get))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY));
@@ -165,7 +169,7 @@ fn routes(view: &Arc<View>, door: Door) -> Router {
 }
 
 async fn unknown(uri: Uri) -> Problem {
-    let known = "/livez, /readyz, /metrics and, below /api/v1, config, endpoints, mirrors, routes, status, pause, resume";
+    let known = "/livez, /readyz, /metrics and, below /api/v1, config, endpoints, mirrors, routes, status, traffic, pause, resume";
     Problem::new(
         StatusCode::NOT_FOUND,
         format!("there is nothing at {}", uri.path()),

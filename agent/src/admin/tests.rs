@@ -9,8 +9,8 @@ use tokio::{
 use super::*;
 use crate::{
     config::{Report, Resources, Sources, read, umbra::AgentConfig},
-    observe::{Kind, Reading, Recorder},
-    record::{DropReason, FailReason, Outcome},
+    observe::{All, Kind, Reading},
+    record::{Answer, DropReason, FailReason, Outcome},
 };
 
 /// A window with as many mirrored services as asked for, at both doors.
@@ -52,19 +52,20 @@ impl Scene {
         let accounts = Arc::new(Accounts::default());
         let snapshot = Arc::new(Snapshot::compile(&resources, &accounts, &mut report));
         assert!(!report.has_errors(), "{report:?}");
-        let recorder = Arc::new(Recorder::default());
+        let observers = Arc::new(All::default());
         let agent = AgentConfig::default();
-        let plane = Plane::start(&agent.shadow, recorder.clone()).unwrap();
+        let plane = Plane::start(&agent.shadow, observers.clone()).unwrap();
         plane.enforce(&snapshot);
         let configuration = Arc::new(Configuration::new(agent, sources, &report));
         let view = View {
-            metrics: Metrics::new(&recorder, Arc::clone(&accounts), readings),
+            metrics: Metrics::new(&observers.recorder, Arc::clone(&accounts), readings),
             missing: Box::new(Vec::new),
             rules: Box::new(move || Arc::clone(&snapshot)),
             configuration: Arc::clone(&configuration),
             accounts: Arc::clone(&accounts),
             plane: Arc::clone(&plane),
             rates: Rates::default(),
+            known: Rules::default(),
             namespaces: Box::new(Vec::new),
             started: Instant::now(),
         };
@@ -180,9 +181,13 @@ async fn probes_are_answered_while_a_scrape_is_made_and_scrapes_one_by_one() {
 #[tokio::test]
 async fn lists_come_whole_in_pages_of_any_size() {
     let scene = Scene::new(23).await;
-    for (list, count) in
-        [("/api/v1/routes", 23), ("/api/v1/mirrors", 23), ("/api/v1/endpoints", 24), ("/api/v1/config", 46)]
-    {
+    for (list, count) in [
+        ("/api/v1/routes", 23),
+        ("/api/v1/mirrors", 23),
+        ("/api/v1/endpoints", 24),
+        ("/api/v1/config", 46),
+        ("/api/v1/traffic", 23),
+    ] {
         let all = scene.all(list, 1000).await;
         assert_eq!(all.len(), count, "{list}");
         for limit in [1, 7] {
@@ -218,6 +223,47 @@ async fn a_mirror_shows_its_books_and_what_went_wrong_last() {
         "lastError": {"outcome": "failed", "reason": "connect", "endpoint": "10.0.0.9:80", "message": "cannot connect", "ageSeconds": null},
     });
     assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn traffic_shows_primary_and_shadow_side_by_side() {
+    let scene = Scene::new(2).await;
+    let (rule, account) = (&scene.accounts.rules()[1], &scene.accounts.all()[1]);
+    let answer = |status, ms| Answer {
+        status,
+        failed: Answer::is_failure(status, None),
+        request_bytes: 100,
+        response_bytes: 1000,
+        took: Some(Duration::from_millis(ms)),
+    };
+    rule.count(&answer(200, 1));
+    rule.count(&answer(404, 1));
+    account.count(&answer(503, 2));
+    account.offer().settle(Outcome::Completed { status: 503 });
+    account.offer().sampled_out();
+
+    let traffic = scene.get("/api/v1/traffic").await;
+    assert!(traffic["time"].as_u64().unwrap() > 1_700_000_000_000 && traffic["allPaused"] == false);
+    let expected = json!({
+        "id": "default/s1 all", "virtualService": "default/s1", "rule": "all", "inForce": true,
+        "services": ["s1.test"], "primaries": [{"host": "s1.test", "subset": null, "port": 80, "weight": 100}],
+        "primary": {
+            "requests": 2, "statuses": {"2xx": 1, "4xx": 1}, "failures": 0, "requestBytes": 200, "responseBytes": 2000,
+            "latencyMicros": [[1024, 2]],
+        },
+        "mirrors": [{
+            "id": "default/s1 all s0.test:80", "mirror": "s0.test:80", "inForce": true, "paused": false, "expired": false,
+            "percentage": 100.0, "inForcePercentage": 100.0, "offered": 2, "completed": 1, "failed": {}, "dropped": {},
+            "sampledOut": 1, "inFlight": 0, "grpcStatuses": {},
+            "shadow": {
+                "requests": 1, "statuses": {"5xx": 1}, "failures": 1, "requestBytes": 100, "responseBytes": 1000,
+                "latencyMicros": [[2048, 1]],
+            },
+        }],
+    });
+    assert_eq!(traffic["items"][1], expected);
+    let none = json!({"requests": 0, "statuses": {}, "failures": 0, "requestBytes": 0, "responseBytes": 0, "latencyMicros": []});
+    assert_eq!((&traffic["items"][0]["primary"], traffic["items"].as_array().unwrap().len()), (&none, 2));
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ use crate::{
     capture,
     config::umbra::AgentConfig,
     connection::Node,
-    observe::{Metrics, Reading, Recorder},
+    observe::{All, Metrics, Reading},
     process::{descriptors, privileges},
     record::Accounts,
     relay::{Leaving, tls::Certificates},
@@ -62,14 +62,14 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let compiled = rules::first(&mut loader, &accounts)?;
     let config = compiled.agent.unwrap_or_default();
 
-    let recorder = Arc::new(Recorder::default());
-    let plane = Plane::start(&config.shadow, recorder.clone()).context("start the shadow plane")?;
+    let observers = Arc::new(All::default());
+    let plane = Plane::start(&config.shadow, observers.clone()).context("start the shadow plane")?;
     plane.enforce(&compiled.snapshot);
     let certificates = Arc::new(Certificates::load(&config.capture.tls));
     let node = Arc::new(Node {
         snapshot: ArcSwap::from_pointee(compiled.snapshot),
         plane: Arc::clone(&plane),
-        observer: recorder.clone(),
+        observer: observers.clone(),
         seed: capture::seed_of_this_boot(),
         certificates: Arc::clone(&certificates),
         leaving: Leaving::default(),
@@ -79,7 +79,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let mut readings = readings::all(&enrolled, &plane, &certificates);
     readings.push(readings::shed(&pressure));
     readings.push(log);
-    let metrics = Metrics::new(&recorder, Arc::clone(&accounts), readings);
+    let metrics = Metrics::new(&observers.recorder, Arc::clone(&accounts), readings);
     let configuration =
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
     let (rules, standing) = (Arc::clone(&node), enrolled.clone());

@@ -62,6 +62,7 @@ impl Window {
             accounts,
             plane,
             rates: Rates::default(),
+            known: admin::Rules::default(),
             namespaces,
             started: Instant::now(),
         };

@@ -174,6 +174,7 @@ impl Arguments {
         let source = (self.source_namespace.is_some() || !self.source_labels.is_empty()).then(|| Source {
             namespace: self.source_namespace.clone().unwrap_or_else(|| "default".into()),
             labels: self.source_labels.iter().cloned().collect(),
+            ..Source::default()
         });
         let candidates: Vec<(CapturedPort, &PortRules)> = match self.to {
             Some(address) => {

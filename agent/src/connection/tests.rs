@@ -1,15 +1,21 @@
 //! What a connection leaves in the records.
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use super::*;
-use crate::{config::umbra, record::ShadowOutcome};
+use crate::{
+    config::umbra,
+    record::{Exchange, GrpcStatus, ShadowOutcome},
+};
 
 #[derive(Default)]
 struct Records {
     connections: Mutex<Vec<(&'static str, Option<String>)>>,
-    /// Status and gRPC's, of each request.
-    exchanges: Mutex<Vec<(u16, Option<u8>)>>,
+    exchanges: Mutex<Vec<Exchange>>,
+    looks: AtomicBool,
 }
 
 impl Observer for Records {
@@ -22,8 +28,11 @@ impl Observer for Records {
     fn unread_request(&self, _: &'static str) {}
 
     fn exchange(&self, exchange: &Exchange) {
-        let told = (exchange.status, exchange.grpc_status.map(GrpcStatus::code));
-        self.exchanges.lock().unwrap().push(told);
+        self.exchanges.lock().unwrap().push(exchange.clone());
+    }
+
+    fn looks(&self) -> bool {
+        self.looks.load(Relaxed)
     }
 
     fn shadow(&self, _: &ShadowOutcome) {}
@@ -35,27 +44,36 @@ enum Said<'b> {
 }
 use Said::{App, Client};
 
-/// Connections as the observer was told of them, and exchanges.
+/// Connections as the observer was told of them, and status and gRPC's of exchanges.
 type Told = (Vec<(&'static str, Option<String>)>, Vec<(u16, Option<u8>)>);
 
 fn records(said: &[Said<'_>]) -> Told {
     let records = Arc::new(Records::default());
-    let observer: Arc<dyn Observer> = Arc::<Records>::clone(&records);
+    let node = node(&records);
+    tell(&node, said).finish();
+    let (connections, exchanges) = (records.connections.lock().unwrap(), records.exchanges.lock().unwrap());
+    let exchanges = exchanges.iter().map(|it| (it.status, it.grpc_status.map(GrpcStatus::code)));
+    (connections.clone(), exchanges.collect())
+}
+
+fn node(records: &Arc<Records>) -> Node {
+    let observer: Arc<dyn Observer> = Arc::<Records>::clone(records);
     let plane =
         Plane::start(&umbra::Shadow { nice: 0, ..Default::default() }, Arc::clone(&observer)).unwrap();
     let (seed, certificates) = (Seed::default(), Arc::new(Certificates::load(&[])));
     let leaving = Leaving::default();
-    let node = Node { snapshot: ArcSwap::default(), plane, observer, seed, certificates, leaving };
-    let mut story = Story::new(([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 80).into(), &node);
+    Node { snapshot: ArcSwap::default(), plane, observer, seed, certificates, leaving }
+}
+
+fn tell<'n>(node: &'n Node, said: &[Said<'_>]) -> Story<'n> {
+    let mut story = Story::new(([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 80).into(), node);
     for said in said {
         match said {
             Client(bytes) => story.request(&Bytes::copy_from_slice(bytes)),
             App(bytes) => story.response(&Bytes::copy_from_slice(bytes)),
         }
     }
-    story.finish();
-    let (connections, exchanges) = (records.connections.lock().unwrap(), records.exchanges.lock().unwrap());
-    (connections.clone(), exchanges.clone())
+    story
 }
 
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
@@ -107,4 +125,66 @@ fn a_connection_is_told_once_with_what_little_was_said() {
     }
     assert_eq!(records(&[Client(b"\x16\x03\x01\0\x10")]).0, [("tls", None)]);
     assert_eq!(records(&[App(b"220 hello"), Client(b"EHLO a")]).0, [("opaque", None)]);
+}
+
+const GET: &[u8] = b"GET /a?b HTTP/1.1\r\nHost: a.test\r\nTraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn an_exchange_tells_who_ended_it() {
+    let half = &OK[..OK.len() - 1];
+    let cases: [(&[Said<'_>], How, Ending); 7] = [
+        (&[Client(GET), App(OK)], How::Over, Ending::Complete),
+        (&[Client(GET)], How::Reset(Peer::Client), Ending::Client),
+        (&[Client(GET)], How::Reset(Peer::App), Ending::App),
+        (&[Client(GET)], How::Over, Ending::App),
+        (&[Client(GET), App(half)], How::AppCloses, Ending::App),
+        (&[Client(GET), App(b"what?")], How::Over, Ending::Unread),
+        (&[Client(GET), App(half)], How::AgentDrops, Ending::Agent),
+    ];
+    for (said, how, ending) in cases {
+        let records = Arc::new(Records::default());
+        let node = node(&records);
+        let mut story = tell(&node, said);
+        match how {
+            How::Over => story.finish(),
+            How::Reset(by) => {
+                story.reset(by);
+                story.finish();
+            }
+            How::AppCloses => {
+                story.response_end();
+                story.finish();
+            }
+            How::AgentDrops => drop(story),
+        }
+        let exchanges = records.exchanges.lock().unwrap();
+        assert_eq!(exchanges.iter().map(|it| it.ending).collect::<Vec<_>>(), [ending]);
+    }
+}
+
+enum How {
+    Over,
+    Reset(Peer),
+    AppCloses,
+    AgentDrops,
+}
+
+#[test]
+fn words_are_kept_only_while_somebody_looks() {
+    let records = Arc::new(Records::default());
+    let node = node(&records);
+    let mut story = tell(&node, &[Client(GET), App(OK)]);
+    records.looks.store(true, Relaxed);
+    story.request(&Bytes::from_static(GET));
+    story.response(&Bytes::from_static(OK));
+    story.finish();
+
+    let exchanges = records.exchanges.lock().unwrap();
+    let [before, after] = exchanges.as_slice() else { panic!("{exchanges:?}") };
+    assert!(before.text.is_none() && before.answered.unwrap() <= before.duration);
+    assert_eq!((before.request_bytes, before.response_bytes), (GET.len() as u64, OK.len() as u64));
+    assert_eq!(before.trace.unwrap().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    let text = after.text.as_ref().unwrap();
+    assert_eq!((text.method(), text.path(), text.host()), ("GET", "/a?b", "a.test"));
 }

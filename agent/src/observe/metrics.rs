@@ -153,7 +153,7 @@ impl Observer for Recorder {
         if !matches!(outcome.outcome, Outcome::Completed { .. }) {
             return;
         }
-        let key = &outcome.mirror;
+        let key = &outcome.mirror.key;
         let labels = MirrorLabels {
             virtual_service: key.rule.virtual_service.to_string(),
             rule: key.rule.rule.clone(),

@@ -1,8 +1,12 @@
 //! Records in, views out. Nothing here can delay or fail what it observes: cells are bumped where the thing
 //! happened, and everything else is computed when somebody asks.
 
+mod all;
 mod collect;
+mod line;
 mod metrics;
 
+pub use all::{All, Interest, Look};
 pub use collect::{Kind, Reading, Sample};
+pub use line::Line;
 pub use metrics::{Metrics, Recorder};

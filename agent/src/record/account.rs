@@ -16,7 +16,8 @@ use std::{
 use once_cell::race::OnceBox;
 
 use super::{
-    DropReason, FailReason, GrpcStatus, MirrorKey, Outcome, Since, Standing,
+    Answer, DropReason, FailReason, GrpcStatus, MirrorKey, Outcome, RuleAccount, RuleKey, Since, Standing,
+    Totals, Traffic,
     trouble::{Last, Trouble},
 };
 
@@ -34,6 +35,8 @@ pub struct Account {
     /// Made when the first of them comes: most mirrors never have any, and there are mirrors by the ten thousand. Making
     /// it waits for nobody (of two made at once, one stays).
     rare: OnceBox<Rare>,
+    /// What the shadow answered; made with its first answer.
+    traffic: OnceBox<Traffic>,
 }
 
 /// How a copy ends other than by a plain response.
@@ -66,7 +69,18 @@ impl Account {
             sampled_out: AtomicU64::new(0),
             completed: AtomicU64::new(0),
             rare: OnceBox::new(),
+            traffic: OnceBox::new(),
         }
+    }
+
+    /// A copy completed with this answer.
+    pub fn count(&self, answer: &Answer) {
+        self.traffic.get_or_init(Box::default).count(answer);
+    }
+
+    /// What completed copies came to; None before the first.
+    pub fn traffic(&self) -> Option<Totals> {
+        self.traffic.get().map(Traffic::read)
     }
 
     /// A matched request meets this mirror. The ticket stays open, and the copy in flight, until it is settled.
@@ -194,11 +208,12 @@ impl Drop for Ticket {
     }
 }
 
-/// All accounts, by mirror: an unchanged mirror keeps its books over a reload. Bounded by the configuration.
+/// All accounts, by mirror and by rule: what is unchanged keeps its books over a reload. Bounded by the configuration.
 #[derive(Debug, Default)]
 pub struct Accounts {
     // Taken when a configuration is compiled and when metrics are read, never on the request path.
     by_mirror: Mutex<BTreeMap<Arc<MirrorKey>, Arc<Account>>>,
+    by_rule: Mutex<BTreeMap<Arc<RuleKey>, Arc<RuleAccount>>>,
     /// Of each ShadowPolicy, by `namespace/name`.
     since: Mutex<BTreeMap<String, Arc<Since>>>,
 }
@@ -215,6 +230,17 @@ impl Accounts {
         new
     }
 
+    /// The account of a rule, opened on first use.
+    pub fn rule(&self, key: &Arc<RuleKey>) -> Arc<RuleAccount> {
+        let mut rules = self.by_rule.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = rules.get(key) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(RuleAccount::new(Arc::clone(key)));
+        rules.insert(Arc::clone(key), Arc::clone(&new));
+        new
+    }
+
     /// Since when a ShadowPolicy is in force; the same one for the same name while anyone refers to it.
     pub fn since(&self, policy: &str) -> Arc<Since> {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
@@ -226,12 +252,20 @@ impl Accounts {
         self.by_mirror.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    /// Every rule's account in the order of its key.
+    pub fn rules(&self) -> Vec<Arc<RuleAccount>> {
+        self.by_rule.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// Forgets accounts that no snapshot, copy or other holder refers to any more. One that is paused stays: a rule that
     /// is taken out and put back must not begin to mirror by that.
     pub fn forget_unused(&self) {
         let mut accounts = self.by_mirror.lock().unwrap_or_else(PoisonError::into_inner);
         accounts.retain(|_, account| Arc::strong_count(account) > 1 || account.is_paused());
         drop(accounts);
+        let mut rules = self.by_rule.lock().unwrap_or_else(PoisonError::into_inner);
+        rules.retain(|_, account| Arc::strong_count(account) > 1);
+        drop(rules);
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         since.retain(|_, since| Arc::strong_count(since) > 1);
     }

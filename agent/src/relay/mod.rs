@@ -38,10 +38,19 @@ pub trait Tap {
     fn request_end(&mut self);
     /// The app sends no more, and the client has been told so.
     fn response_end(&mut self);
+    /// One of them has broken the connection off, without a word or with half of one.
+    fn reset(&mut self, _by: Peer) {}
     /// Where the connection stands after all that. Asked only while the agent leaves.
     fn place(&self) -> Place {
         Place::Unknown
     }
+}
+
+/// Who is at either end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Client,
+    App,
 }
 
 /// How a relayed connection ended.
@@ -116,6 +125,10 @@ async fn copy_both<S: Side>(
     // A direction that waits to write, or has ended, does not read: a reset of its source shows only here.
     let mut client_error = pin!(client.socket().ready(Interest::ERROR));
     let mut app_error = pin!(app.socket().ready(Interest::ERROR));
+    let reset = |tap: &mut dyn Tap, by| {
+        tap.reset(by);
+        Poll::Ready(Copied::To(End::Reset))
+    };
     poll_fn(|cx| {
         parting.hear(cx);
         // The app's answer to what was just written may already be there: requests first.
@@ -138,11 +151,11 @@ async fn copy_both<S: Side>(
         match (request, response) {
             (Progress::Ended, Progress::Ended) => return Poll::Ready(Copied::To(End::Closed)),
             // The sink of one direction is gone, but what it said before still belongs to the other side.
-            (Progress::SourceReset, _) | (_, Progress::SourceReset) => {
-                return Poll::Ready(Copied::To(End::Reset));
-            }
+            (Progress::SourceReset, _) => return reset(tap, Peer::Client),
+            (_, Progress::SourceReset) => return reset(tap, Peer::App),
             (request, response) if request.is_over() && response.is_over() => {
-                return Poll::Ready(Copied::To(End::Reset));
+                let client_is_gone = matches!(response, Progress::SinkGone | Progress::SinkReset);
+                return reset(tap, if client_is_gone { Peer::Client } else { Peer::App });
             }
             _ => {}
         }
@@ -154,12 +167,14 @@ async fn copy_both<S: Side>(
         }
         let reads_not = |progress| matches!(progress, Progress::WaitsToWrite | Progress::Ended);
         if reads_not(request) && client_error.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Copied::To(End::Reset));
+            return reset(tap, Peer::Client);
         }
         if reads_not(response) && app_error.as_mut().poll(cx).is_ready() {
             // What it said before its end may still be on the way to the client: a reset would take it back.
-            let end = if response == Progress::Ended { End::Closed } else { End::Reset };
-            return Poll::Ready(Copied::To(end));
+            return match response {
+                Progress::Ended => Poll::Ready(Copied::To(End::Closed)),
+                _ => reset(tap, Peer::App),
+            };
         }
         Poll::Pending
     })

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use foldhash::HashMap;
 
 use super::{
-    At, CapturedPort, Cluster,
+    At, CapturedPort, Cluster, Workloads,
     findings::{Finding, Findings, Hint},
     hosts,
     known::{Asked, Known},
@@ -191,13 +191,21 @@ fn cluster(known: &Known<'_>, place: Place<'_>, findings: &mut Findings<'_>) -> 
     let mut seen = BTreeSet::new();
     let ready = || endpoints(service, place).filter(|endpoint| endpoint.ready);
     let mut endpoints = Vec::with_capacity(ready().count());
-    let targets = ready().filter_map(|endpoint| endpoint.target(port)).filter(|endpoint| match endpoint.at {
+    let mut labels = Vec::with_capacity(endpoints.capacity());
+    for endpoint in ready() {
+        let Some(target) = endpoint.target(port) else { continue };
         // "Every local address" is where requests are captured, not a place to send them to.
-        At::Address(socket) => !socket.ip().is_unspecified() && seen.insert(socket),
-        At::Name { .. } => true,
-    });
-    endpoints.extend(targets);
-    Cluster { name, endpoints, settings: policies.settings(service, port, findings) }
+        let is_new = match target.at {
+            At::Address(socket) => !socket.ip().is_unspecified() && seen.insert(socket),
+            At::Name { .. } => true,
+        };
+        if is_new {
+            endpoints.push(target);
+            labels.push(Arc::clone(&endpoint.labels));
+        }
+    }
+    let workloads = Workloads::new(service.namespace().into(), &labels);
+    Cluster { name, endpoints, settings: policies.settings(service, port, findings), workloads }
 }
 
 fn members(known: &Known<'_>, place: Place<'_>) -> Members {

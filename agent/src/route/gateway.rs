@@ -22,7 +22,7 @@ use super::{
     table::{BlockId, Table},
     ways::Ways,
 };
-use crate::record::Accounts;
+use crate::record::{Accounts, RuleAccount};
 
 /// A match with its rule, ready to be put in its place.
 struct Found {
@@ -45,6 +45,7 @@ impl<'a> Compiler<'a, '_> {
     ) -> Table {
         let mut found = Vec::new();
         let mut rules_before = 0;
+        let mirrors = routes.iter().any(Route::mirrors);
         for route in routes {
             let names = (0..route.rules()).map(|index| route.rule_name(index));
             let object = format!("{} {}", route.kind(), route.meta().qualified());
@@ -52,7 +53,8 @@ impl<'a> Compiler<'a, '_> {
             for (index, key) in keys.into_iter().enumerate() {
                 let id = BlockId::whole(rules_before + index);
                 if route.is_for(listener) {
-                    self.rule(route, index, id, key, listener, accounts, &mut found);
+                    let account = rules::account(key, mirrors, accounts);
+                    self.rule(route, index, id, account, listener, accounts, &mut found);
                 }
             }
             rules_before += route.rules();
@@ -77,7 +79,7 @@ impl<'a> Compiler<'a, '_> {
         route: &Route<'a>,
         index: usize,
         id: BlockId,
-        key: Arc<crate::record::RuleKey>,
+        account: Arc<RuleAccount>,
         listener: u16,
         accounts: &Accounts,
         found: &mut Vec<Found>,
@@ -86,10 +88,10 @@ impl<'a> Compiler<'a, '_> {
         let site = root.item("rules", index);
         let blocks = matches::blocks(route, index, &site, &mut self.findings);
         let mut meaning = self.route_meaning(route, index, listener, &site);
-        meaning.policy = self.policies.of(&[route.object()], &[&key.rule]);
+        meaning.policy = self.policies.of(&[route.object()], &[&account.key.rule]);
         let seen: Vec<_> = blocks.iter().map(|(_, (_, block))| block).collect();
         self.expose(&meaning, &seen, &site, (route.kind(), route.meta()));
-        let mut opener = Opener::new(key, meaning, &mut self.clusters, accounts);
+        let mut opener = Opener::new(account, meaning, &mut self.clusters, accounts);
         for (number, (specificity, block)) in blocks {
             let id = BlockId { block: number, ..id };
             let ways = opener.ways(block.matched(), &mut self.clusters);

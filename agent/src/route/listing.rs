@@ -121,6 +121,11 @@ impl Snapshot {
 }
 
 impl<'s> ServiceRules<'s> {
+    /// Those of every table, as they were written; one may come several times.
+    pub(super) fn written(&self) -> impl Iterator<Item = &'s Rule> + use<'s> {
+        self.ruling.all().flat_map(|table| &table.blocks).map(|entry| &*entry.ways.unmirrored)
+    }
+
     /// Those that exist for this port, in the order in which they are tried.
     pub fn rules(&self) -> impl Iterator<Item = RuleRow<'s>> + use<'s> {
         let (service, port, endpoints) = (self.service, self.port, self.endpoints);
@@ -151,7 +156,7 @@ fn row<'s>(
         kind: table.kind,
         virtual_service: &table.object,
         rule: blocks[0].id.rule,
-        rule_name: &rule.key.rule,
+        rule_name: &rule.account.key.rule,
         matches: blocks.iter().map(|entry| entry.block.to_string()).collect(),
         action: rule.action.as_str(),
         primary: Primary::all(rule),

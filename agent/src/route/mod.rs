@@ -32,6 +32,7 @@ mod guests;
 mod hosts;
 mod idle;
 mod index;
+mod inventory;
 mod known;
 mod listing;
 mod matcher;
@@ -59,6 +60,7 @@ mod trace;
 mod traffic;
 mod units;
 mod ways;
+mod workloads;
 
 use std::{
     fmt,
@@ -73,6 +75,7 @@ use http::HeaderName;
 pub use changes::{Changes, HeaderChanges, Matched, Original, PathChange, Template, TemplateFault};
 pub use compilation::Compilation;
 pub use endpoint::{Answers, At, Endpoint};
+pub use inventory::KnownRule;
 pub use listing::{Mirroring, RuleRow, ServiceRules};
 pub use policy::{
     Adaptive, BodyLimit, CopyFaults, Coverage, DrawnFor, Enforced, HostChange, Marker, OnExceed, Policy,
@@ -84,13 +87,14 @@ pub use settings::{
 };
 pub use share::Share;
 pub use source::Source;
-pub use trace::{Step, Trace};
+pub use trace::{Primary, Step, Trace};
+pub use workloads::Workloads;
 
 use index::Index;
 
 use crate::{
     config::{Report, Resources},
-    record::{Account, Accounts, RuleKey},
+    record::{Account, Accounts, RuleAccount, Serving, Workload},
 };
 
 /// Everything the request path asks about, compiled once.
@@ -102,12 +106,14 @@ pub struct Snapshot {
     any: HashMap<u16, Arc<PortRules>>,
     markers: Arc<[HeaderName]>,
     clusters: Arc<[Arc<Cluster>]>,
+    sources: Arc<source::Sources>,
 }
 
 /// One rule of the winning VirtualService or route, as it holds for requests that took one of its ways.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    pub key: Arc<RuleKey>,
+    /// Of a table that mirrors nothing it is known to nobody else.
+    pub account: Arc<RuleAccount>,
     /// `mirror` first, then `mirrors` in order; those of a share of zero left out.
     pub mirrors: Box<[Arc<Mirror>]>,
     /// Why there are none, though some are written.
@@ -175,6 +181,7 @@ pub struct Cluster {
     pub name: String,
     pub endpoints: Vec<Endpoint>,
     pub settings: Settings,
+    pub workloads: Workloads,
 }
 
 /// What a captured port's rules say of a request.
@@ -239,7 +246,19 @@ impl Cluster {
     /// One without a policy.
     pub fn plain(name: &str, endpoints: impl IntoIterator<Item = SocketAddr>) -> Self {
         let endpoints = endpoints.into_iter().map(Endpoint::from).collect();
-        Self { name: name.to_owned(), endpoints, settings: Settings::default() }
+        let workloads = Workloads::default();
+        Self { name: name.to_owned(), endpoints, settings: Settings::default(), workloads }
+    }
+
+    /// Host of its destination, in full.
+    pub fn host(&self) -> &str {
+        self.name.splitn(4, '|').nth(3).unwrap_or(&self.name)
+    }
+
+    /// What a copy is sent to: the workload at an address, or that of all endpoints while none is chosen. None when they
+    /// differ and the address is none of theirs.
+    pub fn served(&self, at: Option<SocketAddr>) -> Option<&Arc<Serving>> {
+        self.workloads.served(self.host(), &self.endpoints, at)
     }
 }
 
@@ -284,6 +303,11 @@ impl Snapshot {
     /// What to hand to the kernel: every captured port with the share of its connections that is needed at this moment.
     pub fn captures(&self) -> Vec<(CapturedPort, Share)> {
         self.ports().map(|(port, rules)| (port, rules.connections())).collect()
+    }
+
+    /// The workload at an address, where the configuration knows it.
+    pub fn workload(&self, address: IpAddr) -> Option<&Arc<Workload>> {
+        self.sources.get(address).map(|source| &source.workload)
     }
 
     /// The rules of exactly this.

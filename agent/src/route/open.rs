@@ -10,7 +10,7 @@ use super::{
     rules::unique,
     ways::{Preflight, Ways},
 };
-use crate::record::{Account, Accounts, MirrorKey, RuleKey};
+use crate::record::{Account, Accounts, MirrorKey, RuleAccount};
 
 /// A rule and its ways so far: rewrites of a path depend on what a match compared.
 pub(super) struct Opener<'a> {
@@ -23,7 +23,7 @@ pub(super) struct Opener<'a> {
 
 impl<'a> Opener<'a> {
     pub(super) fn new(
-        key: Arc<RuleKey>,
+        account: Arc<RuleAccount>,
         mut meaning: Meaning<'a>,
         clusters: &mut Clusters<'a>,
         accounts: &Accounts,
@@ -33,9 +33,9 @@ impl<'a> Opener<'a> {
             let text = clusters.text(place);
             let name = unique(&mut texts, text.to_string());
             let mirror = if *name == *text { text } else { name.into() };
-            let account = accounts.account(&MirrorKey { rule: Arc::clone(&key), mirror });
+            let books = accounts.account(&MirrorKey { rule: Arc::clone(&account.key), mirror });
             clusters.cluster(place);
-            (account, share, place)
+            (books, share, place)
         };
         let mirrors = match meaning.unmirrored {
             Some(_) => Vec::new(),
@@ -43,7 +43,7 @@ impl<'a> Opener<'a> {
         };
         let destinations = meaning.primaries.iter().map(|primary| primary.destination.clone()).collect();
         let (action, unmirrored) = (meaning.action, meaning.unmirrored);
-        let plain = Rule { key, action, destinations, mirrors: Box::default(), unmirrored };
+        let plain = Rule { account, action, destinations, mirrors: Box::default(), unmirrored };
         Self { meaning, mirrors, plain, made: Vec::new() }
     }
 

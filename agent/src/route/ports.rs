@@ -9,8 +9,13 @@ use super::{
     services::Endpoint,
     source::{Source, Sources},
     table::Ruling,
+    workloads::{Late, workload},
 };
-use crate::{config::Labels, message::RequestHead};
+use crate::{
+    config::Labels,
+    message::RequestHead,
+    record::{Serving, Workload},
+};
 
 /// The rules of one captured address and port.
 #[derive(Debug)]
@@ -35,6 +40,7 @@ pub struct Owner {
     pub(super) host: Arc<ServiceHost>,
     /// By service port, in the order written; more than one when several lead to the same place.
     pub(super) rulings: Vec<(u16, Arc<Ruling>)>,
+    pub(super) served: Late,
 }
 
 impl PortRules {
@@ -48,6 +54,11 @@ impl PortRules {
         self.decide_for(head, self.source(client))
     }
 
+    /// The same, with the service that the request is for.
+    pub fn judge(&self, head: &RequestHead<'_>, client: IpAddr) -> (Option<&Owner>, Decision<'_>) {
+        self.judge_for(head, self.source(client))
+    }
+
     /// The workload of a client; None when it is not known, or no rule here asks.
     pub fn source(&self, client: IpAddr) -> Option<&Source> {
         self.sources.as_ref()?.get(client)
@@ -55,8 +66,13 @@ impl PortRules {
 
     /// The same for a client whose workload is known.
     pub fn decide_for(&self, head: &RequestHead<'_>, source: Option<&Source>) -> Decision<'_> {
-        let Some(owner) = self.owner(head, source) else { return Decision::NoHost };
-        owner.ruling(head).decide(head, source, self.at).map_or(Decision::NoRule, Decision::Rule)
+        self.judge_for(head, source).1
+    }
+
+    fn judge_for(&self, head: &RequestHead<'_>, source: Option<&Source>) -> (Option<&Owner>, Decision<'_>) {
+        let Some(owner) = self.owner(head, source) else { return (None, Decision::NoHost) };
+        let rule = owner.ruling(head).decide(head, source, self.at);
+        (Some(owner), rule.map_or(Decision::NoRule, Decision::Rule))
     }
 
     /// The service a request is for: the one its authority names (port and case ignored), be it an owner or a guest; else
@@ -142,6 +158,7 @@ impl PortRules {
                         labels: Arc::clone(&endpoint.labels),
                         host: Arc::clone(&service.names),
                         rulings: vec![(port, Arc::clone(ruling))],
+                        served: Late::default(),
                     })
                 });
                 self.owners.push(Arc::clone(last.insert(owner)));
@@ -194,6 +211,16 @@ fn most_specific<'o>(
 }
 
 impl Owner {
+    /// What metrics call it. `at_home` is asked once, for the workload at the endpoint, as far as it is known by its
+    /// address; else the endpoint's labels tell.
+    pub fn served(&self, at_home: impl FnOnce() -> Option<Arc<Workload>>) -> &Arc<Serving> {
+        self.served.get(|| Serving {
+            service: Arc::clone(&self.service),
+            namespace: Arc::clone(&self.namespace),
+            workload: at_home().unwrap_or_else(|| Arc::new(workload(&self.namespace, &self.labels))),
+        })
+    }
+
     /// How specifically a host names this service; None when it does not.
     pub fn names(&self, host: &str) -> Option<usize> {
         self.host.names(host)

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::istio::VirtualService,
-    record::{Accounts, RuleKey},
+    record::{Accounts, RuleAccount, RuleKey},
 };
 
 /// Compiles tables; what it found out about clusters and faults is kept over all of them.
@@ -48,6 +48,7 @@ impl<'a> Compiler<'a, '_> {
         table.blocks.reserve_exact(rules.iter().map(|rule| rule.route.matches.len().max(1)).sum());
         let mut fates = Vec::with_capacity(rules.len());
         let mut ended_by = None;
+        let mirrors = rules.iter().any(|it| it.route.mirror.is_some() || !it.route.mirrors.is_empty());
         for ((index, rule), key) in rules.iter().enumerate().zip(rule_keys(written, rules)) {
             let root = rule.root();
             let site = root.item("http", rule.index);
@@ -63,7 +64,8 @@ impl<'a> Compiler<'a, '_> {
             if fate == Fate::Present {
                 let seen: Vec<_> = blocks.iter().map(|(_, block)| block).collect();
                 self.expose(&meaning, &seen, &site, ("VirtualService", &rule.origin.meta));
-                let mut opener = Opener::new(key, meaning, &mut self.clusters, accounts);
+                let account = account(key, mirrors, accounts);
+                let mut opener = Opener::new(account, meaning, &mut self.clusters, accounts);
                 for (id, block) in blocks {
                     let ways = opener.ways(block.matched(), &mut self.clusters);
                     table.push(id, block, &ways);
@@ -126,6 +128,12 @@ fn rule_keys(written: &VirtualService, rules: &[MergedRule<'_>]) -> Vec<Arc<Rule
     let mut texts = BTreeSet::new();
     let names = rules.iter().map(|rule| rule.route.name.as_deref());
     keys(&written.meta.qualified(), names, &mut texts)
+}
+
+/// The books of a rule. Those of a table that mirrors nothing are kept with the rule alone: nobody asks for them, and
+/// there are many.
+pub(super) fn account(key: Arc<RuleKey>, mirrors: bool, accounts: &Accounts) -> Arc<RuleAccount> {
+    if mirrors { accounts.rule(&key) } else { Arc::new(RuleAccount::new(key)) }
 }
 
 /// Istio allows equal names; accounts must not be shared by them.

@@ -14,6 +14,7 @@ use super::{
     services::{Endpoint, Service},
     source::Sources,
     table::{Ruling, Table},
+    workloads::Late,
 };
 
 /// A service and the rules of its ports.
@@ -90,6 +91,7 @@ impl Served {
                     labels: Arc::default(),
                     host: Arc::clone(&names),
                     rulings: leaving.map(|port| (port.number, Arc::clone(&port.ruling))).collect(),
+                    served: Late::default(),
                 });
                 Arc::new(Self {
                     host: Arc::clone(&service.host),
@@ -197,6 +199,7 @@ impl Assembled {
                 *service = Arc::new(service.unseated());
             }
         }
+        snapshot.sources = Arc::clone(&sources);
         let mut assembled = Self { snapshot, services, sources };
         assembled.snapshot.clusters = match assembled.sends_as(before) {
             true => Arc::clone(&before.snapshot.clusters),

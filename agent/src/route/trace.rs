@@ -100,7 +100,7 @@ impl PortRules {
 
 impl Trace {
     fn matched(&mut self, rule: &Arc<Rule>) {
-        self.rule_name = Some(rule.key.rule.clone());
+        self.rule_name = Some(rule.account.key.rule.clone());
         self.action = rule.action.as_str();
         self.primary = Primary::all(rule);
         self.mirrors = rule.mirrors.iter().map(|mirror| MirrorTrace::new(mirror)).collect();

@@ -63,6 +63,11 @@ impl Source {
         }
     }
 
+    /// Bytes of the body so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.pipe.lock().received
+    }
+
     /// Waits until the primary request is whole, and answered if it is a call of gRPC; or is known never to be.
     pub(super) async fn ended(&self) -> Result<(), DropReason> {
         poll_fn(|cx| {

@@ -1,15 +1,18 @@
 //! An accepted copy and its open entry in the books: settled exactly once, whatever becomes of the copy.
 
 use std::{
+    cell::Cell,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use super::{Shared, body::Source, budget::Slot, head::PackedHead};
+use super::{Sender, Shared, body::Source, budget::Slot, head::PackedHead};
 use crate::{
-    record::{DropReason, FailReason, GrpcStatus, Outcome, ShadowOutcome, Ticket, Turn},
+    record::{
+        DropReason, FailReason, GrpcStatus, Origin, Outcome, ShadowOutcome, Ticket, Trace, Turn, Workload,
+    },
     route::Mirror,
 };
 
@@ -36,12 +39,34 @@ pub(super) struct Entry {
     /// Why it failed, in words, where more is known than the reason.
     pub(super) why: Option<String>,
     pub(super) offered_at: Instant,
+    pub(super) is_grpc: bool,
+    pub(super) sent: Cell<Sent>,
+    client: SocketAddr,
+    source: Option<Arc<Workload>>,
+    trace: Option<Trace>,
+    origin: Option<Arc<Origin>>,
     shared: Arc<Shared>,
     ticket: Option<Ticket>,
 }
 
+/// How far a copy came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sent {
+    /// A connection took it.
+    pub(super) at: Option<Instant>,
+    pub(super) version: Option<http::Version>,
+    /// The head of the answer was there.
+    pub(super) answered: Option<Instant>,
+    pub(super) status: u16,
+    /// Of head and body.
+    pub(super) request_bytes: u64,
+    pub(super) response_bytes: u64,
+}
+
 impl Job {
     pub(super) fn settle(self, outcome: Outcome) {
+        let body = self.source.bytes();
+        self.entry.progress(|sent| sent.request_bytes += if sent.at.is_some() { body } else { 0 });
         let Self { source, slot, turn, entry, .. } = self;
         drop(source);
         drop((slot, turn));
@@ -50,7 +75,22 @@ impl Job {
 }
 
 impl Entry {
-    pub(super) fn new(shared: &Arc<Shared>, mirror: &Arc<Mirror>, ticket: Ticket) -> Self {
+    /// The copy has come further.
+    pub(super) fn progress(&self, note: impl FnOnce(&mut Sent)) {
+        let mut sent = self.sent.get();
+        note(&mut sent);
+        self.sent.set(sent);
+    }
+
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        mirror: &Arc<Mirror>,
+        sender: Sender<'_>,
+        ticket: Ticket,
+    ) -> Self {
+        if let Some(origin) = sender.origin {
+            origin.add_copy();
+        }
         Self {
             mirror: Arc::clone(mirror),
             endpoint: None,
@@ -58,6 +98,12 @@ impl Entry {
             why: None,
             shared: Arc::clone(shared),
             offered_at: Instant::now(),
+            is_grpc: false,
+            sent: Cell::default(),
+            client: sender.address,
+            source: sender.workload.cloned(),
+            trace: sender.trace,
+            origin: sender.origin.cloned(),
             ticket: Some(ticket),
         }
     }
@@ -68,18 +114,43 @@ impl Entry {
 
     fn close(&mut self, outcome: Outcome) {
         if let Some(ticket) = self.ticket.take() {
-            self.mirror.account.note(outcome, self.endpoint, self.why.take());
+            self.mirror.account.note(outcome, self.endpoint, self.why.clone());
             match self.grpc_status {
                 Some(status) => ticket.answered(status),
                 None => ticket.settle(outcome),
             }
-            self.shared.observer.shadow(&ShadowOutcome {
-                mirror: Arc::clone(&self.mirror.account.key),
-                endpoint: self.endpoint,
-                outcome,
-                grpc_status: self.grpc_status,
-                duration: self.offered_at.elapsed(),
-            });
+            let ended = self.ended(outcome);
+            let observer = &*self.shared.observer;
+            observer.shadow(&ended);
+            if let Some(origin) = &self.origin {
+                origin.copy_ended(ended, observer);
+            }
+        }
+    }
+
+    fn ended(&mut self, outcome: Outcome) -> ShadowOutcome {
+        let sent = self.sent.get();
+        let since = |moment: Instant| moment.saturating_duration_since(self.offered_at);
+        ShadowOutcome {
+            mirror: Arc::clone(&self.mirror.account),
+            client: self.client,
+            source: self.source.take(),
+            served: self.mirror.cluster.served(self.endpoint).cloned(),
+            endpoint: self.endpoint,
+            outcome,
+            why: self.why.take(),
+            version: sent.version,
+            is_grpc: self.is_grpc,
+            status: sent.status,
+            grpc_status: self.grpc_status,
+            request_bytes: sent.request_bytes,
+            response_bytes: sent.response_bytes,
+            offered: self.offered_at,
+            sent: sent.at.map(since),
+            answered: sent.answered.map(since),
+            duration: self.offered_at.elapsed(),
+            trace: self.trace,
+            text: self.origin.as_ref().map(|origin| Arc::clone(&origin.text)),
         }
     }
 }

@@ -62,7 +62,7 @@ pub(super) struct State {
     /// The last of the queue, still growing.
     pub(super) tail: BytesMut,
     /// Bytes of the body so far.
-    received: u64,
+    pub(super) received: u64,
     /// Bytes charged to the budget: queued, or lent to the connection and not yet written.
     held: usize,
     /// The copy has ended; whatever still arrives is of no use.

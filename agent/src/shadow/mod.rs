@@ -24,6 +24,8 @@ mod kinds;
 mod query;
 mod rewrite;
 mod sampler;
+mod sender;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -65,6 +67,7 @@ pub use self::{
     budget::Load,
     feed::{Call, Feed},
     sampler::Draws,
+    sender::{Sender, text},
 };
 use crate::{
     config::umbra::Shadow,
@@ -160,17 +163,17 @@ impl Plane {
         mirror: &Arc<Mirror>,
         head: &RequestHead<'_>,
         draws: Draws,
-        client: SocketAddr,
+        sender: Sender<'_>,
     ) -> Option<Feed> {
         let ticket = mirror.account.offer();
         let marked =
             head.header(self.shared.marker.as_str()).is_some() || self.shared.in_force.is_marked(head);
         let never = admission::never(marked, mirror, head);
-        if never.is_none() && !sampler::admits(mirror, head, draws, client, || self.shared.now()) {
+        if never.is_none() && !sampler::admits(mirror, head, draws, sender.address, || self.shared.now()) {
             ticket.sampled_out();
             return None;
         }
-        let entry = Entry::new(&self.shared, mirror, ticket);
+        let mut entry = Entry::new(&self.shared, mirror, sender, ticket);
         let admitted = match never {
             Some(reason) => Err(reason),
             None => self.admit(&entry, head, draws.request),
@@ -185,7 +188,8 @@ impl Plane {
         let policy = mirror.policy().cloned();
         let body = admission::body_of_copy(head.body, policy.as_deref());
         let is_call = head.is_grpc();
-        let head = PackedHead::pack(&RequestHead { body, ..*head }, client);
+        entry.is_grpc = is_call;
+        let head = PackedHead::pack(&RequestHead { body, ..*head }, sender.address);
         let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole(), is_call, policy));
         let feed = Feed::new(&pipe);
         let job = Job { head, source: Source::new(pipe), slot, turn, delay, entry };

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{body::CopyBody, due::Due, entry::Job, rewrite::Rewriting};
+use super::{body::CopyBody, due::Due, entry::Job, rewrite::Rewriting, sizes};
 use crate::{
     process::privileges,
     record::{DropReason, FailReason, GrpcStatus, Outcome},
@@ -191,11 +191,16 @@ impl Worker {
             let status = headers.get("grpc-status").filter(|_| is_call)?;
             Some(GrpcStatus::parse(status.as_bytes()))
         };
+        let request_bytes = sizes::of_request(&request);
         loop {
             busy.set(pool.is_busy(turn.address, request.version()));
             let mut lease = pool.lease(turn.address, request.version()).await?;
             busy.set(false);
             let _sending = job.slot.sending();
+            job.entry.progress(|sent| {
+                (sent.at, sent.version) = (Some(std::time::Instant::now()), Some(request.version()));
+                sent.request_bytes = request_bytes;
+            });
             let response = match lease.send(request).await {
                 Ok(response) => response,
                 // Each time round uses up a kept connection, so this ends with a new one.
@@ -206,6 +211,10 @@ impl Worker {
                 Err(SendError::Failed(error)) => return Err(error),
             };
             let status = response.status();
+            job.entry.progress(|sent| {
+                (sent.answered, sent.status) = (Some(std::time::Instant::now()), status.as_u16());
+                sent.response_bytes = sizes::of_response(&response);
+            });
             // hyper would talk HTTP/1.0 on such a connection from now on, and lose streamed bodies.
             let reusable =
                 response.version() == Version::HTTP_11 && status != StatusCode::SWITCHING_PROTOCOLS;
@@ -215,6 +224,8 @@ impl Worker {
             let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
                 let frame = frame.map_err(|error| lease.broke(error))?;
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                job.entry.progress(|sent| sent.response_bytes += bytes);
                 grpc_status = frame.trailers_ref().and_then(said).or(grpc_status);
             }
             if reusable {

@@ -5,7 +5,7 @@ import { h, text } from "./dom.js";
 import { bytes, host, time } from "./figures.js";
 
 const ROWS = 200;
-const VERDICTS = ["", "completed", "failed", "dropped", "sampled_out", "none"];
+const VERDICTS = ["", "completed", "failed", "dropped", "none"];
 
 export function live() {
   let stop = null, waiting = [], dropped = 0;
@@ -42,14 +42,17 @@ export function live() {
   }
 
   function row(item) {
-    const to = item.mirror ? host(item.mirror) : "–";
+    const { primary, shadow } = item;
     const side = it => it ? `${it.status || "none"} · ${time(it.durationMicros)}` : "–";
-    const bad = item.verdict === "failed" ? "bad" : item.verdict === "dropped" ? "warn" : item.verdict === "completed" ? "good" : "idle";
-    const size = item.primary ? `${bytes(item.primary.requestBytes)} in, ${bytes(item.primary.responseBytes)} out` : "";
-    return h("tr", {}, h("td", { class: "number" }, item.time.slice(11, 23)), h("td", {}, item.method),
-      h("td", { class: "path" }, item.path, h("span", { class: "under" }, `${item.source.workload ?? item.source.address} to ${item.host ?? item.destination.address} · ${size}`)),
-      h("td", { class: "number" }, side(item.primary)), h("td", { class: "number" }, side(item.shadow)),
-      h("td", {}, to), h("td", {}, h("span", { class: `mark ${bad}` }, item.reason ? `${item.verdict}: ${item.reason}` : item.verdict)));
+    const verdict = shadow ? shadow.outcome : "none";
+    const health = { completed: "good", failed: "bad", dropped: "warn" }[verdict] ?? "idle";
+    const who = item.source?.name ?? item.client;
+    const about = `${who} to ${item.host || item.destination} · ${bytes(primary.requestBytes)} in, ${bytes(primary.responseBytes)} out`;
+    return h("tr", {}, h("td", { class: "number" }, item.time.slice(11, 23)), h("td", {}, item.method ?? "?"),
+      h("td", { class: "path" }, item.path ?? "", h("span", { class: "under" }, about)),
+      h("td", { class: "number" }, side(primary)), h("td", { class: "number" }, side(shadow)),
+      h("td", {}, shadow ? host(shadow.mirror) : "–"),
+      h("td", {}, h("span", { class: `mark ${health}` }, shadow?.reason ? `${verdict}: ${shadow.reason}` : verdict)));
   }
 
   const table = h("table", { class: "live" }, h("thead", {}, h("tr", {},

@@ -7,7 +7,7 @@ use foldhash::HashMap;
 use crate::{
     config::{
         Code, Meta,
-        gateway::{BackendRef, Filter, GrpcRoute, HttpRoute, ParentRef},
+        gateway::{BackendRef, Filter, FilterKind, GrpcRoute, HttpRoute, ParentRef},
     },
     route::{
         exports::Reach,
@@ -193,6 +193,12 @@ impl<'a> Route<'a> {
             Spec::Http(route) => route.rules.len(),
             Spec::Grpc(route) => route.rules.len(),
         }
+    }
+
+    /// Whether any of its rules is to mirror.
+    pub(super) fn mirrors(&self) -> bool {
+        let mut filters = (0..self.rules()).flat_map(|index| self.filters(index));
+        filters.any(|filter| matches!(filter.kind, FilterKind::RequestMirror(_)))
     }
 
     pub(super) fn rule_name(&self, index: usize) -> Option<&'a str> {

@@ -334,7 +334,7 @@ impl World {
         let destination: SocketAddr = destination.parse().unwrap();
         let rules = self.snapshot.inbound(destination)?;
         Some(request.read(|head| match rules.decide(head, client) {
-            Decision::Rule(rule) => rule.key.rule.clone(),
+            Decision::Rule(rule) => rule.account.key.rule.clone(),
             Decision::NoRule => "-".into(),
             Decision::NoHost => "?".into(),
         }))

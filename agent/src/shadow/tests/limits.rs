@@ -1,16 +1,12 @@
 //! What is dropped, and why, before or instead of being sent.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 use bytes::Bytes;
 
 use super::{
-    BodyLength, DropReason, Fields, Header, NEVER, Outcome, RequestHead, Scene, Share, Version, config,
-    drawn, push,
+    BodyLength, DropReason, Fields, Header, NEVER, NOBODY, Outcome, RequestHead, Scene, Share, Version,
+    config, drawn, push,
     shadows::{Healthy, black_hole},
 };
-
-const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 #[tokio::test]
 async fn what_cannot_be_copied_is_dropped_with_its_reason() {
@@ -56,8 +52,9 @@ async fn one_draw_decides_every_mirror_of_a_request() {
     };
     let mut copies = 0;
     for draw in (0..2_000_000u64).step_by(997) {
-        let sent =
-            mirrors.each_ref().map(|mirror| scene.plane.offer(mirror, &head, drawn(draw), NOBODY).is_some());
+        let sent = mirrors
+            .each_ref()
+            .map(|mirror| scene.plane.offer(mirror, &head, drawn(draw), NOBODY.into()).is_some());
         assert!(sent.is_sorted(), "a smaller share must lie within a larger one: {sent:?}");
         copies += sent.iter().filter(|&&it| it).count();
     }
@@ -85,7 +82,7 @@ async fn a_copy_is_dropped_as_such_whatever_the_share() {
         body: BodyLength::None,
         encrypted: false,
     };
-    assert!(scene.plane.offer(&mirror, &head, drawn(5), NOBODY).is_none());
+    assert!(scene.plane.offer(&mirror, &head, drawn(5), NOBODY.into()).is_none());
     assert_eq!(mirror.account.read().dropped[DropReason::Marked as usize], 1);
     assert_eq!(mirror.account.read().in_flight(), 0);
 }

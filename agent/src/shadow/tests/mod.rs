@@ -11,6 +11,7 @@ mod lifecycle;
 mod limits;
 mod pauses;
 mod policies;
+mod records;
 mod shadows;
 
 use std::{
@@ -36,6 +37,8 @@ use crate::{
     route::{Cluster, Mirror, Share},
 };
 
+const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
 /// Longer than any test should take: what is waited for did not happen.
 const NEVER: Duration = Duration::from_secs(30);
 
@@ -58,6 +61,8 @@ struct Seen {
     failed: [AtomicU64; FailReason::ALL.len()],
     dropped: [AtomicU64; DropReason::ALL.len()],
     balanced: AtomicBool,
+    /// The primary's status and the copy's outcome.
+    pairs: std::sync::Mutex<Vec<(u16, Outcome)>>,
 }
 
 impl Seen {
@@ -86,6 +91,10 @@ impl Observer for Seen {
         };
         cell.fetch_add(1, Ordering::Relaxed);
         let _ = self.outcomes.send(outcome.clone());
+    }
+
+    fn pair(&self, primary: &Exchange, copy: &ShadowOutcome) {
+        self.pairs.lock().unwrap().push((primary.status, copy.outcome));
     }
 }
 
@@ -117,6 +126,7 @@ impl Scene {
             failed: [const { AtomicU64::new(0) }; _],
             dropped: [const { AtomicU64::new(0) }; _],
             balanced: AtomicBool::new(true),
+            pairs: std::sync::Mutex::default(),
         });
         let cluster = Arc::new(cluster);
         let mirror = Arc::new(Mirror {
@@ -164,8 +174,7 @@ impl Scene {
             fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
         let head = RequestHead { method, target, version, headers: &headers, body, encrypted: false };
         self.offers.fetch_add(1, Ordering::Relaxed);
-        let feed =
-            self.plane.offer(&self.mirror, &head, drawn(fastrand::u64(..)), ([127, 0, 0, 1], 1).into());
+        let feed = self.plane.offer(&self.mirror, &head, drawn(fastrand::u64(..)), NOBODY.into());
         self.seen.check();
         let Load { waiting, in_flight, bytes } = self.plane.load();
         assert!(waiting + in_flight <= self.config.queue.requests && bytes <= self.config.queue.bytes);

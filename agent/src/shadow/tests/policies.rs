@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    BodyLength, DropReason, FailReason, NEVER, Outcome, Scene, config, drawn, push,
+    BodyLength, DropReason, FailReason, NEVER, NOBODY, Outcome, Scene, config, drawn, push,
     shadows::{Healthy, black_hole},
 };
 use crate::{
@@ -141,7 +141,7 @@ async fn a_request_with_the_marker_of_any_policy_is_a_copy() {
             encrypted: false,
         };
         scene.offers.fetch_add(1, Ordering::Relaxed);
-        assert!(scene.plane.offer(mirror, &head, drawn(0), ([127, 0, 0, 1], 1).into()).is_none(), "{marker}");
+        assert!(scene.plane.offer(mirror, &head, drawn(0), NOBODY.into()).is_none(), "{marker}");
         scene.is_dropped(DropReason::Marked).await;
     }
     scene.finish();
@@ -333,7 +333,7 @@ async fn copies_are_aborted_and_delayed_for_their_share() {
             encrypted: false,
         };
         scene.offers.fetch_add(1, Ordering::Relaxed);
-        drop(scene.plane.offer(&scene.mirror, &head, drawn(draw), ([127, 0, 0, 1], 1).into()));
+        drop(scene.plane.offer(&scene.mirror, &head, drawn(draw), NOBODY.into()));
         scene.outcome().await;
     }
     let aborted = scene.mirror.account.read().dropped[DropReason::Fault as usize];

@@ -205,11 +205,7 @@ async fn a_silent_name_server_holds_nobody_up_for_long() {
         tokio::pin!(waiting);
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
         // A cluster that also has an address goes on with it.
-        let mut both = Cluster {
-            name: "both".into(),
-            endpoints: cluster.endpoints.clone(),
-            settings: Settings::default(),
-        };
+        let mut both = Cluster { endpoints: cluster.endpoints.clone(), ..Cluster::plain("both", []) };
         both.endpoints.push(SocketAddr::from(([127, 0, 0, 1], 1)).into());
         let both = Arc::new(both);
         assert_eq!(turn(&client.pool(&both), &both).await, Ok([127, 0, 0, 1].into()));

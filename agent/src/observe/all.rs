@@ -1,0 +1,89 @@
+//! Everyone who observes, as one: the books, the metrics, and whoever looks at single requests.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use super::Recorder;
+use crate::record::{Connection, Exchange, Observer, ShadowOutcome};
+
+/// Tells each of them in turn.
+#[derive(Debug, Default)]
+pub struct All {
+    pub recorder: Arc<Recorder>,
+    pub interest: Arc<Interest>,
+}
+
+/// How many look at single requests at this moment. What only they need is made for nobody else.
+#[derive(Debug, Default)]
+pub struct Interest(AtomicUsize);
+
+/// Somebody looks until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropped at once, nobody looks"]
+pub struct Look(Arc<Interest>);
+
+impl Interest {
+    pub fn look(self: &Arc<Self>) -> Look {
+        self.0.fetch_add(1, Relaxed);
+        Look(Arc::clone(self))
+    }
+
+    pub fn is_any(&self) -> bool {
+        self.0.load(Relaxed) > 0
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Observer for All {
+    fn connection(&self, connection: &Connection<'_>) {
+        self.recorder.connection(connection);
+    }
+
+    fn unread(&self, reason: &'static str) {
+        self.recorder.unread(reason);
+    }
+
+    fn unread_request(&self, reason: &'static str) {
+        self.recorder.unread_request(reason);
+    }
+
+    fn exchange(&self, exchange: &Exchange) {
+        if let Some(rule) = &exchange.rule {
+            rule.count(&exchange.answer());
+        }
+        self.recorder.exchange(exchange);
+    }
+
+    fn shadow(&self, outcome: &ShadowOutcome) {
+        if let Some(answer) = outcome.answer() {
+            outcome.mirror.count(&answer);
+        }
+        self.recorder.shadow(outcome);
+    }
+
+    fn looks(&self) -> bool {
+        self.interest.is_any()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn somebody_looks_as_long_as_anybody_does() {
+        let all = All::default();
+        let (one, other) = (all.interest.look(), all.interest.look());
+        drop(one);
+        assert!(all.looks());
+        drop(other);
+        assert!(!all.looks());
+    }
+}

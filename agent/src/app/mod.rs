@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use rules::{Compiled, Source};
 
 use crate::{
-    admin::Configuration,
+    admin::{self, Configuration},
     capture,
     config::umbra::AgentConfig,
     connection::Node,
@@ -48,11 +48,17 @@ use rules::{Keeper, Loader};
 use window::{Published, Window};
 use workers::Workers;
 
-/// Runs an agent until it is told to stop. `log` is shown among its metrics.
+/// What the program that logs offers: what it lost, for the metrics, and what it lets through, to be changed.
+pub struct Log {
+    pub lost: Reading,
+    pub level: Arc<dyn admin::Log>,
+}
+
+/// Runs an agent until it is told to stop.
 ///
 /// # Errors
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
-pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
+pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     if let Err(error) = descriptors::take_all() {
         tracing::warn!(%error, "the limit of open files cannot be raised (RLIMIT_NOFILE)");
@@ -78,11 +84,11 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let pressure = Arc::new(Pressure::new(&plane));
     let mut readings = readings::all(&enrolled, &plane, &certificates);
     readings.push(readings::shed(&pressure));
-    readings.push(log);
+    readings.push(log.lost);
     let metrics = Metrics::new(&observers.recorder, Arc::clone(&accounts), readings);
     let configuration =
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
-    let (rules, standing) = (Arc::clone(&node), enrolled.clone());
+    let (rules, standing, room) = (Arc::clone(&node), enrolled.clone(), Arc::clone(&pressure));
     let window = Window::open(
         &config.admin,
         Published {
@@ -92,6 +98,9 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
             accounts: Arc::clone(&accounts),
             plane: Arc::clone(&plane),
             namespaces: Box::new(move || status::namespaces(&standing)),
+            mix: Arc::clone(&observers.mix),
+            pressure: Box::new(move || room.shown().map(|(reason, shed)| (reason.as_str(), shed)).collect()),
+            log: log.level,
         },
     )?;
     let workers = Workers::start(worker_count(&config), &node, &pressure)?;

@@ -15,7 +15,8 @@ use support::{Agent, Asking, Config, Load, Node, agent, upstream};
 fn packages() -> PathBuf {
     let exe = env::current_exe().unwrap();
     let found = exe.ancestors().map(|dir| dir.join("node/node_modules")).find(|path| path.exists());
-    found.expect("there is no node/node_modules above this program: run by `cargo xtask test`, which makes it")
+    found
+        .expect("there is no node/node_modules above this program: run by `cargo xtask test`, which makes it")
 }
 
 /// Runs one scene of the script, and fails with what it says.

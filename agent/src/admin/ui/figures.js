@@ -21,14 +21,21 @@ export function health(failing, requests) {
   return failing >= 5 ? "bad" : failing >= 1 ? "warn" : "good";
 }
 
-/** The value below which the given part of the counts lies: [[upper, count], …] now, less those of before. */
+/** How wide the cell below this bound is: an eighth of a power of two. */
+const width = upper => { const power = Math.floor(Math.log2(upper - 1)); return power >= 3 ? 2 ** (power - 3) : 1; };
+
+/** The times that these parts of the requests stayed within: [[upper, count], …] now, less those of before. */
 function percentiles(now, before, parts) {
   const was = new Map(before);
   const cells = now.map(([upper, count]) => [upper, count - (was.get(upper) ?? 0)]).filter(([, count]) => count > 0);
   const all = cells.reduce((sum, [, count]) => sum + count, 0);
   return parts.map(part => {
-    let seen = 0;
-    return cells.find(([, count]) => (seen += count) >= part * all)?.[0] ?? null;
+    let below = 0;
+    for (const [upper, count] of cells) {
+      if (below + count >= part * all) return upper - width(upper) * (1 - (part * all - below) / count);
+      below += count;
+    }
+    return null;
   });
 }
 

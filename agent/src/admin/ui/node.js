@@ -47,13 +47,17 @@ function counts(title) {
 }
 
 export function node() {
+  const pressure = h("p", { class: "bad mark", hidden: true });
   const agent = h("p"), list = h("div", { class: "mirrors" });
-  const tables = [["protocols", "Connections by protocol"], ["unread", "Connections and requests not read, by reason"], ["pressure", "Pressure"]]
+  const tables = [["protocols", "Connections by protocol"], ["unread", "Connections not read, by reason"], ["unreadRequests", "Requests not read, by reason"]]
     .map(([key, title]) => [key, counts(title)]);
-  return { title: "Node", parts: [h("section", { class: "card", "aria-label": "Agent" }, h("h2", {}, "Agent"), agent), list,
+  return { title: "Node", parts: [h("section", { class: "card", "aria-label": "Agent" }, h("h2", {}, "Agent"), agent, pressure), list,
     h("div", { class: "columns" }, tables.map(([, table]) => table))],
   update({ status }) {
     if (!status) return;
+    const short = Object.entries(status.pressure).filter(([, shed]) => shed).map(([what]) => what);
+    pressure.hidden = short.length === 0;
+    text(pressure, `New connections are left to the apps, for want of ${short.join(", ")}.`);
     const { version, uptimeSeconds, state, why } = status.agent;
     marked(agent, state === "ready" ? "good" : "bad", `umbra ${version}, ${state === "ready" ? "ready" : `not ready: ${why.join("; ")}`}, up for ${Math.round(uptimeSeconds / 60)} min`);
     keep(list, status.namespaces, item => item.netns, namespace);

@@ -104,7 +104,7 @@ export function routes(selected) {
       else head.removeAttribute("aria-sort");
     });
     keep(body, sorted.slice(0, SHOWN), route => route.rule.id, row);
-    text(count, `${Math.min(all.length, SHOWN)} of ${all.length}${traffic.more ? " (the first of more: see umbra top)" : ""} routes. Percentiles are upper bounds, an eighth wide.`);
+    text(count, `${Math.min(all.length, SHOWN)} of ${all.length}${traffic.more ? " (the first of more: see umbra top)" : ""} routes. Percentiles are known to an eighth.`);
     const route = panel && traffic.routes.get(selected);
     if (route) panel.update(route);
   } };

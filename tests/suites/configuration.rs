@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::Path,
     process::{Command, Output},
 };
@@ -120,6 +121,34 @@ fn wrong_usage_exits_with_2_and_says_what_is_wanted() {
         let output = Command::new(binary()).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("--help"), "{output:?}");
+    }
+}
+
+#[test]
+fn usage_names_the_program_as_it_was_called() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = dir.path().join("other");
+    symlink(binary(), &other).unwrap();
+    for command in ["run", "match"] {
+        let output = Command::new(&other).arg(command).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(&format!("Usage: other {command} ")), "{said}");
+    }
+}
+
+#[test]
+fn without_privileges_the_next_step_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("umbra.yaml");
+    let agent = "apiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {name: node}\nspec: {admin: {address: 127.0.0.1:0, socket: ''}}\n";
+    fs::write(&file, format!("{GOOD}---\n{agent}")).unwrap();
+    let mut run = Command::new("setpriv");
+    run.args(["--bounding-set=-all", "--inh-caps=-all"]).arg(binary()).args(["run", "--config"]).arg(&file);
+    let output = run.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in ["CAP_SYS_ADMIN", "umbra doctor", "capture.direct"] {
+        assert!(said.contains(part), "{part}: {said}");
     }
 }
 

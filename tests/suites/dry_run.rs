@@ -305,6 +305,11 @@ fn what_has_no_answer_exits_with_1_and_says_why() {
     let missing = rules.with_file_name("missing.yaml");
     for (config, arguments, why) in [
         (&rules, &["http://nobody/"][..], "no service with an endpoint and an HTTP port is called `nobody`"),
+        (
+            &rules,
+            &["http://app.shop:9999/cart"],
+            "`app.shop.svc.cluster.local` has no port 9999: nothing of it would be captured there; its ports: 80",
+        ),
         (&rules, &["--to", "10.0.0.1:80", "http://app.shop/"], "no service has an endpoint at 10.0.0.1:80"),
         (
             &shared,

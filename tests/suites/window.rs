@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
@@ -153,7 +154,7 @@ fn what_is_in_force_can_be_read_back_and_what_was_refused_too() {
     check.stdin.take().unwrap().write_all(dumped.as_bytes()).unwrap();
     let checked = check.wait_with_output().unwrap();
     assert!(
-        said(&checked).ends_with("0 errors, 0 warnings; 1 endpoints would be captured\n"),
+        said(&checked).ends_with("0 errors, 0 warnings; 1 endpoint would be captured\n"),
         "{}",
         said(&checked)
     );
@@ -164,6 +165,29 @@ fn what_is_in_force_can_be_read_back_and_what_was_refused_too() {
     assert_eq!(dumped["refused"]["diagnostics"][0]["code"], "UMB0102");
     let table = asked(&agent, &["config", "dump", "-o", "table"]);
     assert!(table.contains("a change was refused") && table.contains("VirtualService"), "{table}");
+    let status = asked(&agent, &["status"]);
+    assert!(status.contains("was refused") && status.contains(":1:7: UMB0102: "), "{status}");
+    let metrics = agent.metrics();
+    let refused = ["umbra_config_last_reload_successful", "umbra_config_reloads_total{outcome=\"refused\"}"];
+    assert_eq!(refused.map(|series| metrics.sum(series)), [0.0, 1.0]);
+}
+
+#[test]
+fn every_metric_is_told_of_in_the_readme() {
+    let node = Node::new();
+    let (app, shadow) = (node.pod("app"), node.pod("shadow"));
+    let (primary, copies) = (upstream(&app).start(), upstream(&shadow).start());
+    let agent = agent(&node).mirror_all(&primary, &copies).start();
+    let readme = include_str!("../../README.md");
+    let metrics = agent.metrics();
+    let names: BTreeSet<_> = metrics.samples.iter().map(|sample| sample.name.as_str()).collect();
+    assert!(names.len() > 12, "{names:?}");
+    let untold: Vec<_> = names.into_iter().filter(|name| !readme.contains(&format!("`{name}"))).collect();
+    assert!(untold.is_empty(), "{untold:?}");
+    let at = |name| metrics.sum(name);
+    assert!(
+        at("umbra_heartbeat_timestamp_seconds") >= at("umbra_config_last_reload_success_timestamp_seconds")
+    );
 }
 
 #[test]

@@ -1,7 +1,13 @@
 //! `GET /api/v1/config`: what is in force, as it was read, with every default of AgentConfig filled in; and why the
 //! last reload was refused, if it was.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::{
@@ -26,6 +32,16 @@ const SHOWN: usize = 100;
 pub struct Configuration {
     in_force: ArcSwap<InForce>,
     refused: ArcSwapOption<Findings>,
+    reloads: Reloads,
+}
+
+/// How reloads ended since the start.
+#[derive(Debug, Default)]
+struct Reloads {
+    applied: AtomicU64,
+    refused: AtomicU64,
+    /// When what is in force was put in force: seconds since 1970.
+    applied_at: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -48,7 +64,8 @@ impl Configuration {
     /// The one an agent starts with.
     pub fn new(agent: AgentConfig, sources: Sources, report: &Report) -> Self {
         let in_force = InForce { agent, sources, findings: Findings::new(report) };
-        Self { in_force: ArcSwap::from_pointee(in_force), refused: ArcSwapOption::empty() }
+        let reloads = Reloads { applied_at: AtomicU64::new(unix_time()), ..Reloads::default() };
+        Self { in_force: ArcSwap::from_pointee(in_force), refused: ArcSwapOption::empty(), reloads }
     }
 
     /// A reload took effect: nothing is refused any more. `agent` is what is in force of AgentConfig, which may be less
@@ -56,12 +73,68 @@ impl Configuration {
     pub fn accepted(&self, agent: AgentConfig, sources: Sources, report: &Report) {
         self.in_force.store(Arc::new(InForce { agent, sources, findings: Findings::new(report) }));
         self.refused.store(None);
+        self.reloads.applied.fetch_add(1, Relaxed);
+        self.reloads.applied_at.store(unix_time(), Relaxed);
     }
 
     /// A reload was refused; what was in force stays.
     pub fn refused(&self, report: &Report) {
         self.refused.store(Some(Arc::new(Findings::new(report))));
+        self.reloads.refused.fetch_add(1, Relaxed);
     }
+
+    /// How often a reload was applied, and refused, since the start.
+    pub fn reloads(&self) -> [(&'static str, u64); 2] {
+        let Reloads { applied, refused, .. } = &self.reloads;
+        [("applied", applied.load(Relaxed)), ("refused", refused.load(Relaxed))]
+    }
+
+    /// When what is in force was put in force, at the start or by a reload: seconds since 1970.
+    pub fn applied_at(&self) -> u64 {
+        self.reloads.applied_at.load(Relaxed)
+    }
+
+    /// Whether what is written now is not what is in force.
+    pub fn is_refused(&self) -> bool {
+        self.refused.load().is_some()
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let in_force = self.in_force.load();
+        let refused = self.refused.load();
+        Standing {
+            age_seconds: super::seconds(in_force.findings.at.elapsed()),
+            warnings: in_force.findings.warnings,
+            refused: refused.as_ref().map(|findings| Refusal {
+                age_seconds: super::seconds(findings.at.elapsed()),
+                errors: findings.errors,
+                first: findings.diagnostics[0].clone(),
+            }),
+        }
+    }
+}
+
+fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The configuration in a few words, for the status of the agent.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Standing {
+    age_seconds: f64,
+    warnings: usize,
+    /// The last reload, when it was refused.
+    refused: Option<Refusal>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal {
+    age_seconds: f64,
+    errors: usize,
+    /// As `umbra check -o json` shows it.
+    first: Value,
 }
 
 impl Findings {
@@ -119,7 +192,7 @@ struct Document {
 pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Result<Response, Problem> {
     let wanted = Wanted::<(String, usize)>::read(&query)?;
     page::make(move || {
-        let Configuration { in_force, refused } = &*view.configuration;
+        let Configuration { in_force, refused, .. } = &*view.configuration;
         let in_force = in_force.load_full();
         let after = wanted.after.as_ref().map(|(file, index)| (file.as_str(), *index));
         let later =

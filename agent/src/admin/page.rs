@@ -35,9 +35,8 @@ impl<K: Serialize + DeserializeOwned> Wanted<K> {
     /// Which parameter cannot be understood.
     pub(super) fn read(RawQuery(query): &RawQuery) -> Result<Self, Problem> {
         let mut wanted = Self { limit: USUAL, after: None };
-        for (name, value) in
-            query.iter().flat_map(|query| query.split('&')).filter_map(|part| part.split_once('='))
-        {
+        for part in query.iter().flat_map(|query| query.split('&')).filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
             match name {
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=MOST).contains(limit));
@@ -57,7 +56,10 @@ impl<K: Serialize + DeserializeOwned> Wanted<K> {
                     })?;
                     wanted.after = Some(key);
                 }
-                _ => {}
+                _ => {
+                    let detail = format!("a list has no parameter `{name}`");
+                    return Err(Problem::bad_request(detail, "it has limit and continue"));
+                }
             }
         }
         Ok(wanted)
@@ -76,6 +78,18 @@ impl<K: Serialize + DeserializeOwned> Wanted<K> {
         let rest = rows.peek().and(last.as_ref()).map(token);
         Page { items, rest }
     }
+}
+
+/// For what has no parameters.
+///
+/// # Errors
+/// Something was asked for all the same.
+pub(super) fn plain(RawQuery(query): &RawQuery) -> Result<(), Problem> {
+    let refuse = |query: &String| {
+        let name = query.split(['=', '&']).next().unwrap_or_default();
+        Problem::bad_request(format!("there is no parameter `{name}` here"), "it has none")
+    };
+    query.as_ref().filter(|query| !query.is_empty()).map_or(Ok(()), |query| Err(refuse(query)))
 }
 
 /// Digits only, so that it stands in a URL as it is.
@@ -146,9 +160,23 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_a_problem() {
-        for query in ["limit=0", "limit=1001", "limit=x", "continue=zz", "continue=7b", "continue=é"] {
+        for query in [
+            "offset=1",
+            "limit",
+            "limit=1&filter=x",
+            "limit=0",
+            "limit=1001",
+            "limit=x",
+            "continue=zz",
+            "continue=7b",
+            "continue=é",
+        ] {
             assert!(Wanted::<String>::read(&RawQuery(Some(query.into()))).is_err(), "{query}");
         }
-        assert_eq!(Wanted::<String>::read(&RawQuery(None)).unwrap().limit, USUAL);
+        for query in [None, Some(String::new())] {
+            assert_eq!(Wanted::<String>::read(&RawQuery(query.clone())).unwrap().limit, USUAL);
+            assert!(plain(&RawQuery(query)).is_ok());
+        }
+        assert!(plain(&RawQuery(Some("verbose".into()))).is_err());
     }
 }

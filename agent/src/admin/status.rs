@@ -1,12 +1,15 @@
-//! `GET /api/v1/status`: the agent, and how each namespace stands that it is to capture in: with the reason where it is
-//! not enrolled, and by which way each captured app is reached.
+//! `GET /api/v1/status`: the agent, whether its configuration is the one that is written, and how each namespace stands
+//! that it is to capture in: with the reason where it is not enrolled, and by which way each captured app is reached.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
 use serde::{Serialize, Serializer};
 
-use super::{View, page, problem::Problem};
+use super::{View, config::Standing, page, problem::Problem};
 use crate::route::Mirror;
 
 /// One wanted namespace, or one that is being left, with stable names.
@@ -52,6 +55,7 @@ pub struct Port {
 #[serde(rename_all = "camelCase")]
 struct Status {
     agent: Agent,
+    configuration: Standing,
     mirroring: Mirroring,
     /// What runs out, and whether new connections are left to the apps because of it.
     pressure: BTreeMap<&'static str, bool>,
@@ -135,7 +139,8 @@ fn seconds<S: Serializer>(age: &Option<Duration>, serializer: S) -> Result<S::Ok
     age.map(super::seconds).serialize(serializer)
 }
 
-pub(super) async fn get(State(view): State<Arc<View>>) -> Result<Response, Problem> {
+pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Result<Response, Problem> {
+    page::plain(&query)?;
     page::make(move || {
         let why = (view.missing)();
         let agent = Agent {
@@ -146,6 +151,7 @@ pub(super) async fn get(State(view): State<Arc<View>>) -> Result<Response, Probl
         };
         page::json(&Status {
             agent,
+            configuration: view.configuration.standing(),
             mirroring: Mirroring::of(&view),
             pressure: (view.pressure)(),
             protocols: view.mix.protocols.read(),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::{RawQuery, State, rejection::BytesRejection},
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{View, mirrors::id, problem::Problem};
+use super::{View, mirrors::id, page, problem::Problem};
 use crate::record::{Account, MirrorKey};
 
 const HOW: &str = r#"send {"all": true} or {"mirrors": ["namespace/name rule host:port"]}"#;
@@ -48,11 +48,21 @@ struct Switched {
 /// The body, or why there is none.
 type Body = Result<Bytes, BytesRejection>;
 
-pub(super) async fn pause(State(view): State<Arc<View>>, body: Body) -> Result<Response, Problem> {
+pub(super) async fn pause(
+    State(view): State<Arc<View>>,
+    query: RawQuery,
+    body: Body,
+) -> Result<Response, Problem> {
+    page::plain(&query)?;
     switch(view, body, true).await
 }
 
-pub(super) async fn resume(State(view): State<Arc<View>>, body: Body) -> Result<Response, Problem> {
+pub(super) async fn resume(
+    State(view): State<Arc<View>>,
+    query: RawQuery,
+    body: Body,
+) -> Result<Response, Problem> {
+    page::plain(&query)?;
     switch(view, body, false).await
 }
 

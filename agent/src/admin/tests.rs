@@ -302,10 +302,20 @@ async fn the_configuration_shows_defaults_and_the_last_refusal() {
         (Some(300), 100)
     );
     assert_eq!(refused["diagnostics"][0]["code"], "UMB0102");
+    let told = scene.get("/api/v1/status").await["configuration"].take();
+    assert_eq!(
+        (&told["refused"]["errors"], &told["refused"]["first"]["file"]),
+        (&json!(300), &json!("b.yaml"))
+    );
+    assert!(scene.configuration.is_refused());
+    assert_eq!(scene.configuration.reloads(), [("applied", 0), ("refused", 1)]);
 
     scene.configuration.accepted(AgentConfig::default(), Sources::default(), &Report::default());
     let found = scene.get("/api/v1/config").await;
     assert_eq!((&found["refused"], &found["items"]), (&Value::Null, &json!([])));
+    assert_eq!(scene.get("/api/v1/status").await["configuration"]["refused"], Value::Null);
+    assert!(!scene.configuration.is_refused());
+    assert_eq!(scene.configuration.reloads(), [("applied", 1), ("refused", 1)]);
 }
 
 #[tokio::test]
@@ -341,11 +351,22 @@ async fn what_cannot_be_done_says_what_and_the_next_step() {
         ("/api/v1/pause", r#"{"evrything": true}"#, 400),
         ("/api/v1/mirrors", "{}", 405),
         ("/api/v1/pauses", "{}", 404),
+        ("/api/v1/pause?dryRun=true", r#"{"all": true}"#, 400),
     ] {
         let (found, problem) = scene.post(path, body).await;
         assert_eq!(found, status, "{path} {body}: {problem:#}");
         assert_eq!(problem["status"], status, "{path} {body}: {problem:#}");
         assert!(problem["detail"].is_string() && problem["hint"].is_string(), "{problem:#}");
+    }
+    for (path, status, known) in [
+        ("/api/v1/mirrors?page=2", 400, "limit and continue"),
+        ("/api/v1/status?verbose", 400, "none"),
+        ("/api/v1/mirror", 404, "mirrors, routes, status"),
+        ("/metric", 404, "/metrics"),
+    ] {
+        let (found, problem) = scene.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost")).await;
+        assert_eq!(found, status, "{path}: {problem:#}");
+        assert!(problem["hint"].as_str().unwrap().contains(known), "{path}: {problem:#}");
     }
     let (status, _) = scene.post("/api/v1/pause", &" ".repeat(100_000)).await;
     assert_eq!(status, 413);

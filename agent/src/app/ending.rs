@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::{Instant, sleep, sleep_until};
+
 use super::{enrolled::Enrolled, workers::Workers};
 use crate::{relay::Leaving, shadow::Plane};
 
@@ -12,35 +14,48 @@ pub(super) const LAST_HANDSHAKES: Duration = Duration::from_millis(1500);
 /// How long before the deadline idle connections are ended.
 const LAST_CALL: Duration = Duration::from_secs(2);
 
-/// Ends what runs without losing a request: first no new connection comes, then the open ones end, each by `deadline`,
-/// then the copies. Returns how many connections did not end in time.
+/// What copies have at least once the last connection has ended: it may have been offered one with its last byte.
+const LAST_COPIES: Duration = Duration::from_secs(1);
+
+/// Ends what runs without losing a request: first no new connection comes, then the open ones end, then the copies; all of
+/// it within `time`, but for the last handshakes and copies. Returns how many connections did not end in time.
 pub(super) async fn drain(
-    deadline: Duration,
+    time: Duration,
     leaving: &Leaving,
     workers: Workers,
     plane: Arc<Plane>,
     enrolled: &Enrolled,
 ) -> usize {
+    let end = Instant::now() + time;
     let enrolments = enrolled.all();
     enrolments.iter().for_each(|enrolment| enrolment.hand_back());
     // Clients that come again now find the agent that follows, or the app itself.
     leaving.begin();
-    if !enrolments.is_empty() {
-        tokio::time::sleep(LAST_HANDSHAKES).await;
-    }
+    let drained = async {
+        if !enrolments.is_empty() {
+            sleep(LAST_HANDSHAKES).await;
+        }
+        workers.drain(end.saturating_duration_since(Instant::now())).await
+    };
     let last_call = async {
-        tokio::time::sleep(deadline.saturating_sub(LAST_CALL.min(deadline / 2))).await;
+        sleep_until(end - LAST_CALL.min(time / 2)).await;
         leaving.last_call();
         std::future::pending().await
     };
     let cut = tokio::select! {
-        cut = workers.drain(deadline) => cut,
+        cut = drained => cut,
         never = last_call => never,
     };
-    if tokio::task::spawn_blocking(move || plane.drain(deadline)).await.is_err() {
+    let left = for_copies(end.saturating_duration_since(Instant::now()));
+    if tokio::task::spawn_blocking(move || plane.drain(left)).await.is_err() {
         tracing::error!("draining the shadow plane panicked");
     }
     cut
+}
+
+/// What copies have of the time that connections left.
+fn for_copies(left: Duration) -> Duration {
+    left.max(LAST_COPIES)
 }
 
 /// Leaves every namespace as it was found; only now, for it takes away the way back to the apps.
@@ -48,6 +63,18 @@ pub(super) fn withdraw(enrolled: &Enrolled) {
     for enrolment in enrolled.all() {
         if let Err(error) = enrolment.withdraw() {
             tracing::error!(netns = enrolment.name(), %error, "not everything could be restored");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_have_what_connections_left_of_the_one_deadline() {
+        for (left, expected) in [(0, 1000), (400, 1000), (7000, 7000)] {
+            assert_eq!(for_copies(Duration::from_millis(left)), Duration::from_millis(expected));
         }
     }
 }

@@ -6,10 +6,10 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{JoinHandle, park_timeout},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
@@ -35,13 +35,15 @@ struct Pulse {
     /// How long the slowest data thread has said nothing.
     silence: Box<dyn Fn() -> Duration + Send + Sync>,
     pressure: Arc<Pressure>,
+    /// When every namespace was last told to hand connections over: seconds since 1970.
+    last: Arc<AtomicU64>,
 }
 
 /// What is wrong, in words that stay the same while it lasts.
 type Trouble = BTreeSet<String>;
 
 impl Heart {
-    /// Beats for `enrolled` as long as `silence` stays short and there is room.
+    /// Beats for `enrolled` as long as `silence` stays short and there is room; `last` tells when it last did.
     ///
     /// # Errors
     /// When the thread cannot be made.
@@ -49,8 +51,9 @@ impl Heart {
         enrolled: Enrolled,
         silence: impl Fn() -> Duration + Send + Sync + 'static,
         pressure: Arc<Pressure>,
+        last: Arc<AtomicU64>,
     ) -> std::io::Result<Self> {
-        let pulse = Arc::new(Pulse { enrolled, silence: Box::new(silence), pressure });
+        let pulse = Arc::new(Pulse { enrolled, silence: Box::new(silence), pressure, last });
         let stop = Arc::<AtomicBool>::default();
         let (pulsing, stopped) = (Arc::clone(&pulse), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("umbra-heart".into()).spawn(move || {
@@ -117,6 +120,10 @@ impl Pulse {
         }
         if !failures.is_empty() {
             return Err(failures);
+        }
+        if !hangs && shed.is_none() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.last.store(now.as_secs(), Ordering::Relaxed);
         }
         Ok(if hangs { Some("a data thread does not answer") } else { shed.map(Reason::tell) })
     }

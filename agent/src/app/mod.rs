@@ -83,11 +83,12 @@ pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
     let enrolled = Enrolled::default();
     let pressure = Arc::new(Pressure::new(&plane));
     let mut readings = readings::all(&enrolled, &plane, &certificates);
-    readings.push(readings::shed(&pressure));
-    readings.push(log.lost);
-    let metrics = Metrics::new(&observers.recorder, Arc::clone(&accounts), readings);
+    let last_beat = Arc::default();
     let configuration =
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
+    readings.extend(readings::reloads(&configuration));
+    readings.extend([readings::shed(&pressure), readings::heartbeat(&last_beat), log.lost]);
+    let metrics = Metrics::new(&observers.recorder, Arc::clone(&accounts), readings);
     let (rules, standing, room) = (Arc::clone(&node), enrolled.clone(), Arc::clone(&pressure));
     let window = Window::open(
         &config.admin,
@@ -104,7 +105,8 @@ pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
         },
     )?;
     let workers = Workers::start(worker_count(&config), &node, &pressure)?;
-    let heart = Heart::start(enrolled.clone(), workers.silence(), pressure).context("start the heartbeat")?;
+    let heart = Heart::start(enrolled.clone(), workers.silence(), pressure, last_beat)
+        .context("start the heartbeat")?;
 
     let (steered, capturing) = (Arc::clone(&node), enrolled.clone());
     let steering =

@@ -135,7 +135,9 @@ impl Reconciler {
         };
         let mut hopeless = self.members.iter().map(hopeless).collect::<Option<Vec<_>>>().unwrap_or_default();
         if let Some(why) = hopeless.pop() {
-            bail!("{why}");
+            bail!(
+                "{why}\n`umbra doctor` tells what is missing here; plain listeners (capture.direct in AgentConfig) need no privilege"
+            );
         }
         Ok(())
     }

@@ -1,12 +1,16 @@
 //! Metrics whose values the parts keep themselves: the kernel's verdicts and the load of the shadow plane.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use super::{
     enrolled::{Enrolled, STATES},
     pressure::Pressure,
 };
 use crate::{
+    admin::Configuration,
     observe::{Kind, Reading, Sample},
     relay::tls::Certificates,
     route::Mirror,
@@ -60,6 +64,49 @@ pub(super) fn shed(pressure: &Arc<Pressure>) -> Reading {
             let label = |reason: &'static str| vec![("reason", reason.to_owned())];
             pressure.shown().map(|(reason, shed)| (label(reason.as_str()), u64::from(shed))).collect()
         }),
+    }
+}
+
+/// Whether the configuration in force is the one that is written.
+pub(super) fn reloads(configuration: &Arc<Configuration>) -> [Reading; 3] {
+    let read = |value: fn(&Configuration) -> u64| {
+        let configuration = Arc::clone(configuration);
+        Box::new(move || vec![(Vec::new(), value(&configuration))])
+    };
+    let reloads = Arc::clone(configuration);
+    [
+        Reading {
+            name: "umbra_config_reloads",
+            help: "Changed configurations since the start, and whether they were put in force",
+            kind: Kind::Counter,
+            read: Box::new(move || {
+                let label = |(outcome, count): (&str, u64)| (vec![("outcome", outcome.to_owned())], count);
+                reloads.reloads().into_iter().map(label).collect()
+            }),
+        },
+        Reading {
+            name: "umbra_config_last_reload_successful",
+            help: "1 while the configuration in force is the one that is written, 0 while a change is refused",
+            kind: Kind::Gauge,
+            read: read(|configuration| u64::from(!configuration.is_refused())),
+        },
+        Reading {
+            name: "umbra_config_last_reload_success_timestamp_seconds",
+            help: "When the configuration in force was put in force, in seconds since 1970",
+            kind: Kind::Gauge,
+            read: read(Configuration::applied_at),
+        },
+    ]
+}
+
+/// When the kernel was last told to hand connections over: a heart that has stopped is seen here.
+pub(super) fn heartbeat(last: &Arc<AtomicU64>) -> Reading {
+    let last = Arc::clone(last);
+    Reading {
+        name: "umbra_heartbeat_timestamp_seconds",
+        help: "When the kernel was last told to hand over new connections, ten times a second as a rule, in seconds since 1970",
+        kind: Kind::Gauge,
+        read: Box::new(move || vec![(Vec::new(), last.load(Relaxed))]),
     }
 }
 

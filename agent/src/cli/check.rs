@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 
-use super::out;
+use super::{out, view::counted};
 use crate::{
     app::{Compiled, Source},
     config::Code,
@@ -63,13 +63,106 @@ impl Arguments {
 fn text(Compiled { snapshot, report, sources, .. }: &Compiled, output: Output) -> String {
     match output {
         Output::Text => format!(
-            "{}{} errors, {} warnings; {} endpoints would be captured\n",
+            "{}{}, {}; {} would be captured\n",
             report.render(sources),
-            report.errors(),
-            report.warnings(),
-            snapshot.captured_ports().len()
+            counted(report.errors(), "error"),
+            counted(report.warnings(), "warning"),
+            counted(snapshot.captured_ports().len(), "endpoint")
         ),
         Output::Json => format!("{}\n", report.to_json()),
         Output::Sarif => format!("{}\n", report.to_sarif()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICES: &str = "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: a}
+spec:
+  hosts: [a.test, b.test]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: 10.0.0.1}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a}
+spec:
+  hosts: [a.test]
+";
+
+    /// What is found in a VirtualService of these rules.
+    fn found(http: &str) -> Vec<Code> {
+        let yaml =
+            format!("{SERVICES}  http: {http}\n").replace("ROUTE", "route: [{destination: {host: a.test}}]");
+        let compiled = Source::CommandLine(yaml).compile(&Accounts::default());
+        compiled
+            .report
+            .diagnostics
+            .iter()
+            .map(|fault| fault.code)
+            .filter(|code| *code != Code::LiveShadow)
+            .collect()
+    }
+
+    #[test]
+    fn what_would_only_follow_from_a_fault_is_not_told() {
+        for (rules, expected) in [
+            ("[{ROUTE, mirror: {host: b.test}, mirrorPercentage: {value: many}}]", Code::BadValue),
+            ("[{ROUTE, mirror: {host: b.test}, mirrorPercentage: {value: 130}}]", Code::OutOfRange),
+            (
+                "[{ROUTE, mirrors: [{destination: {host: b.test}, percentage: {value: -1}}]}]",
+                Code::OutOfRange,
+            ),
+            ("[{route: {}, mirror: {host: b.test}}]", Code::BadValue),
+            (
+                "[{route: [{destination: {host: a.test}, weight: x}, {destination: {host: b.test}}]}]",
+                Code::BadValue,
+            ),
+            ("[{match: {}, ROUTE, mirror: {host: b.test}}, {ROUTE}]", Code::BadValue),
+            ("[{match: [{uri: /a}], ROUTE, mirror: {host: b.test}}, {ROUTE}]", Code::BadValue),
+            ("[{match: [{headers: [a]}], ROUTE}, {ROUTE, mirror: {host: b.test}}]", Code::BadValue),
+            ("[]", Code::Missing),
+            ("{}", Code::BadValue),
+            ("[7]", Code::BadValue),
+        ] {
+            assert_eq!(found(rules), [expected], "{rules}");
+        }
+        // What is true whatever was meant is told beside it.
+        let both = "[{ROUTE, mirror: {host: b.test}, mirrorPercentage: {value: x}}, {ROUTE}]";
+        assert_eq!(found(both), [Code::BadValue, Code::Unreachable]);
+    }
+
+    #[test]
+    fn what_a_faulty_object_may_still_tell_is_not_missed() {
+        let rules = "[{ROUTE, mirror: {host: c.test, subset: v1, port: {number: 80}}}]\n---\n";
+        let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: c}\nspec:\n  location: MESH_INTERNAL\n";
+        let rule = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: c}\nspec: {host: c.test, subsets: ";
+        let rest = |hosts, ports, endpoints, resolution| {
+            format!(
+                "  hosts: {hosts}\n  ports: {ports}\n  endpoints: {endpoints}\n  resolution: {resolution}\n"
+            )
+        };
+        let ports = "[{number: 80, name: http, protocol: HTTP}]";
+        let (endpoints, subsets) = ("[{address: 10.0.0.3, labels: {v: a}}]", "[{name: v1, labels: {v: a}}]}");
+        for (of_entry, of_rule) in [
+            (rest("c.test", ports, endpoints, "STATIC"), subsets),
+            (rest("[c.test]", "{number: 80}", endpoints, "STATIC"), subsets),
+            (rest("[c.test]", ports, "{address: 10.0.0.3}", "STATIC"), subsets),
+            (rest("[c.test]", ports, "[{address: 10.0.0.3, labels: [v]}]", "STATIC"), subsets),
+            (rest("[c.test]", ports, endpoints, "STATICC"), subsets),
+            (rest("[c.test]", ports, endpoints, "STATIC"), "{name: v1}}"),
+        ] {
+            let text = format!("{rules}{entry}{of_entry}{rule}{of_rule}");
+            assert_eq!(found(&text), [Code::BadValue], "{text}");
+        }
+        // Of another host everything is told.
+        let other = rest("[d.test]", "7", endpoints, "STATIC");
+        assert_eq!(found(&format!("{rules}{entry}{other}")), [Code::BadValue, Code::UnknownHost]);
     }
 }

@@ -9,7 +9,7 @@ use super::{
     agent::Agent,
     out,
     table::Column,
-    view::{View, age, items, text, yaml},
+    view::{View, age, counted, items, line, text, yaml},
 };
 
 #[derive(Debug, Args)]
@@ -60,16 +60,19 @@ fn documents(list: &Value) -> anyhow::Result<String> {
 /// What is in force since when, and what was refused.
 fn status(list: &Value) -> String {
     let in_force = &list["inForce"];
-    let mut text =
-        format!("in force for {}, {} warnings\n", age(&in_force["ageSeconds"]), in_force["warnings"]);
+    let mut text = format!(
+        "in force for {}, {}\n",
+        age(&in_force["ageSeconds"]),
+        counted(&in_force["warnings"], "warning")
+    );
     let refused = &list["refused"];
     if !refused.is_null() {
         // Writing to a `String` cannot fail.
         let _ = writeln!(
             text,
-            "a change was refused {} ago, {} errors:",
+            "a change was refused {} ago, {}:",
             age(&refused["ageSeconds"]),
-            refused["errors"]
+            counted(&refused["errors"], "error")
         );
         let errors =
             refused["diagnostics"].as_array().into_iter().flatten().filter(|d| d["severity"] == "error");
@@ -79,11 +82,6 @@ fn status(list: &Value) -> String {
         }
     }
     text
-}
-
-/// Text from files stays on its line.
-fn line(value: &Value) -> String {
-    text(value).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 const COLUMNS: [Column; 4] = [

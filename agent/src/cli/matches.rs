@@ -22,7 +22,7 @@ use crate::{
     },
     message::{BodyLength, Header, RequestHead, Version},
     record::Accounts,
-    route::{CapturedPort, PortRules, Snapshot, Source, Trace},
+    route::{CapturedPort, Owner, PortRules, Snapshot, Source, Trace},
     shadow::Plane,
 };
 
@@ -215,19 +215,30 @@ impl Arguments {
             [] => bail!("no service with an endpoint and an HTTP port is called `{host}`"),
             several => bail!("`{host}` may be any of {}: write the name in full", several.join(", ")),
         };
-        let port = self.url.port_u16().unwrap_or(if self.is_encrypted() { 443 } else { 80 });
-        let of_service = |port: Option<u16>| -> Vec<_> {
-            let owned = snapshot.all_ports().filter(|(_, rules)| {
-                rules.services().any(|owner| {
-                    &*owner.service == service && port.is_none_or(|port| owner.ports().any(|own| own == port))
-                })
-            });
-            let mut owned: Vec<_> = owned.map(|(at, rules)| (at, &**rules)).collect();
-            owned.sort_by_key(|(at, _)| *at);
-            owned
-        };
-        let on_port = of_service(Some(port));
-        Ok(if on_port.is_empty() { of_service(None) } else { on_port })
+        let owners = |rules: &'s PortRules| rules.services().filter(|owner| &*owner.service == service);
+        let mut all: Vec<_> = snapshot.all_ports().map(|(at, rules)| (at, &**rules)).collect();
+        all.retain(|(_, rules)| owners(rules).next().is_some());
+        all.sort_by_key(|(at, _)| *at);
+        let has =
+            |rules: &'s PortRules, port: u16| owners(rules).any(|owner| owner.ports().any(|own| own == port));
+        let usual = if self.is_encrypted() { 443 } else { 80 };
+        let port = self.url.port_u16().unwrap_or(usual);
+        let mut asked: Vec<_> = all.iter().copied().filter(|(_, rules)| has(rules, port)).collect();
+        if asked.is_empty() {
+            // Dialled at the endpoint itself; or no port was meant.
+            asked = all.clone();
+            asked.retain(|(at, _)| self.url.port_u16().is_none_or(|port| at.port == port));
+        }
+        if asked.is_empty() {
+            let ports: BTreeSet<_> =
+                all.iter().flat_map(|(_, rules)| owners(rules)).flat_map(Owner::ports).collect();
+            let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+            bail!(
+                "`{service}` has no port {port}: nothing of it would be captured there; its ports: {}",
+                ports.join(", ")
+            );
+        }
+        Ok(asked)
     }
 
     fn text(&self, answer: &Answer) -> String {

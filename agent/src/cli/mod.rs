@@ -21,10 +21,11 @@ mod view;
 
 use std::{
     io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::process::privileges;
 use switch::Switch;
@@ -80,9 +81,19 @@ enum Output {
     Json,
 }
 
+/// What was asked for; wrong usage ends the program here.
+fn arguments() -> Arguments {
+    let command = Arguments::command().mut_subcommand("run", |run| {
+        let program = std::env::args_os().next().map(PathBuf::from);
+        let name = program.as_ref().and_then(|path| path.file_name()?.to_str()).unwrap_or("umbra");
+        run.override_usage(run::usage(name))
+    });
+    Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+}
+
 /// Runs the command that was asked for.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = arguments();
     // Before there is a second thread.
     let kept = if let Command::Run(_) = arguments.command { privileges::keep_needed() } else { Vec::new() };
     let log = match log::start(&arguments.log, arguments.log_format) {

@@ -1,9 +1,8 @@
 //! The quick form: one port, one mirror, no file. It is written out as the documents a user would write, so that
 //! everything behind it is the same.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr};
 
-use anyhow::Context as _;
 use clap::Args;
 use http::Uri;
 
@@ -16,7 +15,7 @@ pub(super) struct Arguments {
     /// Mirror the requests that arrive at this local port.
     #[arg(long, requires = "mirror", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// Where the copies go: http://HOST:PORT.
+    /// Where the copies go: http://HOST:PORT. A name is resolved again and again, as DNS says.
     #[arg(long, value_name = "URL", requires = "port", value_parser = mirror)]
     mirror: Option<Mirror>,
     /// The share of requests to copy, 0 to 100.
@@ -45,6 +44,11 @@ fn mirror(text: &str) -> Result<Mirror, String> {
     if !matches!(url.path(), "" | "/") || url.query().is_some() {
         return Err("a copy keeps the path of its request; give only http://HOST:PORT".into());
     }
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("a user and password are not sent to a shadow; give only http://HOST:PORT, and let a ShadowPolicy in a file \
+                    set `authorization`"
+            .into());
+    }
     let host = url.host().ok_or("it names no host")?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     Ok(Mirror { host, port: url.port_u16().unwrap_or(80) })
@@ -60,19 +64,12 @@ fn percent(text: &str) -> Result<f64, String> {
 
 impl Arguments {
     /// The documents that say the same; None when the quick form was not used.
-    ///
-    /// # Errors
-    /// When the mirror's host has no address.
-    pub(super) fn to_yaml(&self) -> anyhow::Result<Option<String>> {
-        let (Some(captured), Some(Mirror { host, port })) = (self.port, &self.mirror) else {
-            return Ok(None);
-        };
-        let addresses =
-            (host.as_str(), *port).to_socket_addrs().with_context(|| format!("--mirror: find {host}"))?;
-        let endpoints: Vec<_> = addresses.map(|address| format!("{{address: '{}'}}", address.ip())).collect();
+    pub(super) fn to_yaml(&self) -> Option<String> {
+        let (captured, Mirror { host, port }) = (self.port?, self.mirror.as_ref()?);
+        let resolution = if host.parse::<IpAddr>().is_ok() { "STATIC" } else { "DNS" };
         let Self { percent, admin, .. } = self;
-        let (netns, endpoints) = (self.netns.to_string().replace('\'', "''"), endpoints.join(", "));
-        Ok(Some(format!(
+        let netns = self.netns.to_string().replace('\'', "''");
+        Some(format!(
             "apiVersion: umbra.dev/v1alpha1
 kind: AgentConfig
 metadata: {{name: command-line}}
@@ -96,9 +93,9 @@ metadata: {{name: shadow}}
 spec:
   hosts: [shadow.umbra.internal]
   location: MESH_INTERNAL
-  resolution: STATIC
+  resolution: {resolution}
   ports: [{{number: {port}, name: http, protocol: HTTP}}]
-  endpoints: [{endpoints}]
+  endpoints: [{{address: '{host}'}}]
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -111,7 +108,7 @@ spec:
     mirror: {{host: shadow.umbra.internal, port: {{number: {port}}}}}
     mirrorPercentage: {{value: {percent}}}
 "
-        )))
+        ))
     }
 }
 
@@ -120,12 +117,22 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::{app::Source, record::Accounts, route::CapturedPort};
+    use crate::{
+        app::{Compiled, Source},
+        record::Accounts,
+        route::{Answers, At, CapturedPort},
+    };
 
     #[derive(Debug, clap::Parser)]
     struct Command {
         #[command(flatten)]
         quick: Arguments,
+    }
+
+    fn compiled(flags: &[&str]) -> Compiled {
+        let flags = std::iter::once("umbra").chain(flags.iter().copied());
+        let yaml = Command::parse_from(flags).quick.to_yaml().unwrap();
+        Source::CommandLine(yaml).compile(&Accounts::default())
     }
 
     /// What is wrong with the usage, which ends the program with 2.
@@ -142,6 +149,8 @@ mod tests {
             ("https://127.0.0.1:1", "only http://"),
             ("http://127.0.0.1:1/v2", "keeps the path"),
             ("ftp://127.0.0.1", "only http://"),
+            ("http://user:pw@127.0.0.1:1", "user and password are not sent"),
+            ("http://token@shadow", "user and password are not sent"),
         ] {
             let fault = fault(&["--port", "8080", "--mirror", mirror]);
             assert!(fault.contains(reason), "{mirror}: {fault}");
@@ -150,13 +159,27 @@ mod tests {
 
     #[test]
     fn the_documents_of_the_quick_form_have_no_findings() {
-        let flags =
-            ["--port", "8080", "--mirror", "http://[::1]:9090", "--percent", "0.5", "--netns", "pid:1"];
-        let yaml =
-            Command::parse_from(std::iter::once("umbra").chain(flags)).quick.to_yaml().unwrap().unwrap();
-        let compiled = Source::CommandLine(yaml).compile(&Accounts::default());
-        assert!(compiled.report.diagnostics.is_empty(), "{}", compiled.report.render(&compiled.sources));
-        assert_eq!(compiled.snapshot.captured_ports(), [CapturedPort { address: None, port: 8080 }]);
+        for mirror in ["http://[::1]:9090", "http://shadow.example:9090", "http://localhost:9090"] {
+            let flags = ["--port", "8080", "--mirror", mirror, "--percent", "0.5", "--netns", "pid:1"];
+            let compiled = compiled(&flags);
+            assert!(compiled.report.diagnostics.is_empty(), "{}", compiled.report.render(&compiled.sources));
+            assert_eq!(compiled.snapshot.captured_ports(), [CapturedPort { address: None, port: 8080 }]);
+        }
+    }
+
+    /// As a name behind a service that moves must be.
+    #[test]
+    fn a_mirror_given_by_name_is_resolved_while_it_runs() {
+        for (mirror, expected) in [
+            (
+                "http://shadow.example:90",
+                At::Name { name: "shadow.example".into(), port: 90, answers: Answers::All },
+            ),
+            ("http://10.0.0.1:90", At::Address(([10, 0, 0, 1], 90).into())),
+        ] {
+            let compiled = compiled(&["--port", "8080", "--mirror", mirror]);
+            assert_eq!(compiled.snapshot.mirrors()[0].cluster.endpoints[0].at, expected);
+        }
     }
 
     #[test]

@@ -12,9 +12,6 @@ use crate::app::{self, Log, Source};
 #[command(after_help = "Examples:
   umbra run --config rules.yaml
   umbra run --port 8080 --mirror http://127.0.0.1:9090 --percent 10")]
-#[command(
-    override_usage = "umbra run --config <PATH>...\n       umbra run --port <PORT> --mirror <URL> [OPTIONS]"
-)]
 #[group(skip)]
 pub(super) struct Arguments {
     /// A file of Kubernetes-style YAML, or a directory of them; may be repeated. Changes take effect at once.
@@ -24,9 +21,14 @@ pub(super) struct Arguments {
     quick: quick::Arguments,
 }
 
+/// Both forms, of a program of this name.
+pub(super) fn usage(program: &str) -> String {
+    format!("{program} run --config <PATH>...\n       {program} run --port <PORT> --mirror <URL> [OPTIONS]")
+}
+
 impl Arguments {
     pub(super) fn execute(self, log: Log) -> anyhow::Result<ExitCode> {
-        let source = match self.quick.to_yaml()? {
+        let source = match self.quick.to_yaml() {
             Some(yaml) => Source::CommandLine(yaml),
             None => Source::Files(self.config),
         };

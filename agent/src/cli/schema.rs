@@ -13,7 +13,7 @@ pub(super) struct Arguments {}
 impl Arguments {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         let Self {} = self;
-        out::print(&format!("{:#}\n", config::schema()))?;
+        out::print(config::SCHEMA)?;
         Ok(ExitCode::SUCCESS)
     }
 }

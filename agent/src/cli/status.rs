@@ -9,7 +9,7 @@ use super::{
     agent::Agent,
     out,
     table::{self, Column, Table},
-    view::{View, age, print_value, text},
+    view::{View, age, counted, line, print_value, text},
 };
 
 #[derive(Debug, Args)]
@@ -78,6 +78,21 @@ fn render(status: &Value, columns: &[Column], width: Option<usize>) -> String {
         let _ = write!(said, "; {}", text(why));
     }
     said.push('\n');
+    let refused = &status["configuration"]["refused"];
+    if !refused.is_null() {
+        let (first, errors) = (&refused["first"], counted(&refused["errors"], "error"));
+        let _ = writeln!(
+            said,
+            "a change of its configuration was refused {} ago, with {errors}; what was in force before goes on\n  \
+             {}:{}:{}: {}: {}\n`umbra config dump` shows all",
+            age(&refused["ageSeconds"]),
+            line(&first["file"]),
+            first["line"],
+            first["column"],
+            line(&first["code"]),
+            line(&first["message"])
+        );
+    }
     said += &standing(status);
     let namespaces = status["namespaces"].as_array().unwrap_or(&empty);
     if namespaces.is_empty() {
@@ -194,6 +209,17 @@ pressure: new connections are left to the apps, for want of descriptors
 connections: tls 40, http1 7
 ";
         assert_eq!(standing(&status), expected);
+    }
+
+    #[test]
+    fn a_configuration_that_was_refused_is_told_with_its_first_fault() {
+        let agent = json!({"version": "1", "uptimeSeconds": 60.0, "state": "ready", "why": []});
+        let first = json!({"file": "a.yaml", "line": 3, "column": 5, "code": "UMB0104", "message": "spec.hosts: is required"});
+        let refused = json!({"ageSeconds": 7.0, "errors": 1, "first": first});
+        let status = json!({"agent": agent, "configuration": {"refused": refused}, "namespaces": []});
+        let told = render(&status, &NAMESPACES, None);
+        assert!(told.contains("refused 7s ago, with 1 error;"), "{told}");
+        assert!(told.contains("\n  a.yaml:3:5: UMB0104: spec.hosts: is required\n"), "{told}");
     }
 
     #[test]

@@ -60,6 +60,18 @@ pub(super) fn text(value: &Value) -> String {
     }
 }
 
+/// A text of an answer that came from a file: it stays on its line.
+pub(super) fn line(value: &Value) -> String {
+    text(value).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// `1 error`, `2 errors`
+pub(super) fn counted(count: impl std::fmt::Display, what: &str) -> String {
+    let count = count.to_string();
+    let plural = if count == "1" { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 /// `3s`, `12m`, `4h`, `9d`
 pub(super) fn age(seconds: &Value) -> String {
     let seconds = seconds.as_f64().unwrap_or(0.0);

@@ -148,6 +148,10 @@ impl Document<'_> {
         })
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.root.value, Raw::Null)
+    }
+
     pub(super) fn into_node(self) -> Node {
         self.chunk.locate(&self.file, self.root)
     }

@@ -111,6 +111,8 @@ codes! {
     Overruled = ("UMB0241", Warning),
     /// A document of a kind that says nothing about mirroring.
     Skipped = ("UMB0210", Warning),
+    /// A file without a document, or a directory without a file that is read.
+    NothingRead = ("UMB0211", Warning),
 }
 
 /// One fault.

@@ -195,6 +195,13 @@ impl Code {
                 "apiVersion: apps/v1\nkind: Deployment",
                 "nothing.",
             ),
+            Self::NothingRead => text(
+                "a file or directory in which there is nothing to read",
+                "A file without a document says nothing. Of a directory the files *.yaml and *.yml directly inside are read:\n\
+                 none of its directories, no hidden file, and JSON, which is YAML too, only where it is named itself.",
+                "umbra run --config /etc/umbra            # the rules are in /etc/umbra/rules",
+                "name the directory that holds the files, or each file; several --config are read together.",
+            ),
             Self::Delegation => text(
                 "a delegate that does not take part",
                 "It is missing, not exported to the namespace that delegates, delegates again, or a match of it lies outside every\n\

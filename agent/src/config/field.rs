@@ -38,6 +38,16 @@ impl Faults<'_> {
         self.report.diagnostics.last_mut().expect("pushed one line above")
     }
 
+    /// For [`Faults::has_errors_since`].
+    pub(super) fn mark(&self) -> usize {
+        self.report.diagnostics.len()
+    }
+
+    /// Whether what was read since then has errors: what else could be said of it may not be true.
+    pub(super) fn has_errors_since(&self, mark: usize) -> bool {
+        self.report.diagnostics[mark..].iter().any(Diagnostic::is_error)
+    }
+
     /// Warns of a field that has a meaning, but not to the agent.
     pub(super) fn unhonoured(&mut self, at: &Location, path: &str, meaning: &str) {
         self.add(Code::NotHonoured, at, path, format!("read but not honoured yet: {meaning}"));

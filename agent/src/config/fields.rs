@@ -1,5 +1,7 @@
 //! A map with fixed keys, read by asking for them; those that nobody asked for are reported at the end.
 
+use std::collections::HashSet;
+
 use super::{
     Code, Location,
     decode::{Key, Node, Value},
@@ -60,6 +62,13 @@ impl<'n> Fields<'n> {
             faults.add(Code::Missing, self.at, &self.path_of(name), "is required");
         }
         field
+    }
+
+    /// Where the name of a field stands, or the map where it does not.
+    pub(super) fn at_key(&self, name: &str) -> &'n Location {
+        let snake = snake_case(name);
+        let written = self.entries.iter().find(|(key, _)| key.name == name || key.name == snake);
+        written.map_or(self.at, |(key, _)| &key.at)
     }
 
     /// Leaves fields unread on purpose.
@@ -128,7 +137,9 @@ impl<'n> Fields<'n> {
         if let Some((_, name)) = near.filter(|(distance, _)| *distance <= 1 + written.len() / 5) {
             fault.help(format!("did you mean `{name}`?"));
         } else if matches!(names, Names::Umbra) {
-            fault.help(format!("fields known here: {}", self.asked.join(", ")));
+            let (mut known, mut told) = (self.asked.clone(), HashSet::new());
+            known.retain(|name| told.insert(*name));
+            fault.help(format!("fields known here: {}", known.join(", ")));
         }
     }
 }

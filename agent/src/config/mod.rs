@@ -31,7 +31,7 @@ pub use file::FileName;
 pub use labels::Labels;
 pub use read::{Resources, read, read_part};
 pub use render::{Sources, digest, fingerprint};
-pub use schema::schema;
+pub use schema::SCHEMA;
 pub use written::Document;
 
 use std::{fmt, ops::Deref};

@@ -8,7 +8,7 @@ mod tests;
 use std::collections::HashMap;
 
 use super::{
-    Code, Location, Meta, Report,
+    Code, Diagnostic, Location, Meta, Report,
     decode::{self, Documents, Node},
     field::{Faults, Field},
     fields::Fields,
@@ -45,8 +45,11 @@ pub(crate) type Taken = HashMap<(&'static str, String, String), Location>;
 /// Reads the documents of one source into `resources`; faults go to `report`. Objects with faults are kept as far as
 /// they could be read, so that what refers to them is not reported too.
 pub fn read(file: &str, text: &str, resources: &mut Resources, report: &mut Report) {
-    let mut documents = Documents::of(&file.into(), text, report);
+    let name = file.into();
+    let mut documents = Documents::of(&name, text, report);
+    let (before, mut any) = (report.diagnostics.len(), false);
     while let Some(document) = documents.next(report) {
+        any |= !document.is_empty();
         let mut faults = Faults { report, object: None, honoured: Honoured::of("") };
         let listed = document.text("apiVersion").zip(document.text("kind"));
         if listed.is_some_and(|(api_version, kind)| is_list(api_version, kind)) {
@@ -54,6 +57,11 @@ pub fn read(file: &str, text: &str, resources: &mut Resources, report: &mut Repo
         } else {
             object(&mut faults, &document.into_node(), resources);
         }
+    }
+    if !any && report.diagnostics.len() == before {
+        let at = Location { file: name, line: 1, column: 1 };
+        let message = format!("{file} holds no document: nothing is read from it");
+        report.push(Diagnostic { code: Code::NothingRead, at, object: None, message, hint: None });
     }
 }
 

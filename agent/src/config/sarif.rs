@@ -44,21 +44,24 @@ fn rule(code: Code) -> Value {
 
 fn result(fault: &Diagnostic) -> Value {
     let hint = fault.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-    let mut location = json!({
-        "physicalLocation": {
+    let mut location = json!({});
+    // `<stdin>` and the like are no files, which nobody could open.
+    if !fault.at.file.starts_with('<') {
+        location["physicalLocation"] = json!({
             "artifactLocation": {"uri": uri(&fault.at.file)},
             "region": {"startLine": fault.at.line.max(1), "startColumn": fault.at.column.max(1)},
-        },
-    });
+        });
+    }
     if let Some(object) = &fault.object {
         location["logicalLocations"] = json!([{"fullyQualifiedName": object, "kind": "resource"}]);
     }
+    let nowhere = location.as_object().is_none_or(serde_json::Map::is_empty);
     json!({
         "ruleId": fault.code.as_str(),
         "ruleIndex": Code::ALL.iter().position(|code| *code == fault.code),
         "level": level(fault.code),
         "message": {"text": format!("{}{hint}", fault.message)},
-        "locations": [location],
+        "locations": if nowhere { json!([]) } else { json!([location]) },
     })
 }
 
@@ -71,7 +74,10 @@ fn uri(file: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::testing::{object, read_text};
+    use crate::config::{
+        Location,
+        testing::{object, read_text},
+    };
 
     #[test]
     fn a_fault_is_a_result_with_its_place() {
@@ -91,6 +97,21 @@ mod tests {
 
     #[test]
     fn odd_paths_become_uris() {
-        assert_eq!(uri("/a b/<command line>"), "/a%20b/%3Ccommand%20line%3E");
+        assert_eq!(uri("/a b/<x>"), "/a%20b/%3Cx%3E");
+    }
+
+    #[test]
+    fn what_is_in_no_file_has_no_place() {
+        let at = |file: &str| Location { file: file.into(), line: 1, column: 1 };
+        let fault = |object| Diagnostic {
+            code: Code::NothingMirrored,
+            at: at("<configuration>"),
+            object,
+            message: "nothing is mirrored".into(),
+            hint: None,
+        };
+        assert_eq!(result(&fault(None))["locations"], json!([]));
+        let place = &result(&fault(Some("VirtualService default/a".into())))["locations"][0];
+        assert!(place["physicalLocation"].is_null() && place["logicalLocations"].is_array(), "{place}");
     }
 }

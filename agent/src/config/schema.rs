@@ -1,27 +1,25 @@
 //! The published JSON Schema of umbra's own kinds, for editors and for whoever writes configuration with a program.
 //! The reader is stricter: what a schema cannot say (ranges of durations, fields that go together) only it knows.
 
-use serde_json::Value;
-
-/// As it is shipped.
-const TEXT: &str = include_str!("../../../config/umbra.schema.json");
-
-/// The schema (JSON Schema 2020-12) of a document of kind AgentConfig or ShadowPolicy.
-pub fn schema() -> Value {
-    serde_json::from_str(TEXT).expect("the shipped schema is JSON, as a test reads it")
-}
+/// The schema (JSON Schema 2020-12) of a document of kind AgentConfig or ShadowPolicy, as it is shipped.
+pub const SCHEMA: &str = include_str!("../../../config/umbra.schema.json");
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use jsonschema::Validator;
+    use serde_json::Value;
 
     use super::*;
     use crate::config::testing::read_text;
 
     const AGENT: &str = include_str!("../../../config/agent.yaml");
     const POLICIES: &str = include_str!("../../../config/examples/shadow-policy.yaml");
+
+    fn schema() -> Value {
+        serde_json::from_str(SCHEMA).unwrap()
+    }
 
     fn validator() -> Validator {
         let schema = schema();

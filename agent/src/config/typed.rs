@@ -114,12 +114,8 @@ impl<'n> Fields<'n> {
         let mut written = names.iter().filter(|name| self.has(name));
         let Some(one) = written.next() else { return };
         for other in written {
-            faults.add(
-                Code::Conflict,
-                self.at(),
-                self.path(),
-                format!("`{one}` and `{other}` exclude each other"),
-            );
+            let what = format!("`{one}` and `{other}` exclude each other");
+            faults.add(Code::Conflict, self.at_key(other), self.path(), what);
         }
     }
 }

@@ -32,6 +32,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if text.is_empty() { Err(refuse()) } else { Ok(Duration::from_nanos(nanos.unsigned_abs())) }
 }
 
+/// A duration as one would write it: `0s`, `90s`, `24h`.
+pub(super) fn brief(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match (seconds, duration.subsec_nanos()) {
+        (0, 0) => "0s".to_owned(),
+        (seconds, 0) if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        _ => format!("{duration:?}"),
+    }
+}
+
 /// An amount of bytes or the like as Kubernetes writes it: `64Mi`, `500k`, `1.5G`, `4096`.
 pub(super) fn quantity(text: &str) -> Result<usize, String> {
     let (number, suffix) =

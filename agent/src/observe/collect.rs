@@ -42,7 +42,7 @@ impl Collector for Reading {
             Kind::Counter => MetricType::Counter,
             Kind::Gauge | Kind::PerMillion => MetricType::Gauge,
         };
-        let mut metric = encoder.encode_descriptor(self.name, self.help, None, kind)?;
+        let mut metric = describe(&mut encoder, self.name, self.help, kind)?;
         for (labels, value) in (self.read)() {
             encode(&mut metric, self.kind, &labels, value)?;
         }
@@ -60,14 +60,12 @@ impl Collector for Books {
         let books: Vec<_> = self.0.all().into_iter().map(|account| (account.read(), account)).collect();
 
         let help = "Requests that matched a mirror's rule";
-        let mut metric =
-            encoder.encode_descriptor("umbra_shadow_offered", help, None, MetricType::Counter)?;
+        let mut metric = describe(&mut encoder, "umbra_shadow_offered", help, MetricType::Counter)?;
         for (balance, account) in &books {
             encode(&mut metric, Kind::Counter, &labels(account), balance.offered)?;
         }
         let help = "Copies by their end; with in_flight they add up to offered";
-        let mut metric =
-            encoder.encode_descriptor("umbra_shadow_outcomes", help, None, MetricType::Counter)?;
+        let mut metric = describe(&mut encoder, "umbra_shadow_outcomes", help, MetricType::Counter)?;
         for (balance, account) in &books {
             for (outcome, reason, count) in outcomes(balance) {
                 let labels = of_outcome(account, outcome, reason);
@@ -80,13 +78,22 @@ impl Collector for Books {
             }
         }
         let help = "Copies whose end is not known yet";
-        let mut metric =
-            encoder.encode_descriptor("umbra_shadow_in_flight", help, None, MetricType::Gauge)?;
+        let mut metric = describe(&mut encoder, "umbra_shadow_in_flight", help, MetricType::Gauge)?;
         for (balance, account) in &books {
             encode(&mut metric, Kind::Gauge, &labels(account), balance.in_flight())?;
         }
         Ok(())
     }
+}
+
+/// With a full stop, as the library ends the texts of metrics that are registered with it.
+fn describe<'e>(
+    encoder: &'e mut DescriptorEncoder<'_>,
+    name: &'e str,
+    help: &str,
+    kind: MetricType,
+) -> Result<MetricEncoder<'e>, fmt::Error> {
+    encoder.encode_descriptor(name, &format!("{help}."), None, kind)
 }
 
 /// Completed and sampled out always; failures and drops once they happened. Calls of gRPC that brought a status are apart.
@@ -177,5 +184,8 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }
+        let help: Vec<_> = text.lines().filter(|line| line.starts_with("# HELP")).collect();
+        let one_stop = |line: &&str| line.strip_suffix('.').is_some_and(|line| !line.ends_with('.'));
+        assert!(help.len() == 6 && help.iter().all(one_stop), "{help:#?}");
     }
 }

@@ -27,7 +27,7 @@ pub use latency::{Distribution, Latency};
 pub use origin::{Origin, Text};
 pub(crate) use reasons::reasons;
 pub use reasons::{DropReason, FailReason};
-pub use standing::{Bucket, Pace, Since, Standing, Turn};
+pub use standing::{Bucket, Holding, Pace, Since, Standing, Turn};
 pub use trace::Trace;
 pub use traffic::{Answer, RuleAccount, Totals, Traffic};
 pub use trouble::Trouble;

@@ -42,9 +42,9 @@ reasons! {
 reasons! {
     /// Why a copy was not sent whole.
     DropReason {
-        /// As many copies as allowed are waiting or under way (`shadow.queue.requests`).
+        /// As many copies as allowed are waiting or under way (`shadow.queue.requests`), or as many of this mirror as are free.
         QueueFull = "queue_full",
-        /// The bodies waiting for shadows fill their budget (`shadow.queue.bytes`).
+        /// Heads and bodies held for shadows fill their budget (`shadow.queue.bytes`), or those of this mirror its part.
         BytesBudget = "bytes_budget",
         /// The shadow took this body too slowly: it filled its own budget (`shadow.queue.bytesPerRequest`).
         BodyTooSlow = "body_too_slow",

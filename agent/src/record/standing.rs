@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -20,12 +20,23 @@ pub struct Standing {
     pub rate: Bucket,
     /// Of `sampling.coverage`.
     pub budget: Bucket,
+    /// Of the limits of the whole shadow plane.
+    pub holding: Holding,
     under_way: AtomicU32,
     /// Per million of the rule's share.
     in_force: AtomicU32,
     answers: AtomicU64,
     waited_micros: AtomicU64,
     kinds: Mutex<Option<Arc<Kinds>>>,
+}
+
+/// What a mirror's copies hold at this moment.
+#[derive(Debug, Default)]
+pub struct Holding {
+    /// Copies waiting or under way.
+    pub requests: AtomicUsize,
+    /// Bytes of their heads and bodies.
+    pub bytes: AtomicUsize,
 }
 
 /// How often something may happen.
@@ -53,6 +64,7 @@ impl Default for Standing {
         Self {
             rate: Bucket::default(),
             budget: Bucket::default(),
+            holding: Holding::default(),
             under_way: AtomicU32::new(0),
             in_force: AtomicU32::new(MILLION),
             answers: AtomicU64::new(0),

@@ -50,7 +50,7 @@ pub(super) fn compile<'a>(
     let objects = &difference.now;
     let before = &kept.made;
 
-    let mut findings = Findings::new(report);
+    let mut findings = Findings::of(objects, report);
     let registry = Registry::new(difference, &before.registry, labels);
     let registry = registry.map_or_else(|| Arc::clone(&before.registry), Arc::new);
     registry.report(&mut findings);

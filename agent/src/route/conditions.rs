@@ -44,6 +44,7 @@ impl<'f, 'r> Reader<'f, 'r> {
 
     /// Why a block does not exist for mesh traffic to this service port is an error.
     pub(super) fn block(mut self, written: &HttpMatch, port: u16) -> Result<Block, Absent> {
+        self.faulty = written.faulty;
         let mut block = self.conditions(written);
         let source = self.source(written);
         match &written.port {

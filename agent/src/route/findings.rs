@@ -5,12 +5,17 @@ use std::fmt;
 
 use foldhash::HashSet;
 
-use super::services::{Nearest, Registry};
+use super::{
+    doubt::Doubt,
+    objects::Objects,
+    services::{Nearest, Registry},
+};
 use crate::config::{Code, Diagnostic, Location, Meta, Report};
 
 pub(super) struct Findings<'r> {
     report: &'r mut Report,
     read: HashSet<(Code, Location)>,
+    doubt: Doubt,
     found: HashSet<(Code, Location, String)>,
     /// Of what is being compiled on its own, to be told whenever it is used, the innermost last. Without any, findings
     /// are told at once.
@@ -95,7 +100,14 @@ impl fmt::Display for Site<'_> {
 impl<'r> Findings<'r> {
     pub(super) fn new(report: &'r mut Report) -> Self {
         let read = report.diagnostics.iter().map(|d| (d.code, d.at.clone())).collect();
-        Self { report, read, found: HashSet::default(), noted: Vec::new(), unknown: Vec::new() }
+        let doubt = Doubt::default();
+        Self { report, read, doubt, found: HashSet::default(), noted: Vec::new(), unknown: Vec::new() }
+    }
+
+    /// The same, but for what may only follow from faults of these objects.
+    pub(super) fn of(objects: &Objects<'_>, report: &'r mut Report) -> Self {
+        let doubt = Doubt::of(objects, &report.diagnostics);
+        Self { doubt, ..Self::new(report) }
     }
 
     /// `what` follows the path: `spec.http[1].mirror.host: ` + `no Service has this host`.
@@ -143,7 +155,7 @@ impl<'r> Findings<'r> {
     /// Reports it, unless it is known.
     pub(super) fn tell(&mut self, finding: &Finding) {
         let Finding { code, at, object, message, hint } = finding;
-        if !self.read.is_empty() && self.read.contains(&(*code, at.clone())) {
+        if !self.read.is_empty() && self.read.contains(&(*code, at.clone())) || self.doubt.covers(finding) {
             return;
         }
         if self.found.insert((*code, at.clone(), message.clone())) {

@@ -23,6 +23,7 @@ mod conditions;
 mod covers;
 mod delegates;
 mod difference;
+mod doubt;
 mod endpoint;
 mod exports;
 mod exposure;

@@ -3,7 +3,13 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use super::{Plane, budget::Slot, entry::Entry, hash, head::PackedHead};
+use super::{
+    Plane,
+    budget::{Part, Slot},
+    entry::Entry,
+    hash,
+    head::PackedHead,
+};
 use crate::{
     message::{BodyLength, RequestHead},
     record::{DropReason, Turn},
@@ -47,7 +53,8 @@ impl Plane {
                 turn = Some(mirror.account.turn(limit).ok_or(DropReason::Concurrency)?);
             }
         }
-        let mut slot = self.shared.budget.admit().ok_or(DropReason::QueueFull)?;
+        let part = Part::new(&self.shared.budget, &mirror.account);
+        let mut slot = part.admit().ok_or(DropReason::QueueFull)?;
         if !slot.hold(PackedHead::size(head)) {
             return Err(DropReason::BytesBudget);
         }

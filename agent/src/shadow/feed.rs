@@ -11,7 +11,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::budget::Budget;
+use super::budget::Part;
 use crate::{
     message::Slice,
     record::DropReason,
@@ -45,7 +45,8 @@ pub struct Call {
 /// What both ends share. The lock is held for one push or one pop, by either side.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    budget: Arc<Budget>,
+    /// Of the budget, as the copy's mirror has it.
+    part: Part,
     /// Limits the body and redacts its trailers.
     pub(super) policy: Option<Arc<Policy>>,
     /// A call of gRPC, whose answer may stream for as long as the primary's.
@@ -143,7 +144,7 @@ impl Drop for Call {
 
 impl Pipe {
     /// `whole`: no body follows the head, so the request has ended already.
-    pub(super) fn new(budget: Arc<Budget>, whole: bool, is_call: bool, policy: Option<Arc<Policy>>) -> Self {
+    pub(super) fn new(part: Part, whole: bool, is_call: bool, policy: Option<Arc<Policy>>) -> Self {
         let state = State {
             phase: if whole { Phase::Ended { trailers: None } } else { Phase::Open },
             answered: !is_call,
@@ -155,7 +156,7 @@ impl Pipe {
             body_waker: None,
             end_waker: None,
         };
-        Self { budget, policy, is_call, state: Mutex::new(state) }
+        Self { part, policy, is_call, state: Mutex::new(state) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -174,11 +175,11 @@ impl Pipe {
         let (piece, limited) = self.within_limit(piece, state.received);
         let over = if limited == Some(OnExceed::Drop) {
             Some(DropReason::BodyTooLarge)
-        } else if self.budget.is_scarce() {
+        } else if self.part.is_scarce() {
             Some(DropReason::Pressure)
-        } else if piece.len() > self.budget.bytes_per_request().saturating_sub(state.held) {
+        } else if piece.len() > self.part.bytes_per_request().saturating_sub(state.held) {
             Some(DropReason::BodyTooSlow)
-        } else if !self.budget.take_bytes(piece.len()) {
+        } else if !self.part.take_bytes(piece.len()) {
             Some(DropReason::BytesBudget)
         } else {
             None
@@ -240,7 +241,7 @@ impl Pipe {
         if state.closed {
             return;
         }
-        let discarded = matches!(phase, Phase::Stopped(_)).then(|| state.discard(&self.budget));
+        let discarded = matches!(phase, Phase::Stopped(_)).then(|| state.discard(&self.part));
         state.phase = phase;
         let wakers = (state.body_waker.take(), state.end_waker.take());
         drop(state);
@@ -253,8 +254,8 @@ impl Pipe {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let discarded = state.discard(&self.budget);
-        self.budget.give_back(mem::take(&mut state.held));
+        let discarded = state.discard(&self.part);
+        self.part.give_back(mem::take(&mut state.held));
         drop(state);
         drop(discarded);
     }
@@ -264,7 +265,7 @@ impl Pipe {
         let mut state = self.lock();
         if !state.closed {
             state.held -= bytes;
-            self.budget.give_back(bytes);
+            self.part.give_back(bytes);
         }
     }
 }
@@ -299,11 +300,11 @@ impl State {
     }
 
     /// Empties the queue and gives its bytes back. The caller frees the memory, after unlocking.
-    fn discard(&mut self, budget: &Budget) -> (VecDeque<Bytes>, BytesMut) {
+    fn discard(&mut self, part: &Part) -> (VecDeque<Bytes>, BytesMut) {
         let (queue, tail) = (mem::take(&mut self.queue), mem::take(&mut self.tail));
         let bytes = queue.iter().map(Bytes::len).sum::<usize>() + tail.len();
         self.held -= bytes;
-        budget.give_back(bytes);
+        part.give_back(bytes);
         (queue, tail)
     }
 }

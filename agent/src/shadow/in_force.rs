@@ -13,7 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use http::HeaderName;
 
-use super::{Plane, adaptive::Steered};
+use super::{Plane, Shared, adaptive::Steered};
 use crate::{
     message::RequestHead,
     record::MirrorKey,
@@ -38,7 +38,7 @@ impl InForce {
             && self.markers.load().iter().any(|marker| head.header(marker.as_str()).is_some())
     }
 
-    pub(super) fn put(&self, mirrors: Vec<Arc<Mirror>>, markers: Vec<HeaderName>) {
+    fn put(&self, mirrors: Vec<Arc<Mirror>>, markers: Vec<HeaderName>) {
         let policies = mirrors.iter().filter_map(|mirror| mirror.policy());
         policies.filter_map(|policy| policy.ttl.as_ref()).for_each(start);
         let any = !markers.is_empty();
@@ -48,12 +48,19 @@ impl InForce {
     }
 }
 
+impl Shared {
+    pub(super) fn put_in_force(&self, mirrors: Vec<Arc<Mirror>>, markers: Vec<HeaderName>) {
+        self.budget.divide(mirrors.len() > 1);
+        self.in_force.put(mirrors, markers);
+    }
+}
+
 impl Plane {
     /// To be called with each snapshot before requests meet it: makes its markers known and starts the time of policies
     /// that have a `ttl` and were not in force before.
     pub fn enforce(&self, snapshot: &Snapshot) {
         let mirrors = snapshot.mirrors().into_iter().cloned().collect();
-        self.shared.in_force.put(mirrors, snapshot.markers().to_vec());
+        self.shared.put_in_force(mirrors, snapshot.markers().to_vec());
     }
 
     /// Every mirror in force, once.

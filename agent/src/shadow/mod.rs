@@ -190,7 +190,7 @@ impl Plane {
         let is_call = head.is_grpc();
         entry.is_grpc = is_call;
         let head = PackedHead::pack(&RequestHead { body, ..*head }, sender.address);
-        let pipe = Arc::new(Pipe::new(Arc::clone(&self.shared.budget), head.is_whole(), is_call, policy));
+        let pipe = Arc::new(Pipe::new(slot.part(), head.is_whole(), is_call, policy));
         let feed = Feed::new(&pipe);
         let job = Job { head, source: Source::new(pipe), slot, turn, delay, entry };
         match self.worker_of(draws.request).try_send(job) {

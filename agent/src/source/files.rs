@@ -47,7 +47,7 @@ fn add(file: &Found<Arc<str>>, resources: &mut Resources, report: &mut Report, s
             // An unreadable file counts for the fingerprint, so that its return is seen.
             sources.insert(&file.name, "");
             let at = Location { file: file.name.as_str().into(), line: why.line, column: 1 };
-            let (code, message, hint) = (Code::Unreadable, why.message.clone(), why.hint.map(str::to_owned));
+            let (code, message, hint) = (why.code, why.message.clone(), why.hint.map(str::to_owned));
             report.push(Diagnostic { code, at, object: None, message, hint });
         }
     }
@@ -81,6 +81,9 @@ fn files<T: Clone>(paths: &[PathBuf], seen: &mut Seen<T>, make: impl Fn(Arc<str>
             found.push(Found { made: Err(format!("cannot list {name}: {error}").into()), name });
             Vec::new()
         });
+        if let Some(nothing) = nothing_in(path, &listed) {
+            found.push(nothing);
+        }
         for path in listed {
             let metadata = fs::metadata(&path);
             if !known.insert(identity(&path, metadata.as_ref().ok())) {
@@ -119,6 +122,25 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     }
     listed.sort();
     Ok(listed)
+}
+
+/// What is said of a directory of which no file is read.
+fn nothing_in<T>(directory: &Path, listed: &[PathBuf]) -> Option<Found<T>> {
+    // One that cannot be listed was reported.
+    let mut beside = fs::read_dir(directory).ok().filter(|_| listed.is_empty())?.flatten();
+    let passed_over = |entry: &fs::DirEntry| {
+        let path = entry.path();
+        path.is_dir() || path.extension().is_some_and(|ending| ending == "json")
+    };
+    let name = directory.display().to_string();
+    let hint = "only files *.yaml and *.yml directly inside are read: name the directories and .json files in it themselves";
+    let nothing = Unreadable {
+        code: Code::NothingRead,
+        message: format!("{name} has no file *.yaml or *.yml: nothing is read from it"),
+        line: 1,
+        hint: beside.any(|entry| passed_over(&entry)).then_some(hint),
+    };
+    Some(Found { name, made: Err(nothing) })
 }
 
 /// What two ways to the same file have in common.

@@ -76,6 +76,7 @@ fn ask(rules: &PortRules, request: &Request) -> Outcome {
             Some(Source {
                 namespace: namespace.clone(),
                 labels: labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+                workload: std::sync::Arc::default(),
             }),
         ),
     };
@@ -109,9 +110,9 @@ fn ask(rules: &PortRules, request: &Request) -> Outcome {
 
 /// What is told is what is done.
 fn agree(trace: &Trace, decision: &Decision<'_>, request: &Request) {
-    let told = trace.matched.as_ref().map(|rule| (&rule.key, rule.mirrors.len(), rule.unmirrored));
+    let told = trace.matched.as_ref().map(|rule| (&rule.account.key, rule.mirrors.len(), rule.unmirrored));
     let done = match decision {
-        Decision::Rule(rule) => Some((&rule.key, rule.mirrors.len(), rule.unmirrored)),
+        Decision::Rule(rule) => Some((&rule.account.key, rule.mirrors.len(), rule.unmirrored)),
         Decision::NoRule | Decision::NoHost => None,
     };
     assert_eq!(told, done, "{request:?}");

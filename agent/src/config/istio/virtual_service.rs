@@ -81,6 +81,8 @@ pub struct Destination {
 #[derive(Clone, Debug)]
 pub struct HttpMatch {
     pub at: Location,
+    /// It could not be read in full, so what it matches is not known. The configuration is refused.
+    pub faulty: bool,
     pub name: Option<String>,
     pub uri: Option<Located<StringMatch>>,
     pub ignore_uri_case: bool,

@@ -17,7 +17,7 @@ use crate::config::{
     umbra::{
         Admin, AgentConfig, Capture, Certificate, ClientAddress, Direct, Inbound, NetnsRef, Queue, Shadow,
     },
-    values,
+    values::{self, brief},
 };
 
 const QUANTITY: &str = "write bytes like 64Mi, 500k or 4096";
@@ -197,7 +197,7 @@ fn set<T>(slot: &mut T, value: Option<Located<T>>) {
 fn duration(faults: &mut Faults<'_>, field: &Field<'_>, shortest: Duration) -> Option<Located<Duration>> {
     let read = field.duration(faults)?;
     if !(shortest..=LONGEST).contains(&read.value) {
-        let what = format!("{:?} is not within {shortest:?}..=24h", read.value);
+        let what = format!("{} is not within {}..=24h", brief(read.value), brief(shortest));
         field.fault(faults, Code::OutOfRange, what);
         return None;
     }

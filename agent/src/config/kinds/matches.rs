@@ -1,7 +1,7 @@
 //! `http[].match[]` of a VirtualService.
 
 use crate::config::{
-    Code, Located,
+    Code, Labels, Located,
     field::{Faults, Field, exactly},
     fields::{Fields, Names::Foreign},
     istio::{HttpMatch, StringMatch},
@@ -21,10 +21,42 @@ enum Place {
     Others,
 }
 
-pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<HttpMatch> {
-    let mut block = field.fields(faults)?;
+/// Every block. What is no block stands there as one that never matches: without any, the rule would match everything.
+pub(super) fn all(faults: &mut Faults<'_>, field: &Field<'_>) -> Vec<HttpMatch> {
+    let before = faults.mark();
+    let blocks = field.list(faults);
+    if faults.has_errors_since(before) {
+        return vec![never(field)];
+    }
+    exactly(blocks.len(), blocks.iter().map(|block| read(faults, block)))
+}
+
+fn never(field: &Field<'_>) -> HttpMatch {
+    HttpMatch {
+        at: field.at().clone(),
+        faulty: true,
+        name: None,
+        uri: None,
+        ignore_uri_case: false,
+        scheme: None,
+        method: None,
+        authority: None,
+        headers: Vec::new(),
+        without_headers: Vec::new(),
+        query_params: Vec::new(),
+        port: None,
+        source_labels: Labels::NONE,
+        source_namespace: None,
+        gateways: Vec::new(),
+    }
+}
+
+fn read(faults: &mut Faults<'_>, field: &Field<'_>) -> HttpMatch {
+    let before = faults.mark();
+    let Some(mut block) = field.fields(faults) else { return never(field) };
     let read = HttpMatch {
         at: field.at().clone(),
+        faulty: false,
         name: block.plain(faults, "name"),
         uri: single(faults, &mut block, "uri", Place::Uri),
         ignore_uri_case: block.flag(faults, "ignoreUriCase").is_some_and(|flag| flag.value),
@@ -40,7 +72,7 @@ pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<HttpMat
         gateways: block.texts(faults, "gateways"),
     };
     block.finish(faults, Foreign);
-    Some(read)
+    HttpMatch { faulty: faults.has_errors_since(before), ..read }
 }
 
 /// A matcher that stands in a list by itself.
@@ -103,12 +135,12 @@ fn string_match(faults: &mut Faults<'_>, field: &Field<'_>, place: Place) -> Opt
             }
             _ => {}
         }
-        found.push((name, make(text.value)));
+        found.push((name, value.located(make(text.value))));
     }
     fields.finish(faults, Foreign);
     if let [(one, _), (other, _), ..] = found[..] {
         field.fault(faults, Code::Conflict, format!("`{one}` and `{other}` exclude each other"));
         return None;
     }
-    Some(field.located(found.pop().map_or(StringMatch::Empty, |(_, matcher)| matcher)))
+    Some(found.pop().map_or_else(|| field.located(StringMatch::Empty), |(_, matcher)| matcher))
 }

@@ -23,7 +23,7 @@ pub(super) fn read(faults: &mut Faults<'_>, field: &Field<'_>, merged: bool) -> 
         let read = HttpRoute {
             at,
             name: rule.plain(faults, "name"),
-            matches: rule.items(faults, "match", matches::read),
+            matches: rule.get("match").map(|field| matches::all(faults, &field)).unwrap_or_default(),
             route: routes(faults, rule),
             redirect: answers::redirect(faults, rule).map(Box::new),
             direct_response: answers::direct_response(faults, rule).map(Box::new),
@@ -90,12 +90,16 @@ fn idle_percentages(faults: &mut Faults<'_>, field: &Field<'_>, rule: &Fields<'_
 
 fn routes(faults: &mut Faults<'_>, rule: &mut Fields<'_>) -> Vec<RouteDestination> {
     let Some(field) = rule.get("route") else { return Vec::new() };
+    let before = faults.mark();
     let items = field.list(faults);
     let read = exactly(items.len(), items.iter().filter_map(|item| route(faults, item)));
     let sum: i64 = read.iter().filter_map(|route| route.weight.as_ref()).map(|weight| weight.value).sum();
+    if faults.has_errors_since(before) {
+        return read;
+    }
     if items.is_empty() {
         field.fault(faults, Code::Missing, "names no destination");
-    } else if items.len() > 1 && read.len() == items.len() && sum == 0 {
+    } else if items.len() > 1 && sum == 0 {
         let hint = "without a weight a destination gets nothing once there are several";
         field.fault(faults, Code::OutOfRange, "the weights sum up to 0").help(hint);
     }
@@ -143,7 +147,11 @@ pub(super) fn percent(
         return None;
     }
     field.map(faults, names, |faults, fields, at| {
-        let value = fields.get("value").and_then(|field| field.within(faults, 0.0..=100.0));
+        // One that cannot be understood is not taken for 0, which is what none stands for.
+        let value = match fields.get("value") {
+            Some(field) => Some(field.within(faults, 0.0..=100.0)?),
+            None => None,
+        };
         Some(Percent { at, value })
     })
 }

@@ -43,10 +43,15 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fie
     let ports = spec.items(faults, "ports", port);
     refuse_repeated_ports(faults, &ports);
     let locations = &[("MESH_EXTERNAL", MeshLocation::External), ("MESH_INTERNAL", MeshLocation::Internal)];
-    let location = spec.one_of(faults, "location", locations).map(|found| found.value).unwrap_or_default();
+    // What cannot be understood is taken for what goes with most, so that nothing is said that only follows from it.
+    let (no_location, no_resolution) = (
+        if spec.has("location") { MeshLocation::Internal } else { MeshLocation::default() },
+        if spec.has("resolution") { Resolution::Dns } else { Resolution::None },
+    );
+    let location = spec.one_of(faults, "location", locations).map_or(no_location, |found| found.value);
     let resolution = spec
         .one_of(faults, "resolution", RESOLUTIONS)
-        .unwrap_or_else(|| Located { value: Resolution::None, at: spec.at().clone() });
+        .unwrap_or_else(|| Located { value: no_resolution, at: spec.at().clone() });
     let names = ports.iter().map(|port| port.name.as_str()).collect();
     let mut endpoints =
         spec.items(faults, "endpoints", |faults, item| endpoint(faults, item, resolution.value, &names));
@@ -82,8 +87,9 @@ fn virtual_address(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Located
 }
 
 fn hosts(faults: &mut Faults<'_>, field: &Field<'_>) -> Vec<Located<String>> {
+    let before = faults.mark();
     let items = field.list(faults);
-    if items.is_empty() {
+    if items.is_empty() && !faults.has_errors_since(before) {
         field.fault(faults, Code::Missing, "names no host");
     }
     let hosts = exactly(items.len(), items.iter().filter_map(|item| super::one_host(faults, item)));

@@ -16,7 +16,7 @@ use crate::config::{
         AbortCopy, BodyPolicy, DelayCopy, Faults as CopyFaults, Marker, OnExceed, RateLimit, Redact,
         ShadowPolicy, TargetKind, TargetRef,
     },
-    values,
+    values::{self, brief},
 };
 
 const QUANTITY: &str = "write bytes like 64Mi, 500k or 4096";
@@ -217,7 +217,8 @@ fn span(
 ) -> Option<Located<Duration>> {
     let read = field.duration(faults)?;
     if !range.contains(&read.value) {
-        let what = format!("{:?} is not within {:?}..={:?}", read.value, range.start(), range.end());
+        let [value, start, end] = [read.value, *range.start(), *range.end()].map(brief);
+        let what = format!("{value} is not within {start}..={end}");
         field.fault(faults, Code::OutOfRange, what);
         return None;
     }

@@ -19,9 +19,14 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fie
     }
     let place = |spec: &mut Fields<'_>, name| spec.get(name).map(|field| field.at().clone());
     let (tls, tcp) = (place(&mut spec, "tls"), place(&mut spec, "tcp"));
-    let rules = spec.get("http").map(|field| field.list(faults)).unwrap_or_default();
-    if rules.is_empty() && tls.is_none() && tcp.is_none() {
-        faults.add(Code::Missing, spec.at(), "spec.http", "is required");
+    let http = spec.get("http");
+    let before = faults.mark();
+    let rules = http.as_ref().map(|field| field.list(faults)).unwrap_or_default();
+    if rules.is_empty() && tls.is_none() && tcp.is_none() && !faults.has_errors_since(before) {
+        match &http {
+            Some(http) => drop(http.fault(faults, Code::Missing, "has no rule")),
+            None => drop(faults.add(Code::Missing, spec.at(), "spec.http", "is required")),
+        }
     }
     let delegate = !spec.has("hosts");
     if delegate {

@@ -113,6 +113,7 @@ fn block(root: &HttpMatch, leaf: &HttpMatch) -> HttpMatch {
     let labels = root.source_labels.iter().chain(leaf.source_labels.iter()).collect();
     HttpMatch {
         at: leaf.at.clone(),
+        faulty: root.faulty || leaf.faulty,
         name: name(root.name.as_deref(), leaf.name.as_deref()),
         uri: leaf.uri.clone().or_else(|| root.uri.clone()),
         ignore_uri_case: leaf.ignore_uri_case,

@@ -138,5 +138,23 @@ fn section(index: usize, name: Option<&str>) -> String {
 
 fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let nearest = known.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
-    nearest.filter(|&(distance, _)| distance <= 3).map(|(_, known)| known)
+    // Of a short name as many letters would be another name altogether.
+    nearest.filter(|&(distance, _)| distance <= 3.min(name.len() / 2)).map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_near_when_most_of_it_is_the_same() {
+        for (name, known, expected) in [
+            ("my-ap", ["my-app", "other"], Some("my-app")),
+            ("carts", ["0", "cart"], Some("cart")),
+            ("zz", ["0", "1"], None),
+            ("a", ["0", "b"], None),
+        ] {
+            assert_eq!(nearest(name, known.into_iter()), expected, "{name}");
+        }
+    }
 }

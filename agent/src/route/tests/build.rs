@@ -220,6 +220,7 @@ pub(super) fn percent(value: impl Into<Option<f64>>) -> Option<Percent> {
 pub(super) fn block() -> HttpMatch {
     HttpMatch {
         at: here(),
+        faulty: false,
         name: None,
         uri: None,
         ignore_uri_case: false,

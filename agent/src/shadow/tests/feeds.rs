@@ -10,21 +10,23 @@ use bytes::{Buf, Bytes};
 use http_body::Body;
 use proptest::prelude::*;
 
-use super::{Slice, push};
+use super::{Account, MirrorKey, RuleKey, Slice, push};
 use crate::{
     config::umbra::Queue,
     record::DropReason,
     shadow::{
         Feed, Load,
         body::{CopyBody, Lent, Source, Stopped},
-        budget::Budget,
+        budget::{Budget, Part},
         feed::Pipe,
     },
 };
 
 fn pipe(bytes: usize, bytes_per_request: usize) -> (Arc<Budget>, Feed, Source) {
     let budget = Arc::new(Budget::new(Queue { requests: 1, bytes, bytes_per_request }));
-    let pipe = Arc::new(Pipe::new(Arc::clone(&budget), false, false, None));
+    let rule = RuleKey { virtual_service: "default/my-app".into(), rule: "all".into() }.into();
+    let account = Arc::new(Account::new(MirrorKey { rule, mirror: "my-app:80".into() }));
+    let pipe = Arc::new(Pipe::new(Part::new(&budget, &account), false, false, None));
     (budget, Feed::new(&pipe), Source::new(pipe))
 }
 

@@ -2,6 +2,7 @@
 
 mod copies;
 mod destinations;
+mod fairness;
 mod feeds;
 mod grpc;
 mod heads;

@@ -38,7 +38,7 @@ impl Scene {
             enforced: Some(enforced),
         });
         let markers = enforced_marker(&self.mirror).into_iter().collect();
-        self.plane.shared.in_force.put(vec![Arc::clone(&self.mirror)], markers);
+        self.plane.shared.put_in_force(vec![Arc::clone(&self.mirror)], markers);
         self
     }
 
@@ -376,7 +376,7 @@ async fn the_policy_s_timeout_comes_before_the_rule_s_and_that_before_the_agent_
     scene.get("/");
     assert_eq!(scene.outcome().await, Outcome::Failed(FailReason::Timeout));
     let mut scene = scene.under(Policy::default());
-    scene.plane.shared.in_force.put(Vec::new(), Vec::new());
+    scene.plane.shared.put_in_force(Vec::new(), Vec::new());
     Arc::get_mut(&mut scene.mirror).unwrap().timeout = soon;
     scene.get("/");
     assert_eq!(scene.outcome().await, Outcome::Failed(FailReason::Timeout));

@@ -37,6 +37,29 @@ fn a_directory_gives_its_yaml_files_by_name() {
 }
 
 #[test]
+fn where_there_is_nothing_to_read_it_is_said() {
+    let directory = tempdir().unwrap();
+    let hint_of = |paths: &[PathBuf]| {
+        for report in [load(paths).1, Reader::default().load(paths).1] {
+            let codes: Vec<_> = report.diagnostics.iter().map(|fault| fault.code).collect();
+            assert_eq!((codes, report.has_errors()), (vec![Code::NothingRead], false), "{report:?}");
+        }
+        load(paths).1.diagnostics.remove(0).hint
+    };
+    let all = [directory.path().to_owned()];
+    write(&directory, "notes.txt", "not: read");
+    assert_eq!(hint_of(&all), None);
+    write(&directory, "rules.json", "{}");
+    assert!(hint_of(&all).unwrap().contains("json"));
+    fs::remove_file(directory.path().join("rules.json")).unwrap();
+    fs::create_dir(directory.path().join("rules")).unwrap();
+    assert!(hint_of(&all).unwrap().contains("directories"));
+    for text in ["", "# nothing\n", "---\n", "---\n# nothing\n---\n"] {
+        hint_of(&[write(&directory, "empty.yaml", text)]);
+    }
+}
+
+#[test]
 fn a_file_named_in_two_ways_is_read_once() {
     let directory = tempdir().unwrap();
     let file = write(&directory, "a.yaml", &rule("a"));

@@ -12,7 +12,7 @@ use std::{
 
 use nix::fcntl::OFlag;
 
-use crate::config::MAX_BYTES;
+use crate::config::{Code, MAX_BYTES};
 
 /// How long a pipe may be without a writer before its first byte.
 const NOBODY: Duration = Duration::from_millis(900);
@@ -22,6 +22,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// Why a source cannot be read.
 #[derive(Debug)]
 pub(super) struct Unreadable {
+    pub(super) code: Code,
     pub(super) message: String,
     pub(super) line: u32,
     pub(super) hint: Option<&'static str>,
@@ -29,7 +30,7 @@ pub(super) struct Unreadable {
 
 impl From<String> for Unreadable {
     fn from(message: String) -> Self {
-        Self { message, line: 1, hint: None }
+        Self { code: Code::Unreadable, message, line: 1, hint: None }
     }
 }
 
@@ -46,6 +47,7 @@ pub(super) fn text(source: impl Read) -> Result<Arc<str>, Unreadable> {
     source.take(limit).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_BYTES {
         return Err(Unreadable {
+            code: Code::Unreadable,
             message: format!("it is larger than {} MiB", MAX_BYTES >> 20),
             line: 1,
             hint: Some("split it; a directory of files is read as one configuration"),
@@ -57,6 +59,7 @@ pub(super) fn text(source: impl Read) -> Result<Arc<str>, Unreadable> {
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
         let hint = if utf16 { "it looks like UTF-16: save it as UTF-8" } else { "save it as UTF-8" };
         Unreadable {
+            code: Code::Unreadable,
             message: format!("line {line} is not UTF-8"),
             line: u32::try_from(line).unwrap_or(u32::MAX),
             hint: Some(hint),

@@ -76,8 +76,8 @@ fn numbers_stay_in_their_ranges() {
                 "UMB0106 5:27 spec.shadow.queue.bytes: 0 bytes leave room for nothing (write bytes like \
                  64Mi, 500k or 4096)",
             ),
-            ("shadow: {timeout: 0s}", "UMB0106 5:21 spec.shadow.timeout: 0ns is not within 1ms..=24h"),
-            ("drainTimeout: 25h", "UMB0106 5:17 spec.drainTimeout: 90000s is not within 0ns..=24h"),
+            ("shadow: {timeout: 0s}", "UMB0106 5:21 spec.shadow.timeout: 0s is not within 1ms..=24h"),
+            ("drainTimeout: 25h", "UMB0106 5:17 spec.drainTimeout: 25h is not within 0s..=24h"),
         ],
     );
 }

@@ -113,3 +113,10 @@ fn matchers_are_refused_as_istio_refuses_them() {
         ),
     ]);
 }
+
+#[test]
+fn a_condition_stands_where_its_value_does() {
+    let at = |text| block(text).uri.unwrap().at;
+    assert_eq!((at("uri: {prefix: /a}").line, at("uri: {prefix: /a}").column), (8, 21));
+    assert_eq!(at("uri: {}").column, 12);
+}

@@ -33,7 +33,7 @@ fn a_mirror_has_a_percentage_or_a_fraction_of_at_most_everything() {
         ),
         (
             mirror(", percent: 1, fraction: {numerator: 1}"),
-            "UMB0108 8:52 spec.rules[0].filters[0].requestMirror: `percent` and `fraction` exclude each other",
+            "UMB0108 8:98 spec.rules[0].filters[0].requestMirror: `percent` and `fraction` exclude each other",
         ),
         (
             mirror(", fraction: {numerator: 101}"),

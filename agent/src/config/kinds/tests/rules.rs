@@ -129,11 +129,10 @@ fn a_rule_says_where_its_requests_go() {
                 "UMB0104 7:13 spec.http[0].route[0].destination: is required",
             ),
             ("hosts: [a]\nhttp:\n- delegate: {name: x}", ""),
-            ("hosts: [a]\nhttp: []", "UMB0104 5:3 spec.http: is required"),
+            ("hosts: [a]\nhttp: []", "UMB0104 6:9 spec.http: has no rule"),
             (
                 "hosts: [a]\nhttp: {a: b}",
-                "UMB0103 6:9 spec.http: a map where a list is wanted (start each item with `- \
-                 `)\nUMB0104 5:3 spec.http: is required",
+                "UMB0103 6:9 spec.http: a map where a list is wanted (start each item with `- `)",
             ),
         ],
     );

@@ -18,7 +18,7 @@ pub(super) fn pool(faults: &mut Faults<'_>, fields: &mut Fields<'_>) -> Option<C
     fields.child(faults, "connectionPool", Foreign, |faults, fields, at| {
         let tcp = fields.child(faults, "tcp", Foreign, |faults, fields, _| Some(tcp(faults, fields)));
         let http = fields.child(faults, "http", Foreign, |faults, fields, _| Some(http(faults, fields)));
-        if tcp.is_none() && http.is_none() {
+        if !fields.has("tcp") && !fields.has("http") {
             faults.add(Code::Missing, &at, fields.path(), "needs `tcp` or `http`");
         }
         Some(ConnectionPool { at, tcp: tcp.unwrap_or_default(), http: http.unwrap_or_default() })

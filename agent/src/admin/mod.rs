@@ -5,13 +5,14 @@
 //! 127.0.0.1:9977 ─▶ guard ─┐            ┌─ routes, mirrors, endpoints, config: pages of JSON
 //! unix socket ─────────────┼─▶ /api/v1 ─┼─ status
 //!                          │            └─ pause, resume
-//!                          └─▶ /livez /readyz /metrics
+//!                          └─▶ /livez /readyz /metrics, and / the dashboard
 //! ```
 
 mod config;
 mod endpoints;
 mod guard;
 mod health;
+mod log;
 mod mirrors;
 mod page;
 mod patience;
@@ -24,8 +25,10 @@ mod switch;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod ui;
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     io,
     sync::Arc,
@@ -48,13 +51,19 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     config::Configuration,
+    log::Log,
     rates::Rates,
     socket::Socket,
     status::{Namespace, Port},
     traffic::Rules,
 };
 use self::{patience::Bounded, problem::Problem};
-use crate::{observe::Metrics, record::Accounts, route::Snapshot, shadow::Plane};
+use crate::{
+    observe::{Metrics, Mix},
+    record::Accounts,
+    route::Snapshot,
+    shadow::Plane,
+};
 
 /// Whoever has not asked in full or taken its answer by then does not keep the agent from ending.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -75,6 +84,12 @@ pub struct View {
     pub known: Rules,
     /// How each namespace stands. May take a moment.
     pub namespaces: Box<dyn Fn() -> Vec<Namespace> + Send + Sync>,
+    /// What connections speak, and what is not read of them.
+    pub mix: Arc<Mix>,
+    /// What runs out, and whether new connections are left to the apps because of it.
+    pub pressure: Box<dyn Fn() -> BTreeMap<&'static str, bool> + Send + Sync>,
+    /// What is logged.
+    pub log: Arc<dyn Log>,
     /// When the agent was started.
     pub started: Instant,
 }
@@ -144,6 +159,7 @@ fn routes(view: &Arc<View>, door: Door) -> Router {
     let api = Router::new()
         .route("/config", get(config::get))
         .route("/endpoints", get(endpoints::get))
+        .route("/log", get(log::get).post(log::post))
         .route("/mirrors", get(mirrors::get))
         .route("/pause", post(switch::pause))
         .route("/resume", post(switch::resume))
@@ -153,21 +169,22 @@ fn routes(view: &Arc<View>, door: Door) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY));
-    let api = match door {
-        Door::Address => api.layer(from_fn(guard::guard)),
-        Door::Socket => api.layer(from_fn(guard::content_type)),
+    let (api, page) = match door {
+        Door::Address => (api.layer(from_fn(guard::guard)), ui::routes().layer(from_fn(guard::guard))),
+        Door::Socket => (api.layer(from_fn(guard::content_type)), Router::new()),
     };
     Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .nest("/api/v1", api)
+        .merge(page)
         .fallback(unknown)
         .with_state(Arc::clone(view))
 }
 
 async fn unknown(uri: Uri) -> Problem {
-    let known = "/livez, /readyz, /metrics and, below /api/v1, config, endpoints, mirrors, routes, status, traffic, pause, resume";
+    let known = "/livez, /readyz, /metrics and, below /api/v1, config, endpoints, log, mirrors, routes, status, traffic, pause, resume";
     Problem::new(
         StatusCode::NOT_FOUND,
         format!("there is nothing at {}", uri.path()),
@@ -177,7 +194,11 @@ async fn unknown(uri: Uri) -> Problem {
 
 async fn wrong_method(uri: Uri) -> Problem {
     let detail = format!("{} does not take this method", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail, "pause and resume take POST, everything else GET")
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        detail,
+        "pause and resume take POST, log takes both, everything else GET",
+    )
 }
 
 /// For a person: to the millisecond.

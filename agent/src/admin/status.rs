@@ -10,6 +10,7 @@ use axum::{
 use serde::{Serialize, Serializer};
 
 use super::{View, config::Standing, page, problem::Problem};
+use crate::route::Mirror;
 
 /// One wanted namespace, or one that is being left, or a plain listener, with stable names.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -51,10 +52,76 @@ pub struct Port {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Status {
     agent: Agent,
     configuration: Standing,
+    mirroring: Mirroring,
+    /// What runs out, and whether new connections are left to the apps because of it.
+    pressure: BTreeMap<&'static str, bool>,
+    /// Captured connections since the start, by protocol.
+    protocols: BTreeMap<&'static str, u64>,
+    /// Connections that were not read further, by reason.
+    unread: BTreeMap<&'static str, u64>,
+    /// Requests that were not read, while others of their HTTP/2 connection were, by reason.
+    unread_requests: BTreeMap<&'static str, u64>,
     namespaces: Vec<Namespace>,
+}
+
+/// The shadow plane as a whole.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Mirroring {
+    /// The kill switch for all is on.
+    all_paused: bool,
+    mirrors: usize,
+    /// Of them, those that are paused, by their own switch or that for all.
+    paused: usize,
+    /// Those whose share in force is not the one configured, the first of them with both.
+    reduced_count: usize,
+    reduced: Vec<Reduced>,
+    /// Copies that wait for a worker.
+    waiting: usize,
+    /// Bytes of heads and bodies held for shadows.
+    bytes: usize,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Reduced {
+    /// As in `mirrors`.
+    id: String,
+    percentage: f64,
+    in_force_percentage: f64,
+}
+
+/// Mirrors shown by name.
+const REDUCED: usize = 8;
+
+impl Mirroring {
+    fn of(view: &View) -> Self {
+        let mirrors = view.plane.mirrors();
+        let paused = |mirror: &&Arc<Mirror>| view.plane.is_paused() || mirror.account.is_paused();
+        let reduced = mirrors.iter().filter_map(|mirror| {
+            let percentage = crate::route::Mirroring::new(mirror).percentage;
+            let in_force_percentage = f64::from(view.plane.share_in_force(mirror).0) / 10_000.0;
+            let id = super::mirrors::id(&mirror.account.key);
+            (in_force_percentage < percentage).then_some(Reduced { id, percentage, in_force_percentage })
+        });
+        let mut reduced: Vec<_> = reduced.collect();
+        let reduced_count = reduced.len();
+        reduced.truncate(REDUCED);
+        let load = view.plane.load();
+        Self {
+            all_paused: view.plane.is_paused(),
+            mirrors: mirrors.len(),
+            paused: mirrors.iter().filter(paused).count(),
+            reduced_count,
+            reduced,
+            waiting: load.waiting,
+            bytes: load.bytes,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -82,8 +149,16 @@ pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Resul
             state: if why.is_empty() { "ready" } else { "notReady" },
             why,
         };
-        let configuration = view.configuration.standing();
-        page::json(&Status { agent, configuration, namespaces: (view.namespaces)() })
+        page::json(&Status {
+            agent,
+            configuration: view.configuration.standing(),
+            mirroring: Mirroring::of(&view),
+            pressure: (view.pressure)(),
+            protocols: view.mix.protocols.read(),
+            unread: view.mix.unread.read(),
+            unread_requests: view.mix.unread_requests.read(),
+            namespaces: (view.namespaces)(),
+        })
     })
     .await
 }

@@ -13,6 +13,19 @@ use crate::{
     record::{Answer, DropReason, FailReason, Outcome},
 };
 
+/// What logs, and never does.
+struct Quiet;
+
+impl Log for Quiet {
+    fn level(&self) -> String {
+        "info".to_owned()
+    }
+
+    fn set(&self, level: &str) -> Result<(), String> {
+        if level == "debug" { Ok(()) } else { Err("no such level".to_owned()) }
+    }
+}
+
 /// A window with as many mirrored services as asked for, at both doors.
 struct Scene {
     address: std::net::SocketAddr,
@@ -67,6 +80,9 @@ impl Scene {
             rates: Rates::default(),
             known: Rules::default(),
             namespaces: Box::new(Vec::new),
+            mix: Arc::default(),
+            pressure: Box::new(|| BTreeMap::from([("memory", false)])),
+            log: Arc::new(Quiet),
             started: Instant::now(),
         };
         let folder = tempfile::tempdir().unwrap();

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub use rules::{Compiled, Source};
 
 use crate::{
-    admin::Configuration,
+    admin::{self, Configuration},
     capture,
     config::umbra::AgentConfig,
     connection::Node,
@@ -49,11 +49,17 @@ use rules::{Keeper, Loader};
 use window::{Published, Window};
 use workers::Workers;
 
-/// Runs an agent until it is told to stop. `log` is shown among its metrics.
+/// What the program that logs offers: what it lost, for the metrics, and what it lets through, to be changed.
+pub struct Log {
+    pub lost: Reading,
+    pub level: Arc<dyn admin::Log>,
+}
+
+/// Runs an agent until it is told to stop.
 ///
 /// # Errors
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
-pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
+pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     if let Err(error) = descriptors::take_all() {
         tracing::warn!(%error, "the limit of open files cannot be raised (RLIMIT_NOFILE)");
@@ -82,9 +88,9 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let configuration =
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
     readings.extend(readings::reloads(&configuration));
-    readings.extend([readings::shed(&pressure), readings::heartbeat(&last_beat), log]);
+    readings.extend([readings::shed(&pressure), readings::heartbeat(&last_beat), log.lost]);
     let metrics = Metrics::new(&observers.recorder, Arc::clone(&accounts), readings);
-    let (rules, standing) = (Arc::clone(&node), enrolled.clone());
+    let (rules, standing, room) = (Arc::clone(&node), enrolled.clone(), Arc::clone(&pressure));
     let window = Window::open(
         &config.admin,
         Published {
@@ -94,6 +100,9 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
             accounts: Arc::clone(&accounts),
             plane: Arc::clone(&plane),
             namespaces: Box::new(move || status::namespaces(&standing)),
+            mix: Arc::clone(&observers.mix),
+            pressure: Box::new(move || room.shown().map(|(reason, shed)| (reason.as_str(), shed)).collect()),
+            log: log.level,
         },
     )?;
     let workers = Workers::start(worker_count(&config), &node, &pressure)?;

@@ -1,6 +1,7 @@
 //! The admin window's thread, and what it says of readiness.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Instant,
@@ -13,7 +14,7 @@ use super::doors;
 use crate::{
     admin::{self, Rates, View},
     config::umbra::Admin,
-    observe::Metrics,
+    observe::{Metrics, Mix},
     process::privileges,
     record::Accounts,
     route::Snapshot,
@@ -28,6 +29,9 @@ pub(super) struct Published {
     pub(super) accounts: Arc<Accounts>,
     pub(super) plane: Arc<Plane>,
     pub(super) namespaces: Box<dyn Fn() -> Vec<admin::Namespace> + Send + Sync>,
+    pub(super) mix: Arc<Mix>,
+    pub(super) pressure: Box<dyn Fn() -> BTreeMap<&'static str, bool> + Send + Sync>,
+    pub(super) log: Arc<dyn admin::Log>,
 }
 
 pub(super) struct Window {
@@ -53,7 +57,8 @@ impl Window {
         let socket = doors::at_socket(admin.socket.clone(), address);
         let missing = Arc::new(Mutex::new(vec!["namespaces are being enrolled".to_owned()]));
         let said = Arc::clone(&missing);
-        let Published { metrics, rules, configuration, accounts, plane, namespaces } = published;
+        let Published { metrics, rules, configuration, accounts, plane, namespaces, mix, pressure, log } =
+            published;
         let view = View {
             metrics,
             missing: Box::new(move || said.lock().unwrap_or_else(PoisonError::into_inner).clone()),
@@ -64,6 +69,9 @@ impl Window {
             rates: Rates::default(),
             known: admin::Rules::default(),
             namespaces,
+            mix,
+            pressure,
+            log,
             started: Instant::now(),
         };
         let stop = CancellationToken::new();

@@ -4,6 +4,7 @@ mod agent;
 mod check;
 mod config;
 mod doctor;
+mod level;
 mod log;
 mod matches;
 mod mirrors;
@@ -15,6 +16,7 @@ mod schema;
 mod status;
 mod switch;
 mod table;
+mod top;
 mod view;
 
 use std::{
@@ -37,6 +39,9 @@ struct Arguments {
     /// What to log, on standard error: error, warn, info, debug, or targets such as umbra=debug.
     #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "LEVEL")]
     log: String,
+    /// How a line of the log is written.
+    #[arg(long, global = true, env = "UMBRA_LOG_FORMAT", value_enum, default_value_t = log::Format::Text, value_name = "FORMAT")]
+    log_format: log::Format,
 }
 
 #[derive(Debug, Subcommand)]
@@ -55,8 +60,12 @@ enum Command {
     Routes(routes::Arguments),
     /// Show the mirrors of a running agent: share, rate, outcomes by reason, last error.
     Mirrors(mirrors::Arguments),
+    /// Show the routes of a running agent over and over: requests beside copies, rates, failures, percentiles.
+    Top(top::Arguments),
     /// Show the configuration of a running agent.
     Config(config::Arguments),
+    /// Show what a running agent logs, or change it until it ends.
+    Log(level::Arguments),
     /// Stop sending copies, to some mirrors or to all; the primary goes on.
     Pause(switch::Arguments),
     /// Send copies again.
@@ -87,7 +96,7 @@ pub fn main() -> ExitCode {
     let arguments = arguments();
     // Before there is a second thread.
     let kept = if let Command::Run(_) = arguments.command { privileges::keep_needed() } else { Vec::new() };
-    let log = match log::start(&arguments.log) {
+    let log = match log::start(&arguments.log, arguments.log_format) {
         Ok(log) => log,
         Err(error) => {
             tell(&error);
@@ -96,14 +105,16 @@ pub fn main() -> ExitCode {
     };
     kept.iter().for_each(|what| tracing::debug!("kept: {what}"));
     let done = match arguments.command {
-        Command::Run(run) => run.execute(log.lost()),
+        Command::Run(run) => run.execute(log.of_agent()),
         Command::Check(check) => check.execute(),
         Command::Match(request) => request.execute(),
         Command::Doctor(doctor) => doctor.execute(),
         Command::Status(status) => status.execute(),
         Command::Routes(routes) => routes.execute(),
         Command::Mirrors(mirrors) => mirrors.execute(),
+        Command::Top(top) => top.execute(),
         Command::Config(config) => config.execute(),
+        Command::Log(level) => level.execute(),
         Command::Pause(switch) => switch.execute(Switch::Pause),
         Command::Resume(switch) => switch.execute(Switch::Resume),
         Command::Schema(schema) => schema.execute(),

@@ -6,10 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::quick;
-use crate::{
-    app::{self, Source},
-    observe::Reading,
-};
+use crate::app::{self, Log, Source};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -30,8 +27,7 @@ pub(super) fn usage(program: &str) -> String {
 }
 
 impl Arguments {
-    /// `log`: what the log says of itself, to be shown among the metrics.
-    pub(super) fn execute(self, log: Reading) -> anyhow::Result<ExitCode> {
+    pub(super) fn execute(self, log: Log) -> anyhow::Result<ExitCode> {
         let source = match self.quick.to_yaml() {
             Some(yaml) => Source::CommandLine(yaml),
             None => Source::Files(self.config),

@@ -93,6 +93,7 @@ fn render(status: &Value, columns: &[Column], width: Option<usize>) -> String {
             line(&first["message"])
         );
     }
+    said += &standing(status);
     let namespaces = status["namespaces"].as_array().unwrap_or(&empty);
     if namespaces.is_empty() {
         return said;
@@ -101,6 +102,52 @@ fn render(status: &Value, columns: &[Column], width: Option<usize>) -> String {
     let ports: Vec<_> = namespaces.iter().flat_map(ports).collect();
     if !ports.is_empty() {
         let _ = write!(said, "\n{}", Table::new(&PORTS, &ports).render(width));
+    }
+    said
+}
+
+/// A line each for what is mirrored, what runs out, what is spoken and what is not read; none where there is nothing.
+fn standing(status: &Value) -> String {
+    let mirroring = &status["mirroring"];
+    let mut said = String::new();
+    if !mirroring.is_null() {
+        let paused = match mirroring["allPaused"] == true {
+            true => "all paused".to_owned(),
+            false => format!("{} paused", mirroring["paused"]),
+        };
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(
+            said,
+            "mirrors: {}, {paused}; {} copies waiting, {} KiB held for shadows",
+            mirroring["mirrors"],
+            mirroring["waiting"],
+            mirroring["bytes"].as_u64().unwrap_or(0) / 1024
+        );
+        let reduced = mirroring["reduced"].as_array().into_iter().flatten();
+        for mirror in reduced.filter(|_| mirroring["allPaused"] != true) {
+            let (id, now, whole) = (text(&mirror["id"]), &mirror["inForcePercentage"], &mirror["percentage"]);
+            let _ = writeln!(said, "  {id}: {now} % in force of {whole} %");
+        }
+    }
+    let short: Vec<_> = status["pressure"].as_object().into_iter().flatten().collect();
+    let short: Vec<_> =
+        short.into_iter().filter(|(_, shed)| **shed == true).map(|(what, _)| what.as_str()).collect();
+    if !short.is_empty() {
+        let _ = writeln!(
+            said,
+            "pressure: new connections are left to the apps, for want of {}",
+            short.join(", ")
+        );
+    }
+    for (key, name) in
+        [("protocols", "connections"), ("unread", "not read"), ("unreadRequests", "requests not read")]
+    {
+        let mut counts: Vec<_> = status[key].as_object().into_iter().flatten().collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(count.as_u64()));
+        if !counts.is_empty() {
+            let counts: Vec<_> = counts.into_iter().map(|(what, count)| format!("{what} {count}")).collect();
+            let _ = writeln!(said, "{name}: {}", counts.join(", "));
+        }
     }
     said
 }
@@ -145,6 +192,23 @@ NAMESPACE      CAPTURED       SHARE   WAY           REASON
 ";
         assert_eq!(render(&status, &NAMESPACES, None), expected);
         assert!(render(&status, &[VERDICTS], None).contains("assigned 4"));
+    }
+
+    #[test]
+    fn what_is_mirrored_spoken_and_missing_is_a_line_each() {
+        let status = json!({
+            "mirroring": {"allPaused": false, "mirrors": 3, "paused": 1, "waiting": 2, "bytes": 4096,
+                "reduced": [{"id": "a/b all c:80", "percentage": 50.0, "inForcePercentage": 5.0}]},
+            "pressure": {"descriptors": true, "memory": false},
+            "protocols": {"http1": 7, "tls": 40}, "unread": {}, "unreadRequests": {},
+        });
+        let expected = "\
+mirrors: 3, 1 paused; 2 copies waiting, 4 KiB held for shadows
+  a/b all c:80: 5.0 % in force of 50.0 %
+pressure: new connections are left to the apps, for want of descriptors
+connections: tls 40, http1 7
+";
+        assert_eq!(standing(&status), expected);
     }
 
     #[test]

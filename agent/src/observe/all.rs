@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use super::Recorder;
+use super::{Mix, Recorder};
 use crate::record::{Connection, Exchange, Observer, ShadowOutcome};
 
 /// Tells each of them in turn.
@@ -13,6 +13,7 @@ use crate::record::{Connection, Exchange, Observer, ShadowOutcome};
 pub struct All {
     pub recorder: Arc<Recorder>,
     pub interest: Arc<Interest>,
+    pub mix: Arc<Mix>,
 }
 
 /// How many look at single requests at this moment. What only they need is made for nobody else.
@@ -43,14 +44,17 @@ impl Drop for Look {
 
 impl Observer for All {
     fn connection(&self, connection: &Connection<'_>) {
+        self.mix.protocols.add(connection.protocol);
         self.recorder.connection(connection);
     }
 
     fn unread(&self, reason: &'static str) {
+        self.mix.unread.add(reason);
         self.recorder.unread(reason);
     }
 
     fn unread_request(&self, reason: &'static str) {
+        self.mix.unread_requests.add(reason);
         self.recorder.unread_request(reason);
     }
 

@@ -5,8 +5,10 @@ mod all;
 mod collect;
 mod line;
 mod metrics;
+mod mix;
 
 pub use all::{All, Interest, Look};
 pub use collect::{Kind, Reading, Sample};
 pub use line::Line;
 pub use metrics::{Metrics, Recorder};
+pub use mix::{Mix, Tally};

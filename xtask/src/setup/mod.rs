@@ -4,6 +4,7 @@
 mod apt;
 mod bpf;
 pub(crate) mod envoy;
+mod npm;
 mod python;
 
 use anyhow::Result;
@@ -37,6 +38,9 @@ const TEST_PROGRAMS: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("nghttpx", "nghttp2-proxy"),
     ("nft", "nftables"),
+    ("chromium", "chromium"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
 ];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[
     ("nginx", "nginx-light"),
@@ -68,6 +72,7 @@ pub(crate) fn run(purpose: For) -> Result<Toolchain> {
     let toolchain = programs(more)?;
     if purpose == For::Tests {
         python::install()?;
+        npm::install()?;
     }
     Ok(toolchain)
 }

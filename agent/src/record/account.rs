@@ -11,13 +11,14 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use once_cell::race::OnceBox;
 
 use super::{
-    Answer, DropReason, FailReason, GrpcStatus, MirrorKey, Outcome, RuleAccount, RuleKey, Since, Standing,
-    Totals, Traffic,
+    Answer, Buckets, Counts, DropReason, FailReason, GrpcStatus, MirrorKey, Outcome, RuleAccount, RuleKey,
+    Since, Standing, Totals, Traffic,
     trouble::{Last, Trouble},
 };
 
@@ -37,6 +38,8 @@ pub struct Account {
     rare: OnceBox<Rare>,
     /// What the shadow answered; made with its first answer.
     traffic: OnceBox<Traffic>,
+    /// How long completed copies lasted, from their offer on; made with the first.
+    lasted: OnceBox<Buckets>,
 }
 
 /// How a copy ends other than by a plain response.
@@ -70,7 +73,18 @@ impl Account {
             completed: AtomicU64::new(0),
             rare: OnceBox::new(),
             traffic: OnceBox::new(),
+            lasted: OnceBox::new(),
         }
+    }
+
+    /// A copy completed this long after its offer.
+    pub fn lasted(&self, time: Duration) {
+        self.lasted.get_or_init(Box::default).count_time(time);
+    }
+
+    /// How long completed copies lasted; None before the first.
+    pub fn durations(&self) -> Option<Counts> {
+        self.lasted.get().map(Buckets::read)
     }
 
     /// A copy completed with this answer.

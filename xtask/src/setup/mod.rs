@@ -36,6 +36,8 @@ const TEST_PROGRAMS: &[(&str, &str)] = &[
     ("nghttpd", "nghttp2-server"),
     ("openssl", "openssl"),
     ("nghttpx", "nghttp2-proxy"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
 ];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[
     ("nginx", "nginx-light"),

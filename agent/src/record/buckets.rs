@@ -100,6 +100,7 @@ mod tests {
             assert_eq!(sizes.count_bytes(bytes), bucket, "{bytes} bytes");
         }
         assert_eq!((sizes.read().total(), sizes.read().sum), (6, 7_200_009));
-        assert!(Buckets::bounds().iter().zip(MICROS).all(|(ms, micros)| ms * 1000.0 - micros as f64 == 0.0));
+        assert_eq!(Buckets::bounds()[..5], [0.5, 1.0, 5.0, 10.0, 25.0]);
+        assert_eq!(MICROS[17..], [1_800_000_000, 3_600_000_000]);
     }
 }

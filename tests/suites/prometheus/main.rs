@@ -49,7 +49,8 @@ fn p95_error_rate_and_throughput_of_both_versions_are_what_clients_and_servers_c
             format!("istio_requests_total{{destination_version=\"{version}\",reporter!=\"{reporter}\"}}");
         assert!(prometheus.query(&other).is_empty(), "{version} is told of by its {reporter} alone");
     }
-    let known = "istio_requests_total{source_app=\"web\",source_version=\"v3\",destination_service_name=\"my-app\"}";
+    let known =
+        "istio_requests_total{source_app=\"web\",source_version=\"v3\",destination_service_name=\"my-app\"}";
     assert_eq!(prometheus.query(known).len(), 4, "two versions, each with two codes, and who asked is known");
     scene.agent.accounting_is_exact();
 }

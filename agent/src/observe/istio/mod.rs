@@ -1,7 +1,7 @@
 //! Istio's standard metrics (`istio_requests_total` and its histograms) of primaries and copies, so that dashboards and
 //! queries made for Istio compare both. Primaries are told of by the side that receives, copies by the side that sends.
 //!
-//! Bounded: at most [`MOST`] sets of labels with [`Key::source`], half as many more without, then one for each class of
+//! Bounded: at most [`MOST`] sets of labels that tell everything, half as many more without a source, then one for each class of
 //! status. Made of the configuration's names and of closed sets, never of what clients send.
 
 mod labels;

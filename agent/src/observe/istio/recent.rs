@@ -48,9 +48,10 @@ impl Asked<'_> {
     fn place(&self) -> usize {
         let source = self.source.map_or(0, |it| Arc::as_ptr(it).addr());
         let served = self.served.map_or(0, |it| Arc::as_ptr(it).addr());
-        let mixed = (source.rotate_left(7) ^ served ^ usize::from(self.verdict.code) << 4)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as usize);
-        mixed >> (usize::BITS - PLACES.trailing_zeros())
+        let mixed = source.rotate_left(7) ^ served ^ usize::from(self.verdict.code) << 4;
+        // Fibonacci hashing: the upper bits of the product are spread best.
+        let spread = (mixed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        usize::try_from(spread).unwrap_or(0) % PLACES
     }
 
     fn is(&self, key: &Key) -> bool {

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::record::{Exchange, GrpcStatus, ShadowOutcome, Workload};
+use crate::record::{Exchange, GrpcStatus, ShadowOutcome, Text, Workload};
 
 /// A primary request, with one of its copies or, of one that was not copied, none. A request of which several copies were
 /// made is several lines.
@@ -114,9 +114,9 @@ impl<'r> Line<'r> {
             protocol: if primary.is_grpc { "grpc" } else { "http" },
             version: format!("{:?}", primary.version),
             encrypted: primary.encrypted,
-            method: text.map(|text| text.method()),
-            path: text.map(|text| text.path()),
-            host: text.map(|text| text.host()),
+            method: text.map(Text::method),
+            path: text.map(Text::path),
+            host: text.map(Text::host),
             trace: primary.trace.map(|trace| trace.to_string()),
             primary: Primary {
                 status: primary.status,

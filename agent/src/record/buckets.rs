@@ -92,7 +92,7 @@ mod tests {
     fn a_bound_belongs_to_its_bucket() {
         let (times, sizes) = (Buckets::default(), Buckets::default());
         for (micros, bucket) in
-            [(0, 0), (500, 0), (501, 1), (1000, 1), (1001, 2), (250_000, 8), (u64::MAX, 19)]
+            [(0, 0), (500, 0), (501, 1), (1000, 1), (1001, 2), (250_000, 7), (250_001, 8), (u64::MAX, 19)]
         {
             assert_eq!(times.count_time(Duration::from_micros(micros)), bucket, "{micros} µs");
         }

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE, VARY},
+    },
     response::{IntoResponse, Response},
 };
 
 use super::{View, page, problem::Problem};
+use crate::observe::Format;
 
 pub(super) async fn livez() -> impl IntoResponse {
     "ok\n"
@@ -23,8 +27,10 @@ pub(super) async fn readyz(State(view): State<Arc<View>>) -> impl IntoResponse {
     }
 }
 
-pub(super) async fn metrics(State(view): State<Arc<View>>) -> Result<Response, Problem> {
-    let text = page::elsewhere(move || view.metrics.render().into_bytes()).await?;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(CONTENT_TYPE, kind)], text).into_response())
+/// In the format that is asked for.
+pub(super) async fn metrics(State(view): State<Arc<View>>, headers: HeaderMap) -> Result<Response, Problem> {
+    let accept: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
+    let format = Format::accepted(&accept.join(","));
+    let text = page::elsewhere(move || view.metrics.render(format).into_bytes()).await?;
+    Ok(([(CONTENT_TYPE, format.content_type()), (VARY, "accept")], text).into_response())
 }

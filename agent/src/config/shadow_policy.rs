@@ -25,6 +25,8 @@ pub struct ShadowPolicy {
     pub methods: Vec<Located<String>>,
     /// Requests for another protocol (WebSocket) are copied, without that wish; absent: they are not.
     pub upgrades: Option<Located<bool>>,
+    /// Absent: unsampled.
+    pub trace: Option<Located<CopyTrace>>,
     /// From the end of the primary request, of a gRPC call from the end of its answer, to the end of the shadow's response.
     pub timeout: Option<Located<Duration>>,
     pub body: Option<BodyPolicy>,
@@ -92,6 +94,18 @@ pub enum OnExceed {
     Drop,
     /// It ends where the limit was reached.
     Truncate,
+}
+
+/// The trace that the shadow's spans belong to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CopyTrace {
+    /// The primary's, but not kept.
+    #[default]
+    Unsampled,
+    /// One of its own, kept where the primary's is.
+    Own,
+    /// The primary's, as it stands.
+    Keep,
 }
 
 #[derive(Clone, Debug)]

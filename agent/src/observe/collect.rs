@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, MetricEncoder},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, MetricEncoder, NoLabelSet},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
-use crate::record::{Account, Accounts, Balance, DropReason, FailReason, GrpcStatus};
+use crate::record::{Account, Accounts, Balance, Buckets, Counts, DropReason, FailReason, GrpcStatus};
 
 /// One metric whose values another part keeps.
 pub struct Reading {
@@ -82,6 +82,14 @@ impl Collector for Books {
         for (balance, account) in &books {
             encode(&mut metric, Kind::Gauge, &labels(account), balance.in_flight())?;
         }
+        let help = "From the offer of a copy to the end of the shadow's response";
+        let name = "umbra_shadow_duration_milliseconds";
+        let mut metric = describe(&mut encoder, name, help, MetricType::Histogram)?;
+        for (_, account) in &books {
+            if let Some(counts) = account.durations() {
+                durations(&mut metric, &labels(account), &counts)?;
+            }
+        }
         Ok(())
     }
 }
@@ -94,6 +102,16 @@ fn describe<'e>(
     kind: MetricType,
 ) -> Result<MetricEncoder<'e>, fmt::Error> {
     encoder.encode_descriptor(name, &format!("{help}."), None, kind)
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "a sum of 2^53 microseconds is beyond what is counted in a life"
+)]
+fn durations(metric: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, counts: &Counts) -> fmt::Result {
+    let buckets: Vec<_> = Buckets::bounds().into_iter().zip(counts.each).collect();
+    let sum = counts.sum as f64 / 1000.0;
+    metric.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, counts.total(), &buckets, None)
 }
 
 /// Completed and sampled out always; failures and drops once they happened. Calls of gRPC that brought a status are apart.
@@ -145,9 +163,11 @@ fn encode(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
-        observe::{Metrics, Recorder},
+        observe::{Format, Metrics, Recorder},
         record::{MirrorKey, Outcome, RuleKey},
     };
 
@@ -168,7 +188,10 @@ mod tests {
             read: Box::new(|| vec![(vec![("verdict", "assigned".into())], 7)]),
         };
 
-        let text = Metrics::new(&Recorder::default(), accounts, vec![reading]).render();
+        let recorder = Recorder::default();
+        account.lasted(Duration::from_millis(3));
+
+        let text = Metrics::new(&recorder, accounts, vec![reading]).render(Format::Classic);
 
         let mirror = r#"virtual_service="default/my-app",rule="all",mirror="my-app:80/v2""#;
         for line in [
@@ -180,6 +203,9 @@ mod tests {
             format!("umbra_shadow_outcomes_total{{{mirror},outcome=\"sampled_out\",reason=\"\"}} 1"),
             format!("umbra_shadow_outcomes_total{{{mirror},outcome=\"failed\",reason=\"timeout\"}} 1"),
             format!("umbra_shadow_in_flight{{{mirror}}} 1"),
+            format!("umbra_shadow_duration_milliseconds_bucket{{le=\"1\",{mirror}}} 0"),
+            format!("umbra_shadow_duration_milliseconds_bucket{{le=\"5\",{mirror}}} 1"),
+            format!("umbra_shadow_duration_milliseconds_sum{{{mirror}}} 3.0"),
             "umbra_capture_verdicts_total{verdict=\"assigned\"} 7".to_owned(),
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");

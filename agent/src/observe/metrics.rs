@@ -1,22 +1,21 @@
-//! The metrics of the agent, in OpenMetrics text. Names are DESIGN's contract with dashboards; labels are bounded by
-//! the configuration and by closed sets of reasons, never by what clients send.
+//! The metrics of the agent. Names are DESIGN's contract with dashboards; labels are bounded by the configuration and by
+//! closed sets of reasons, never by what clients send.
 
 use std::sync::Arc;
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, histogram::Histogram, info::Info},
+    metrics::{counter::Counter, family::Family, info::Info},
     registry::Registry,
 };
 
-use super::collect::{Books, Reading};
+use super::{
+    Format,
+    collect::{Books, Kind, Reading},
+    format,
+    istio::Istio,
+};
 use crate::record::{Accounts, Connection, Exchange, Observer, Outcome, ShadowOutcome};
-
-/// Istio's buckets, so that primary and shadow compare in one query.
-const MILLISECONDS: [f64; 19] = [
-    0.5, 1., 5., 10., 25., 50., 100., 250., 500., 1_000., 2_500., 5_000., 10_000., 30_000., 60_000.,
-    300_000., 600_000., 1_800_000., 3_600_000.,
-];
 
 /// Counts the records as they come in.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ pub struct Recorder {
     /// Handles into `requests`: a request costs one addition.
     matched: Counter,
     unmatched: Counter,
-    shadow_duration: Family<MirrorLabels, Histogram>,
+    istio: Arc<Istio>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,13 +47,6 @@ struct MatchedLabel {
     matched: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct MirrorLabels {
-    virtual_service: String,
-    rule: String,
-    mirror: String,
-}
-
 impl Default for Recorder {
     fn default() -> Self {
         let requests = Family::<MatchedLabel, Counter>::default();
@@ -65,7 +57,7 @@ impl Default for Recorder {
             matched: requests.get_or_create_owned(&MatchedLabel { matched: "true" }),
             unmatched: requests.get_or_create_owned(&MatchedLabel { matched: "false" }),
             requests,
-            shadow_duration: Family::new_with_constructor(|| Histogram::new(MILLISECONDS)),
+            istio: Arc::default(),
         }
     }
 }
@@ -74,6 +66,7 @@ impl Default for Recorder {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    istio: Arc<Istio>,
 }
 
 impl Metrics {
@@ -105,24 +98,40 @@ impl Metrics {
             "Primary requests read to their end, and whether a rule matched them",
             recorder.requests.clone(),
         );
-        registry.register(
-            "umbra_shadow_duration_milliseconds",
-            "From the offer of a copy to the end of the shadow's response",
-            recorder.shadow_duration.clone(),
-        );
         registry.register_collector(Box::new(Books(accounts)));
-        for reading in readings {
+        let istio = Arc::clone(&recorder.istio);
+        let collapsed = Reading {
+            name: "umbra_series_collapsed_requests",
+            help: "Requests that istio_* metrics count without their source, or without any name, for want of room",
+            kind: Kind::Counter,
+            read: {
+                let istio = Arc::clone(&istio);
+                Box::new(move || vec![(Vec::new(), istio.collapsed())])
+            },
+        };
+        for reading in readings.into_iter().chain([collapsed]) {
             registry.register_collector(Box::new(reading));
         }
-        Self { registry }
+        Self { registry, istio }
     }
 
-    /// All metrics as OpenMetrics text 1.0.
-    pub fn render(&self) -> String {
-        let mut out = String::new();
+    /// All metrics as text.
+    pub fn render(&self, format: Format) -> String {
+        let mut ours = String::new();
         // Writing to a String cannot fail.
-        let _ = text::encode(&mut out, &self.registry);
-        out
+        let _ = text::encode_registry(&mut ours, &self.registry);
+        match format {
+            Format::Classic => {
+                let mut out = format::classic(&ours);
+                self.istio.write(&mut out, format);
+                out
+            }
+            Format::OpenMetrics => {
+                self.istio.write(&mut ours, format);
+                let _ = text::encode_eof(&mut ours);
+                ours
+            }
+        }
     }
 }
 
@@ -147,18 +156,13 @@ impl Observer for Recorder {
             Some(_) => self.matched.inc(),
             None => self.unmatched.inc(),
         };
+        self.istio.primary(exchange);
     }
 
     fn shadow(&self, outcome: &ShadowOutcome) {
-        if !matches!(outcome.outcome, Outcome::Completed { .. }) {
-            return;
+        if matches!(outcome.outcome, Outcome::Completed { .. }) {
+            outcome.mirror.lasted(outcome.duration);
         }
-        let key = &outcome.mirror.key;
-        let labels = MirrorLabels {
-            virtual_service: key.rule.virtual_service.to_string(),
-            rule: key.rule.rule.clone(),
-            mirror: key.mirror.to_string(),
-        };
-        self.shadow_duration.get_or_create(&labels).observe(outcome.duration.as_secs_f64() * 1000.);
+        self.istio.copy(outcome);
     }
 }

@@ -11,13 +11,14 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use once_cell::race::OnceBox;
 
 use super::{
-    Answer, DropReason, FailReason, GrpcStatus, MirrorKey, Outcome, RuleAccount, RuleKey, Since, Standing,
-    Totals, Traffic,
+    Answer, Buckets, Counts, DropReason, FailReason, GrpcStatus, MirrorKey, Outcome, RuleAccount, RuleKey,
+    Since, Standing, Totals, Traffic,
     trouble::{Last, Trouble},
 };
 
@@ -36,7 +37,15 @@ pub struct Account {
     /// it waits for nobody (of two made at once, one stays).
     rare: OnceBox<Rare>,
     /// What the shadow answered; made with its first answer.
-    traffic: OnceBox<Traffic>,
+    answered: OnceBox<Answered>,
+}
+
+/// Of completed copies.
+#[derive(Debug, Default)]
+struct Answered {
+    traffic: Traffic,
+    /// From the offer on.
+    lasted: Buckets,
 }
 
 /// How a copy ends other than by a plain response.
@@ -69,18 +78,29 @@ impl Account {
             sampled_out: AtomicU64::new(0),
             completed: AtomicU64::new(0),
             rare: OnceBox::new(),
-            traffic: OnceBox::new(),
+            answered: OnceBox::new(),
         }
+    }
+
+    /// A copy completed this long after its offer.
+    pub fn lasted(&self, time: Duration) {
+        self.answered.get_or_init(Box::default).lasted.count_time(time);
+    }
+
+    /// How long completed copies lasted; None before the first.
+    pub fn durations(&self) -> Option<Counts> {
+        let counts = self.answered.get().map(|answered| answered.lasted.read());
+        counts.filter(|counts| counts.total() > 0)
     }
 
     /// A copy completed with this answer.
     pub fn count(&self, answer: &Answer) {
-        self.traffic.get_or_init(Box::default).count(answer);
+        self.answered.get_or_init(Box::default).traffic.count(answer);
     }
 
-    /// What completed copies came to; None before the first.
+    /// What completed copies came to; None before the first answer.
     pub fn traffic(&self) -> Option<Totals> {
-        self.traffic.get().map(Traffic::read)
+        self.answered.get().map(|answered| answered.traffic.read())
     }
 
     /// A matched request meets this mirror. The ticket stays open, and the copy in flight, until it is settled.

@@ -3,6 +3,7 @@
 //! offered = completed + failed{reason} + dropped{reason} + sampled_out + in_flight, at every moment.
 
 mod account;
+mod buckets;
 mod exchange;
 mod grpc;
 mod kinds;
@@ -20,6 +21,7 @@ mod workload;
 use std::{net::SocketAddr, sync::Arc};
 
 pub use account::{Account, Accounts, Balance, Ticket};
+pub use buckets::{Buckets, Counts};
 pub use exchange::{Ending, Exchange, Outcome, ShadowOutcome};
 pub use grpc::GrpcStatus;
 pub use kinds::{Covered, Kinds};

@@ -79,8 +79,8 @@ pub use endpoint::{Answers, At, Endpoint};
 pub use inventory::KnownRule;
 pub use listing::{Mirroring, RuleRow, ServiceRules};
 pub use policy::{
-    Adaptive, BodyLimit, CopyFaults, Coverage, DrawnFor, Enforced, HostChange, Marker, OnExceed, Policy,
-    Redact, Sampling, StickyKey, Ttl,
+    Adaptive, BodyLimit, CopyFaults, CopyTrace, Coverage, DrawnFor, Enforced, HostChange, Marker, OnExceed,
+    Policy, Redact, Sampling, StickyKey, Ttl,
 };
 pub use ports::{Owner, PortRules};
 pub use settings::{

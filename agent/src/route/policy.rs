@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderName, HeaderValue};
 
 use super::{HeaderChanges, Mirror, Share};
-pub use crate::config::shadow_policy::{OnExceed, StickyKey};
+pub use crate::config::shadow_policy::{CopyTrace, OnExceed, StickyKey};
 use crate::record::{Kinds, Pace, Since};
 
 /// One for all rules that the same policies hold for. Every part is absent unless written.
@@ -26,6 +26,7 @@ pub struct Policy {
     pub methods: Vec<String>,
     /// Requests for another protocol are copied, as plain requests.
     pub upgrades: Option<bool>,
+    pub trace: Option<CopyTrace>,
     /// From the end of the primary request, of a gRPC call from the end of its answer, to the end of the shadow's response.
     pub timeout: Option<Duration>,
     pub body: Option<BodyLimit>,

@@ -85,7 +85,7 @@ impl PackedHead {
                 path = changed.into();
             }
         }
-        trace::unsample(&mut headers);
+        trace::apply(rewriting.policy.and_then(|policy| policy.trace).unwrap_or_default(), &mut headers);
         if let Some(policy) = rewriting.policy {
             let original = Original { method: method.as_str(), path: "", client: self.client };
             path = rewrite::apply(policy, &mut headers, path, original)?;

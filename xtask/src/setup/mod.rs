@@ -41,6 +41,8 @@ const TEST_PROGRAMS: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
 ];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[
     ("nginx", "nginx-light"),

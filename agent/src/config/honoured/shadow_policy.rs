@@ -5,7 +5,7 @@ use super::{HONOURED, Rows};
 pub(super) const SHADOW_POLICY: Rows = &[
     ("spec.targetRefs.{group,kind,name,sectionName}", HONOURED),
     (
-        "spec.{marker,hostSuffix,authority,headers,redact,methods,upgrades,timeout,body,rateLimit,concurrency}",
+        "spec.{marker,hostSuffix,authority,headers,redact,methods,upgrades,trace,timeout,body,rateLimit,concurrency}",
         HONOURED,
     ),
     ("spec.{sampling,faults,ttl}", HONOURED),

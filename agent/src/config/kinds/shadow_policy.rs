@@ -13,8 +13,8 @@ use crate::config::{
     fields::{Fields, Names::Umbra},
     read::Object,
     shadow_policy::{
-        AbortCopy, BodyPolicy, DelayCopy, Faults as CopyFaults, Marker, OnExceed, RateLimit, Redact,
-        ShadowPolicy, TargetKind, TargetRef,
+        AbortCopy, BodyPolicy, CopyTrace, DelayCopy, Faults as CopyFaults, Marker, OnExceed, RateLimit,
+        Redact, ShadowPolicy, TargetKind, TargetRef,
     },
     values::{self, brief},
 };
@@ -56,6 +56,7 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, object: &mut Object<'_>) 
         redact: redact(faults, &mut spec),
         methods: spec.items(faults, "methods", method),
         upgrades: spec.flag(faults, "upgrades"),
+        trace: spec.one_of(faults, "trace", TRACES),
         timeout,
         body: body(faults, &mut spec),
         rate_limit: rate_limit(faults, &mut spec),
@@ -70,6 +71,9 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, object: &mut Object<'_>) 
     spec.finish(faults, Umbra);
     Some(read)
 }
+
+const TRACES: &[(&str, CopyTrace)] =
+    &[("Unsampled", CopyTrace::Unsampled), ("Own", CopyTrace::Own), ("Keep", CopyTrace::Keep)];
 
 fn target(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<TargetRef> {
     field.map(faults, Umbra, |faults, fields, at| {

@@ -28,13 +28,14 @@ const KINDS: u32 = 4096;
 type Part = (&'static str, fn(&Policy) -> bool);
 
 /// What one policy says as a whole or not at all.
-pub(super) const PARTS: [Part; 13] = [
+pub(super) const PARTS: [Part; 14] = [
     ("marker", |policy| policy.marker.is_some()),
     ("{hostSuffix,authority}", |policy| policy.host.is_some()),
     ("headers", |policy| policy.headers.is_some()),
     ("redact", |policy| policy.redact.is_some()),
     ("methods", |policy| !policy.methods.is_empty()),
     ("upgrades", |policy| policy.upgrades.is_some()),
+    ("trace", |policy| policy.trace.is_some()),
     ("timeout", |policy| policy.timeout.is_some()),
     ("body", |policy| policy.body.is_some()),
     ("rateLimit", |policy| policy.rate.is_some()),
@@ -55,6 +56,7 @@ pub(super) fn merge<'p>(policies: impl Iterator<Item = &'p Policy>) -> Policy {
         redact,
         methods,
         upgrades,
+        trace,
         timeout,
         body,
         rate,
@@ -73,6 +75,7 @@ pub(super) fn merge<'p>(policies: impl Iterator<Item = &'p Policy>) -> Policy {
             merged.methods.clone_from(methods);
         }
         merged.upgrades = merged.upgrades.or(*upgrades);
+        merged.trace = merged.trace.or(*trace);
         merged.timeout = merged.timeout.or(*timeout);
         merged.body = merged.body.or(*body);
         merged.rate = merged.rate.or(*rate);
@@ -108,6 +111,7 @@ pub(super) fn read(policy: &ShadowPolicy, accounts: &Accounts, findings: &mut Fi
         redact: policy.redact.as_ref().map(|redact| self::redact(redact, &site.field("redact"), findings)),
         methods: policy.methods.iter().map(|method| method.value.clone()).collect(),
         upgrades: policy.upgrades.as_ref().map(|upgrades| upgrades.value),
+        trace: policy.trace.as_ref().map(|trace| trace.value),
         timeout: policy.timeout.as_ref().map(|timeout| timeout.value),
         body: policy.body.as_ref().map(|body| BodyLimit {
             max: body.max.value.try_into().unwrap_or(u64::MAX),

@@ -28,6 +28,7 @@ pub(super) fn shadow_policy(name: &str, targets: Vec<TargetRef>) -> ShadowPolicy
         redact: None,
         methods: Vec::new(),
         upgrades: None,
+        trace: None,
         timeout: None,
         body: None,
         rate_limit: None,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::config::{
     istio::{SimpleLoadBalancer, TlsMode},
-    shadow_policy::{OnExceed, StickyKey, TargetKind},
+    shadow_policy::{CopyTrace, OnExceed, StickyKey, TargetKind},
     testing::{clean, each_has, object},
 };
 
@@ -162,6 +162,7 @@ fn a_shadow_policy_arrives() {
     assert_eq!(careful.targets[0].section_name.as_ref().unwrap().value, "all");
     assert_eq!(careful.body.as_ref().unwrap().max.value, 1 << 20);
     assert_eq!(careful.body.as_ref().unwrap().on_exceed, OnExceed::Drop);
+    assert_eq!(careful.trace.as_ref().unwrap().value, CopyTrace::Unsampled);
     let sampling = careful.sampling.as_ref().unwrap();
     assert_eq!(sampling.sticky.as_ref().unwrap().value, StickyKey::Cookie("session".into()));
     assert_eq!(careful.ttl.as_ref().unwrap().value, Duration::from_secs(72 * 3600));

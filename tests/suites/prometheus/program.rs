@@ -16,7 +16,7 @@ use crate::shipped;
 /// A running Prometheus; killed when dropped.
 pub(crate) struct Prometheus {
     child: Child,
-    _dir: TempDir,
+    dir: TempDir,
     netns: Netns,
     address: SocketAddr,
 }
@@ -52,10 +52,10 @@ impl Prometheus {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start prometheus: {error}; run by `cargo xtask test`"));
-        let mut prometheus = Self { child, netns, address, _dir: dir };
+        let mut prometheus = Self { child, netns, address, dir };
         eventually("Prometheus to be ready", || {
             let ended = prometheus.child.try_wait().unwrap().is_some();
-            assert!(!ended, "{}", fs::read_to_string(prometheus._dir.path().join("log")).unwrap());
+            assert!(!ended, "{}", fs::read_to_string(prometheus.dir.path().join("log")).unwrap());
             let reply = prometheus.client().send(http::Method::GET, "/-/ready", b"").ok()?;
             (reply.status == 200).then_some(())
         });

@@ -64,6 +64,8 @@ impl Scene {
             configuration: Arc::clone(&configuration),
             accounts: Arc::clone(&accounts),
             plane: Arc::clone(&plane),
+            live: Arc::clone(&observers.live),
+            token: None,
             rates: Rates::default(),
             known: Rules::default(),
             namespaces: Box::new(Vec::new),

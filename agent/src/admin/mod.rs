@@ -61,7 +61,10 @@ pub use self::{
 use self::{patience::Bounded, problem::Problem};
 use crate::{
     observe::{Live, Metrics},
-    record::Accounts, route::Snapshot, shadow::Plane};
+    record::Accounts,
+    route::Snapshot,
+    shadow::Plane,
+};
 
 /// Whoever has not asked in full or taken its answer by then does not keep the agent from ending.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -177,10 +180,8 @@ fn api() -> Vec<(&'static str, MethodRouter<Arc<View>>)> {
 fn routes(view: &Arc<View>, door: Door) -> Router {
     let route = |router: Router<Arc<View>>, (path, method)| router.route(path, method);
     let api = api().into_iter().fold(Router::new(), route);
-    let api = api
-        .fallback(unknown)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(BODY));
+    let api =
+        api.fallback(unknown).method_not_allowed_fallback(wrong_method).layer(DefaultBodyLimit::max(BODY));
     let api = match (door, &view.token) {
         (Door::Address, Some(token)) => {
             api.layer(from_fn_with_state(Arc::clone(token), token::ask)).layer(from_fn(guard::guard))

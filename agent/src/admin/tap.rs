@@ -13,11 +13,7 @@ use axum::{
 };
 use futures_util::{Stream, stream::unfold};
 
-use super::{
-    View,
-    page,
-    problem::Problem,
-};
+use super::{View, page, problem::Problem};
 use crate::observe::{CLIENTS, Filter, Item, MOST_KEPT};
 
 /// A comment after so long a silence: who reads knows that the agent is there, and the agent that somebody reads.
@@ -38,7 +34,10 @@ pub(super) async fn follow(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let asked = Asked::read(query.as_deref())?;
     if asked.last.is_some() {
-        return Err(Problem::bad_request("`last` is no filter of the live view", "ask /api/v1/exchanges for the last ones"));
+        return Err(Problem::bad_request(
+            "`last` is no filter of the live view",
+            "ask /api/v1/exchanges for the last ones",
+        ));
     }
     let tap = view.live.tap(asked.filter).ok_or_else(|| {
         Problem::new(
@@ -51,14 +50,19 @@ pub(super) async fn follow(
         let event = match tap.next().await? {
             // JSON, so that it has no line end.
             Item::Line(seen) => Event::default().event("exchange").data(String::from_utf8_lossy(seen.line())),
-            Item::Dropped(lines) => Event::default().event("dropped").data(format!("{{\"dropped\":{lines}}}")),
+            Item::Dropped(lines) => {
+                Event::default().event("dropped").data(format!("{{\"dropped\":{lines}}}"))
+            }
         };
         Some((Ok(event), tap))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-pub(super) async fn last(State(view): State<Arc<View>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+pub(super) async fn last(
+    State(view): State<Arc<View>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     let Asked { filter, last } = Asked::read(query.as_deref())?;
     page::make(move || {
         let seen = view.live.last(last.unwrap_or(USUAL), &filter);
@@ -85,7 +89,9 @@ impl Asked {
             if word == "last" {
                 let last = value.parse().ok().filter(|last| (1..=MOST_KEPT).contains(last));
                 let wrong = || format!("last={value} is not within 1..={MOST_KEPT}");
-                asked.last = Some(last.ok_or_else(|| Problem::bad_request(wrong(), format!("leave it out for {USUAL}")))?);
+                asked.last = Some(
+                    last.ok_or_else(|| Problem::bad_request(wrong(), format!("leave it out for {USUAL}")))?,
+                );
             } else {
                 let hint = "each filter is word=value, as in ?method=GET&path=/cart*&status=5xx";
                 asked.filter.add(&word, &value).map_err(|why| Problem::bad_request(why, hint))?;

@@ -69,10 +69,14 @@ impl Token {
     fn judge(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let secret = self.secret().map_err(|error| {
             tracing::warn!(%error, "nobody can ask the admin API: {} cannot be read", self.path.display());
-            refusal("the agent cannot read its token", "look at spec.admin.tokenFile and the agent's log, or ask over its socket")
+            refusal(
+                "the agent cannot read its token",
+                "look at spec.admin.tokenFile and the agent's log, or ask over its socket",
+            )
         })?;
         let how = "send the header `authorization: Bearer TOKEN`; `umbra` takes it from UMBRA_TOKEN or --token-file";
-        let said = headers.get(header::AUTHORIZATION).ok_or_else(|| refusal("this API asks for a token", how))?;
+        let said =
+            headers.get(header::AUTHORIZATION).ok_or_else(|| refusal("this API asks for a token", how))?;
         let said = said.as_bytes();
         let (scheme, token) = said.split_at(said.len().min("bearer ".len()));
         // Takes as long for one that is nearly right as for any other of that length.

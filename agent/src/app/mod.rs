@@ -1,7 +1,6 @@
 //! Wiring: builds every part once from one configuration, keeps them running, reloads, and takes them down in the
 //! order that loses nothing.
 
-mod proof;
 mod doors;
 mod ending;
 mod enrolled;
@@ -9,6 +8,7 @@ mod heart;
 mod memory;
 mod namespaces;
 mod pressure;
+mod proof;
 mod readings;
 mod renewals;
 mod rules;

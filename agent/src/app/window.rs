@@ -52,7 +52,8 @@ impl Window {
             )
         })?;
         let token = admin.token_file.as_deref().map(|path| {
-            let why = || format!("read the token of the admin API in {} (spec.admin.tokenFile)", path.display());
+            let why =
+                || format!("read the token of the admin API in {} (spec.admin.tokenFile)", path.display());
             Token::open(path).map(Arc::new).with_context(why)
         });
         let token = token.transpose()?;

@@ -74,7 +74,9 @@ impl Arguments {
         if let Some(last) = self.last {
             let found = self.agent.get(&self.question("/api/v1/exchanges", Some(last)))?;
             if found["kept"] == 0 {
-                out::note("nothing is kept while nobody looks on: spec.admin.keepExchanges keeps the last requests");
+                out::note(
+                    "nothing is kept while nobody looks on: spec.admin.keepExchanges keeps the last requests",
+                );
             }
             for line in items(&found) {
                 if out::print_on(&show.line(line))?.is_break() {
@@ -89,7 +91,10 @@ impl Arguments {
             Event::Begun => out::print_on(&show.heading()),
             Event::Told { name, data } if name == "exchange" => out::print_on(&show.line(&data)),
             Event::Told { name, data } if name == "dropped" => {
-                out::note(&format!("{} lines are missing here: they came faster than they were read", data["dropped"]));
+                out::note(&format!(
+                    "{} lines are missing here: they came faster than they were read",
+                    data["dropped"]
+                ));
                 Ok(ControlFlow::Continue(()))
             }
             // Of a later version.

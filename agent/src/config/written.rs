@@ -40,7 +40,8 @@ impl AgentConfig {
     pub fn to_json(&self) -> Value {
         let Self { meta, admin, capture, shadow, audit, workers, drain_timeout } = self;
         let Admin { address, socket, token_file, keep_exchanges } = admin;
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let path =
+            |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let (socket, token_file) = (path(socket), path(token_file));
         let Capture { inbound, direct, exempt, client_address, tls } = capture;
         let inbound = inbound.iter().map(|inbound| json!({"netns": inbound.netns.value.to_string()}));

@@ -26,9 +26,9 @@ use crate::{
     record::{Outcome, ShadowOutcome},
 };
 
-/// Requests that wait to be written: those of a fifth of a second at 40,000 a second.
-const LINES: usize = 8192;
-const BYTES: usize = 16 << 20;
+/// Requests that wait to be written: those of a tenth of a second at 40,000 a second.
+const LINES: usize = 4096;
+const BYTES: usize = 8 << 20;
 /// As shadow workers: under CPU pressure the primary wins.
 const NICE: i32 = 10;
 
@@ -89,7 +89,10 @@ impl Audit {
         };
         let handle = std::thread::Builder::new().name("umbra-audit".into()).spawn(work)?;
         opened.recv().context("the audit log's thread has panicked")?.with_context(|| {
-            format!("open the audit log {} (spec.audit): the agent's user must be able to write there", config.to)
+            format!(
+                "open the audit log {} (spec.audit): the agent's user must be able to write there",
+                config.to
+            )
         })?;
         let thread = Mutex::new(Some(Thread { handle, ended }));
         Ok(Self { dropped: config.dropped, shared, thread, _look: interest.look() })

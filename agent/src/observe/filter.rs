@@ -56,7 +56,9 @@ impl Filter {
         match word {
             "method" => self.method.push(value.to_owned()),
             "path" => self.path.push(value.to_owned()),
-            "status" => self.status.push(Statuses::read(value).ok_or_else(|| wrong("a status such as 404 or 5xx"))?),
+            "status" => {
+                self.status.push(Statuses::read(value).ok_or_else(|| wrong("a status such as 404 or 5xx"))?)
+            }
             "to" => self.to.push(value.to_owned()),
             "from" => self.from.push(From::read(value)),
             "verdict" => {
@@ -80,12 +82,15 @@ impl Filter {
         let text = primary.text.as_deref();
         let key = primary.rule.as_ref().map(|rule| &*rule.key);
         any(&self.verdict, |wanted| verdict(primary, copy) == *wanted)
-            && any(&self.status, |wanted| wanted.fit(primary.status) || copy.is_some_and(|copy| wanted.fit(copy.status)))
+            && any(&self.status, |wanted| {
+                wanted.fit(primary.status) || copy.is_some_and(|copy| wanted.fit(copy.status))
+            })
             && any(&self.method, |wanted| text.is_some_and(|text| text.method().eq_ignore_ascii_case(wanted)))
             && any(&self.path, |wanted| text.is_some_and(|text| path_fits(text.path(), wanted)))
             && any(&self.rule, |wanted| {
                 key.is_some_and(|key| {
-                    let parts = wanted.strip_prefix(&*key.virtual_service).and_then(|rest| rest.strip_prefix(' '));
+                    let parts =
+                        wanted.strip_prefix(&*key.virtual_service).and_then(|rest| rest.strip_prefix(' '));
                     key.rule == *wanted || *key.virtual_service == **wanted || parts == Some(&key.rule)
                 })
             })
@@ -93,7 +98,8 @@ impl Filter {
                 let served = |served: &Option<_>| {
                     served.as_ref().is_some_and(|it: &std::sync::Arc<Serving>| it.service.contains(&**wanted))
                 };
-                let mirror = copy.is_some_and(|copy| copy.mirror.key.mirror.contains(&**wanted) || served(&copy.served));
+                let mirror = copy
+                    .is_some_and(|copy| copy.mirror.key.mirror.contains(&**wanted) || served(&copy.served));
                 mirror || served(&primary.served)
             })
             && any(&self.from, |wanted| wanted.fits(primary.client.ip(), primary.source.as_deref()))
@@ -134,7 +140,9 @@ impl From {
             Self::Workload(wanted) => workload.is_some_and(|workload| {
                 let name = workload.name.as_deref();
                 let full = wanted.strip_prefix(&*workload.namespace).and_then(|rest| rest.strip_prefix('/'));
-                name == Some(wanted) || workload.app.as_deref() == Some(wanted) || (full.is_some() && full == name)
+                name == Some(wanted)
+                    || workload.app.as_deref() == Some(wanted)
+                    || (full.is_some() && full == name)
             }),
         }
     }

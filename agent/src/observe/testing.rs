@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::record::{
-    Account, Ending, Exchange, MirrorKey, Outcome, RuleAccount, RuleKey, Serving, ShadowOutcome, Text, Workload,
+    Account, Ending, Exchange, MirrorKey, Outcome, RuleAccount, RuleKey, Serving, ShadowOutcome, Text,
+    Workload,
 };
 
 fn rule() -> Arc<RuleKey> {
@@ -20,8 +21,7 @@ fn client() -> Option<Arc<Workload>> {
 
 /// A request of the rule `shop/cart all` to the service cart.shop from the workload `front/web`, which has one mirror.
 pub(super) fn primary(method: &str, path: &str, status: u16) -> Arc<Exchange> {
-    let served =
-        Serving { service: "cart.shop".into(), namespace: "shop".into(), workload: Arc::default() };
+    let served = Serving { service: "cart.shop".into(), namespace: "shop".into(), workload: Arc::default() };
     Arc::new(Exchange {
         client: ([10, 0, 0, 9], 4711).into(),
         destination: ([10, 0, 0, 1], 80).into(),

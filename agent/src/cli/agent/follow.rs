@@ -15,7 +15,10 @@ const LONGEST: usize = 1 << 20;
 pub(in crate::cli) enum Event {
     /// The agent has answered; events follow when they happen.
     Begun,
-    Told { name: String, data: Value },
+    Told {
+        name: String,
+        data: Value,
+    },
 }
 
 /// What was read and is no whole event yet.
@@ -59,7 +62,9 @@ impl Events {
             read += end + 1;
             if let Some(name) = line.strip_prefix("event:") {
                 name.trim().clone_into(&mut self.name);
-            } else if let Some(data) = line.strip_prefix("data:").and_then(|data| serde_json::from_str(data).ok()) {
+            } else if let Some(data) =
+                line.strip_prefix("data:").and_then(|data| serde_json::from_str(data).ok())
+            {
                 found = Some(Event::Told { name: std::mem::take(&mut self.name), data });
                 break;
             }
@@ -75,7 +80,8 @@ mod tests {
 
     #[test]
     fn events_come_whole_however_they_are_cut() {
-        let text = ": here\n\nevent: exchange\ndata: {\"a\":1}\n\nevent: dropped\ndata: {\"dropped\":7}\n\n:\n\n";
+        let text =
+            ": here\n\nevent: exchange\ndata: {\"a\":1}\n\nevent: dropped\ndata: {\"dropped\":7}\n\n:\n\n";
         for size in 1..text.len() {
             let (mut events, mut found) = (Events::default(), Vec::new());
             for piece in text.as_bytes().chunks(size) {

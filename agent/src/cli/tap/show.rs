@@ -55,7 +55,14 @@ impl Show {
         let more = if output == Output::Wide { &MORE[..] } else { &[] };
         let columns = [&COLUMNS[..], more].concat();
         let widths = columns.iter().map(|(heading, width, _)| heading.trim().len().max(*width)).collect();
-        Self { output, columns, widths, most: width.filter(|_| output == Output::Table), colours, begun: false }
+        Self {
+            output,
+            columns,
+            widths,
+            most: width.filter(|_| output == Output::Table),
+            colours,
+            begun: false,
+        }
     }
 
     /// Once; empty where programs read.
@@ -73,7 +80,8 @@ impl Show {
         }
         let heading = self.heading();
         // What clients send must not steer a terminal.
-        let clean = |cell: String| cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+        let clean =
+            |cell: String| cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
         let cells: Vec<_> = self.columns.iter().map(|(.., cell)| clean(cell(line))).collect();
         let colours = self.colours;
         heading + &self.row(&cells, |cell| if colours { colour(cell) } else { "" })
@@ -124,7 +132,8 @@ fn colour(cell: &str) -> &'static str {
 
 /// `10:31:07.250` of an RFC 3339 date.
 fn time(value: &Value) -> String {
-    let clock = value.as_str().and_then(|date| date.split_once('T')).map(|(_, clock)| clock.trim_end_matches('Z'));
+    let clock =
+        value.as_str().and_then(|date| date.split_once('T')).map(|(_, clock)| clock.trim_end_matches('Z'));
     clock.map_or_else(|| "-".to_owned(), |clock| clock.chars().take(12).collect())
 }
 
@@ -197,7 +206,10 @@ TIME           FROM              METHOD   PATH                       STATUS     
         assert_eq!(coloured.matches("\x1b").count(), 0, "what they are for is cut off: {coloured:?}");
         assert!(coloured.lines().all(|line| line.chars().count() <= 60), "{coloured}");
         let coloured = Show::new(Output::Table, None, true).line(&line());
-        assert!(coloured.contains("\x1b[31mfailed\x1b[0m") && coloured.contains("\x1b[31m503\x1b[0m"), "{coloured:?}");
+        assert!(
+            coloured.contains("\x1b[31mfailed\x1b[0m") && coloured.contains("\x1b[31m503\x1b[0m"),
+            "{coloured:?}"
+        );
     }
 
     #[test]

@@ -15,7 +15,8 @@ use crate::config::{
     field::{Faults, Field},
     fields::{Fields, Names},
     umbra::{
-        Admin, AgentConfig, Audit, AuditTo, Capture, Certificate, ClientAddress, Direct, Inbound, NetnsRef, Queue, Shadow,
+        Admin, AgentConfig, Audit, AuditTo, Capture, Certificate, ClientAddress, Direct, Inbound, NetnsRef,
+        Queue, Shadow,
     },
     values,
 };
@@ -72,7 +73,9 @@ fn admin(faults: &mut Faults<'_>, fields: &mut Fields<'_>, admin: &mut Admin) {
     let exposed = !admin.address.ip().is_loopback() && admin.token_file.is_none();
     if let Some(address) = address.filter(|_| exposed) {
         let what = format!("whoever reaches {} sees the requests and can pause mirrors", admin.address);
-        address.fault(faults, Code::Exposed, what).help("name a file with a secret: `tokenFile: /etc/umbra/token`");
+        address
+            .fault(faults, Code::Exposed, what)
+            .help("name a file with a secret: `tokenFile: /etc/umbra/token`");
     }
 }
 

@@ -50,7 +50,9 @@ impl Log {
         if let Some(size) = &mut self.size {
             *size += whole as u64;
             // Half a line would spoil the next one. An agent that follows this one may have written behind it.
-            if whole < written && let Ok(found) = out.metadata() {
+            if whole < written
+                && let Ok(found) = out.metadata()
+            {
                 let _ = out.set_len(found.len().saturating_sub((written - whole) as u64));
             }
         }

@@ -1,9 +1,4 @@
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    time::Instant,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Instant};
 
 use super::*;
 use crate::{
@@ -48,13 +43,22 @@ fn what_came_before_the_end_is_written_and_for_its_owner_alone() {
     for name in ["audit.log.2", "audit.log.1", "audit.log"] {
         let file = folder.path().join(name);
         let found = fs::metadata(&file).unwrap();
-        assert!(found.len() <= SIZE as u64 + 4096 && found.permissions().mode() & 0o777 == 0o600, "{name}: {found:?}");
+        assert!(
+            found.len() <= SIZE as u64 + 4096 && found.permissions().mode() & 0o777 == 0o600,
+            "{name}: {found:?}"
+        );
         all.extend(lines(&file));
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "no more files than are to be kept");
     let last = all.last().unwrap();
-    assert_eq!((&last["path"], &last["verdict"], &last["shadow"]["status"]), (&"/999".into(), &"completed".into(), &201.into()));
-    assert!(all.len() > 50 && all.iter().rev().enumerate().all(|(n, line)| line["path"] == format!("/{}", 999 - n)));
+    assert_eq!(
+        (&last["path"], &last["verdict"], &last["shadow"]["status"]),
+        (&"/999".into(), &"completed".into(), &201.into())
+    );
+    assert!(
+        all.len() > 50
+            && all.iter().rev().enumerate().all(|(n, line)| line["path"] == format!("/{}", 999 - n))
+    );
     assert_eq!(audit.shared.written.load(Relaxed), 1000);
     drop(audit);
     assert!(!interest.is_any());

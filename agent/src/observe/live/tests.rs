@@ -30,8 +30,14 @@ async fn who_looks_on_is_told_what_it_asked_for_as_long_as_it_does() {
     assert!(live.is_open() && interest.is_any());
     ["/a", "/b"].iter().for_each(|path| live.offer(&seen(path)));
     live.hand_out();
-    assert_eq!((path(&mut all).await, path(&mut all).await, path(&mut some).await), ("/a".into(), "/b".into(), "/b".into()));
-    assert_eq!((live.keeps(), live.last(1, &Filter::default()).len(), live.last(9, &Filter::default()).len()), (MOST_KEPT, 1, 2));
+    assert_eq!(
+        (path(&mut all).await, path(&mut all).await, path(&mut some).await),
+        ("/a".into(), "/b".into(), "/b".into())
+    );
+    assert_eq!(
+        (live.keeps(), live.last(1, &Filter::default()).len(), live.last(9, &Filter::default()).len()),
+        (MOST_KEPT, 1, 2)
+    );
 
     live.offer(&seen("/c"));
     drop((all, some));
@@ -85,7 +91,10 @@ fn the_last_ones_are_kept_within_their_bounds() {
     assert!(interest.is_any() && live.keeps() == 3);
     (0..5).for_each(|n| live.offer(&seen(&format!("/{n}"))));
     let last = live.last(2, &Filter::default());
-    assert_eq!(last.iter().map(|seen| seen.primary.text.as_ref().unwrap().path()).collect::<Vec<_>>(), ["/3", "/4"]);
+    assert_eq!(
+        last.iter().map(|seen| seen.primary.text.as_ref().unwrap().path()).collect::<Vec<_>>(),
+        ["/3", "/4"]
+    );
     assert_eq!(live.last(9, &Filter::default()).len(), 3);
 
     live.desk().keep = MOST_KEPT;

@@ -136,3 +136,10 @@ impl Audit {
         }
     }
 }
+
+/// The thread ends when it has written what came; nobody waits for it.
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.shared.ending.store(true, Relaxed);
+    }
+}

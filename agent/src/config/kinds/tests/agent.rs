@@ -172,11 +172,11 @@ fn unknown_and_repeated_things_are_refused() {
             ("audit: {keep: 1}", "UMB0104 5:10 spec.audit.file: is required"),
             (
                 "audit: {file: /a, stdout: true}",
-                "UMB0108 5:28 spec.audit.stdout: excludes `file` (keep one of them)",
+                "UMB0108 5:29 spec.audit.stdout: excludes `file` (keep one of them)",
             ),
             (
                 "audit: {file: /a, maxSize: 1Ki}",
-                "UMB0106 5:29 spec.audit.maxSize: 1024 bytes are less than 65536 (write bytes like 64Mi, 500k or 4096)",
+                "UMB0106 5:30 spec.audit.maxSize: 1024 bytes are less than 65536 (write bytes like 64Mi, 500k or 4096)",
             ),
             (
                 "admin: {address: '0.0.0.0:9977'}",

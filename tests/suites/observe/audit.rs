@@ -95,7 +95,7 @@ fn a_pipe_that_nobody_reads_costs_lines_and_nothing_else() {
     let (primary, copies) = (upstream(&app).replies("ok").start(), upstream(&shadow).replies("ok").start());
     let config = Config::capture(&app.netns().path(), primary.address())
         .mirror(copies.address(), 100.0)
-        .agent("  drainTimeout: 1s\n  audit: {file: /mnt/audit}");
+        .agent("  drainTimeout: 1s\n  audit: {file: /mnt/audit, dropped: true}\n  shadow: {queue: {requests: 64}}");
     let agent = agent(&node).config(&config).after("mount -t tmpfs tmpfs /mnt\nmkfifo /mnt/audit").start();
     let before = agent.memory();
     let load = Load::start(client.netns(), primary.address(), 4);

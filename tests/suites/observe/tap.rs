@@ -31,11 +31,6 @@ fn a_request_is_told_once_with_its_copy_and_only_to_whom_it_concerns() {
         "path=/b*&method=POST&status=2xx&verdict=completed&to=shadow-0",
     );
     client.get(primary.address(), "/a?q=1");
-    client
-        .client(primary.address())
-        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-        .post("/b", b"body");
-
     let first = all.line();
     assert_eq!(
         (&first["method"], &first["path"], &first["verdict"]),
@@ -49,6 +44,10 @@ fn a_request_is_told_once_with_its_copy_and_only_to_whom_it_concerns() {
     );
     assert_eq!(first["destination"], json!(primary.address().to_string()));
     assert!(first["client"].as_str().unwrap().starts_with(&client.ip().to_string()), "{first:#}");
+    client
+        .client(primary.address())
+        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        .post("/b", b"body");
     let second = all.line();
     assert_eq!(second["trace"], "0af7651916cd43dd8448eb211c80319c");
     assert_eq!(some.line(), second, "the first one was not for it");
@@ -81,9 +80,13 @@ fn ten_clients_that_never_read_cost_lines_and_nothing_else() {
     let node = Node::new();
     let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
     let (primary, copies) = (upstream(&app).replies("ok").start(), upstream(&shadow).replies("ok").start());
-    let agent = agent(&node).mirror_all(&primary, &copies).start();
+    // Few copies wait, so that memory is that of the view.
+    let config = Config::capture(&app.netns().path(), primary.address())
+        .mirror(copies.address(), 100.0)
+        .agent("  shadow: {queue: {requests: 64}}");
+    let agent = agent(&node).config(&config).start();
     let load = Load::start(client.netns(), primary.address(), 4);
-    load.eventually_answers(500);
+    load.eventually_answers(1000);
     let before = agent.memory();
     let watch = agent.watch_memory();
 
@@ -217,7 +220,11 @@ fn the_last_ones_are_there_for_whoever_comes_later() {
     let builder = agent(&node);
     let yaml = config.to_yaml(builder.admin()).replacen("admin: {", "admin: {keepExchanges: 3, ", 1);
     let keeping = builder.yaml(&yaml).start();
-    (0..5).for_each(|n| drop(client.get(primary.address(), &format!("/{n}"))));
+    for n in 0..5 {
+        client.get(primary.address(), &format!("/{n}"));
+        // In the order in which they end, copies too.
+        keeping.eventually("umbra_shadow_outcomes_total{outcome=\"completed\"}", n + 1);
+    }
     let last = |arguments: &[&str]| -> Vec<String> {
         let said = asked(&keeping, &[&["tap", "-o", "json", "--last"][..], arguments].concat());
         said.lines()

@@ -32,6 +32,7 @@ pub(super) struct Outbox {
 #[derive(Debug, Default)]
 struct Waiting {
     items: VecDeque<Item>,
+    lines: usize,
     bytes: usize,
     closed: bool,
 }
@@ -47,11 +48,12 @@ impl Outbox {
             return true;
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.items.len() >= LINES || waiting.bytes + seen.weight() > BYTES {
+        if waiting.lines >= LINES || waiting.bytes + seen.weight() > BYTES {
             drop(waiting);
             self.drop_lines(1);
             return false;
         }
+        waiting.lines += 1;
         waiting.bytes += seen.weight();
         waiting.items.push_back(Item::Line(Arc::clone(seen)));
         drop(waiting);
@@ -81,6 +83,7 @@ impl Outbox {
                 let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(item) = waiting.items.pop_front() {
                     if let Item::Line(seen) = &item {
+                        waiting.lines -= 1;
                         waiting.bytes -= seen.weight();
                     }
                     return Some(item);

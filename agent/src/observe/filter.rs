@@ -57,7 +57,7 @@ impl Filter {
             "method" => self.method.push(value.to_owned()),
             "path" => self.path.push(value.to_owned()),
             "status" => {
-                self.status.push(Statuses::read(value).ok_or_else(|| wrong("a status such as 404 or 5xx"))?)
+                self.status.push(Statuses::read(value).ok_or_else(|| wrong("a status such as 404 or 5xx"))?);
             }
             "to" => self.to.push(value.to_owned()),
             "from" => self.from.push(From::read(value)),

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::record::{Exchange, GrpcStatus, ShadowOutcome, Workload};
+use crate::record::{Exchange, GrpcStatus, ShadowOutcome, Text, Workload};
 
 pub(super) const VERDICTS: [&str; 5] = ["completed", "failed", "dropped", "sampled_out", "none"];
 
@@ -119,9 +119,9 @@ impl<'r> Line<'r> {
             protocol: if primary.is_grpc { "grpc" } else { "http" },
             version: format!("{:?}", primary.version),
             encrypted: primary.encrypted,
-            method: text.map(|text| text.method()),
-            path: text.map(|text| text.path()),
-            host: text.map(|text| text.host()),
+            method: text.map(Text::method),
+            path: text.map(Text::path),
+            host: text.map(Text::host),
             trace: primary.trace.map(|trace| trace.to_string()),
             primary: Primary {
                 status: primary.status,

@@ -1,7 +1,6 @@
 //! Wiring: builds every part once from one configuration, keeps them running, reloads, and takes them down in the
 //! order that loses nothing.
 
-mod audit;
 mod direct;
 mod doors;
 mod ending;
@@ -10,6 +9,7 @@ mod heart;
 mod memory;
 mod namespaces;
 mod pressure;
+mod proof;
 mod readings;
 mod renewals;
 mod rules;
@@ -18,7 +18,7 @@ mod steering;
 mod window;
 mod workers;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -35,7 +35,7 @@ use crate::{
     capture,
     config::umbra::AgentConfig,
     connection::Node,
-    observe::{All, Metrics, Reading},
+    observe::{All, Audit, Metrics, Reading},
     process::{descriptors, privileges},
     record::Accounts,
     relay::{Leaving, tls::Certificates},
@@ -48,6 +48,9 @@ use pressure::Pressure;
 use rules::{Keeper, Loader};
 use window::{Published, Window};
 use workers::Workers;
+
+/// How long the audit log may take for what came last.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// What the program that logs offers: what it lost, for the metrics, and what it lets through, to be changed.
 pub struct Log {
@@ -69,7 +72,12 @@ pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
     let compiled = rules::first(&mut loader, &accounts)?;
     let config = compiled.agent.unwrap_or_default();
 
-    let observers = Arc::new(All::default());
+    let mut observers = All::default();
+    if let Some(audit) = &config.audit {
+        observers.audit = Some(Audit::start(audit, &observers.interest)?);
+    }
+    observers.live.keep(config.admin.keep_exchanges);
+    let observers = Arc::new(observers);
     let plane = Plane::start(&config.shadow, observers.clone()).context("start the shadow plane")?;
     plane.enforce(&compiled.snapshot);
     let certificates = Arc::new(Certificates::load(&config.capture.tls));
@@ -84,6 +92,8 @@ pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
     let enrolled = Enrolled::default();
     let pressure = Arc::new(Pressure::new(&plane));
     let mut readings = readings::all(&enrolled, &plane, &certificates);
+    readings.extend(observers.live.readings());
+    readings.extend(observers.audit.as_ref().map(Audit::reading));
     let last_beat = Arc::default();
     let configuration =
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
@@ -99,6 +109,7 @@ pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
             configuration: Arc::clone(&configuration),
             accounts: Arc::clone(&accounts),
             plane: Arc::clone(&plane),
+            live: Arc::clone(&observers.live),
             namespaces: Box::new(move || status::namespaces(&standing)),
             mix: Arc::clone(&observers.mix),
             pressure: Box::new(move || room.shown().map(|(reason, shed)| (reason.as_str(), shed)).collect()),
@@ -113,7 +124,7 @@ pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
     let steering =
         tokio::spawn(steering::steer(Arc::clone(&plane), move || rules::capture(&steered, &capturing)));
     let renewing = tokio::spawn(renewals::renew(certificates));
-    let audit = audit::begin(&accounts, &plane, workers.count() + config.shadow.workers);
+    let proof = proof::begin(&accounts, &plane, workers.count() + config.shadow.workers);
     let hands = workers.hands();
     let (wanted, wishes) = watch::channel(Wanted::by(&config));
     let mut reconciler = Reconciler::new(&config, wishes, &node, hands.clone(), &enrolled);
@@ -155,7 +166,10 @@ pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
     let told_again = stop_signal()?;
     tokio::select! {
         cut = ending::drain(config.drain_timeout, &node.leaving, workers, plane, &enrolled) => {
-            audit.end();
+            proof.end();
+            if let Some(audit) = &observers.audit {
+                audit.close(LAST_LINES);
+            }
             tracing::info!(connections_cut = cut, "umbra has stopped");
         }
         () = told_again => tracing::warn!("told to stop again: umbra stops at once, open connections are cut"),

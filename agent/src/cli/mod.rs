@@ -16,6 +16,7 @@ mod schema;
 mod status;
 mod switch;
 mod table;
+mod tap;
 mod top;
 mod view;
 
@@ -62,6 +63,8 @@ enum Command {
     Mirrors(mirrors::Arguments),
     /// Show the routes of a running agent over and over: requests beside copies, rates, failures, percentiles.
     Top(top::Arguments),
+    /// Show requests as they end, with their copies, of a running agent.
+    Tap(tap::Arguments),
     /// Show the configuration of a running agent.
     Config(config::Arguments),
     /// Show what a running agent logs, or change it until it ends.
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Routes(routes) => routes.execute(),
         Command::Mirrors(mirrors) => mirrors.execute(),
         Command::Top(top) => top.execute(),
+        Command::Tap(tap) => tap.execute(),
         Command::Config(config) => config.execute(),
         Command::Log(level) => level.execute(),
         Command::Pause(switch) => switch.execute(Switch::Pause),

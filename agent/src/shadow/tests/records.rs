@@ -44,6 +44,7 @@ fn primary(status: u16) -> Exchange {
         duration: Duration::ZERO,
         trace: None,
         text: None,
+        mirrors: 0,
         copies: 0,
     }
 }

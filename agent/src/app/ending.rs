@@ -51,11 +51,7 @@ pub(super) async fn drain(
 }
 
 /// Calls idle connections away in time, while the rest `ends` within `time` from now.
-pub(super) async fn with_last_call<T>(
-    time: Duration,
-    leaving: &Leaving,
-    ends: impl Future<Output = T>,
-) -> T {
+pub(super) async fn with_last_call<T>(time: Duration, leaving: &Leaving, ends: impl Future<Output = T>) -> T {
     let end = Instant::now() + time;
     let last_call = async {
         sleep_until(end - LAST_CALL.min(time / 2)).await;

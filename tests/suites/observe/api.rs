@@ -75,7 +75,7 @@ fn every_answer_is_as_it_is_described() {
             asked += 1;
             match (method.as_str(), path.as_str()) {
                 ("get", "/api/v1/tap") => {
-                    assert_eq!(described.answer(path, method, 200).0, "text/event-stream")
+                    assert_eq!(described.answer(path, method, 200).0, "text/event-stream");
                 }
                 ("get", _) => {
                     let reply = agent.ask(path).unwrap();

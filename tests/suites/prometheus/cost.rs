@@ -76,6 +76,7 @@ fn an_exchange_and_a_copy_are_observed_without_taking_memory() {
         duration: Duration::from_millis(4),
         trace: None,
         text: None,
+        mirrors: 0,
         copies: 0,
     };
     let traced = Exchange { trace, ..plain.clone() };

@@ -43,6 +43,7 @@ fn primary() -> Exchange {
         duration: Duration::from_micros(12_500),
         trace: None,
         text: None,
+        mirrors: 0,
         copies: 0,
     }
 }

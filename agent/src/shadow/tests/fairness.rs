@@ -42,7 +42,12 @@ impl Beside {
             body: BodyLength::Streamed,
             encrypted: false,
         };
-        self.scene.plane.offer(mirror, &head, drawn(fastrand::u64(..)), SocketAddr::from(([127, 0, 0, 1], 1)).into())
+        self.scene.plane.offer(
+            mirror,
+            &head,
+            drawn(fastrand::u64(..)),
+            SocketAddr::from(([127, 0, 0, 1], 1)).into(),
+        )
     }
 
     /// The healthy mirror completes; then every copy is at its end and nothing is held.

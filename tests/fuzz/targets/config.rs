@@ -195,7 +195,7 @@ fn judge(
     serde_json::to_string(&trace).unwrap();
     match rules.decide_for(&head, None) {
         Decision::Rule(rule) => {
-            assert_eq!(trace.rule_name.as_ref(), Some(&rule.key.rule));
+            assert_eq!(trace.rule_name.as_ref(), Some(&rule.account.key.rule));
             assert!(rule.unmirrored.is_none() || rule.mirrors.is_empty());
             for mirror in &rule.mirrors {
                 assert!((1..=1_000_000).contains(&mirror.share.0), "{:?}", mirror.share);

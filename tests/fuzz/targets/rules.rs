@@ -98,7 +98,7 @@ pub fn check(data: &[u8]) -> usize {
             encrypted: false,
         };
         let compiled = port.map(|port| match port.decide_for(&head, None) {
-            Decision::Rule(rule) => rule.key.rule.clone(),
+            Decision::Rule(rule) => rule.account.key.rule.clone(),
             Decision::NoRule => "-".into(),
             Decision::NoHost => "?".into(),
         });

@@ -255,7 +255,7 @@ impl Exchanges<'_> {
         let observer = &*self.node.observer;
         let (exchange, origin) = exchange.end(self, ending);
         observer.exchange(&exchange);
-        if let Some(origin) = origin {
+        if let Some(origin) = origin.filter(|_| exchange.copies > 0) {
             origin.primary_ended(&exchange, observer);
         }
     }
@@ -280,6 +280,7 @@ impl Sink for Exchanges<'_> {
         }
         if let Some(rule) = rule {
             exchange.rule = Some(Arc::clone(&rule.account));
+            exchange.mirrors = u16::try_from(mirrors.len()).unwrap_or(u16::MAX);
             let draws = Draws { request: fastrand::u64(..), connection: self.draw };
             let sender = Sender {
                 address: self.client,

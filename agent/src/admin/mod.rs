@@ -2,10 +2,11 @@
 //! that it answers while the data threads are busy, reads only what they publish, and holds nothing they wait for.
 //!
 //! ```text
-//! 127.0.0.1:9977 ─▶ guard ─┐            ┌─ routes, mirrors, endpoints, config: pages of JSON
-//! unix socket ─────────────┼─▶ /api/v1 ─┼─ status
-//!                          │            └─ pause, resume
-//!                          └─▶ /livez /readyz /metrics
+//! 127.0.0.1:9977 ─▶ guard, token ─┐            ┌─ routes, mirrors, endpoints, config: pages of JSON
+//! unix socket ────────────────────┼─▶ /api/v1 ─┼─ status
+//!                                 │            ├─ tap, exchanges: single requests
+//!                                 │            └─ pause, resume
+//!                                 └─▶ /livez /readyz /metrics
 //! ```
 
 mod config;
@@ -13,6 +14,7 @@ mod endpoints;
 mod guard;
 mod health;
 mod mirrors;
+mod openapi;
 mod page;
 mod patience;
 mod problem;
@@ -21,8 +23,10 @@ mod routes;
 mod socket;
 mod status;
 mod switch;
+mod tap;
 #[cfg(test)]
 mod tests;
+mod token;
 mod traffic;
 
 use std::{
@@ -36,8 +40,8 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{StatusCode, Uri},
-    middleware::from_fn,
-    routing::{get, post},
+    middleware::{from_fn, from_fn_with_state},
+    routing::{MethodRouter, get, post},
     serve::Listener,
 };
 use tokio::{
@@ -51,10 +55,16 @@ pub use self::{
     rates::Rates,
     socket::Socket,
     status::{Namespace, Port},
+    token::Token,
     traffic::Rules,
 };
 use self::{patience::Bounded, problem::Problem};
-use crate::{observe::Metrics, record::Accounts, route::Snapshot, shadow::Plane};
+use crate::{
+    observe::{Live, Metrics},
+    record::Accounts,
+    route::Snapshot,
+    shadow::Plane,
+};
 
 /// Whoever has not asked in full or taken its answer by then does not keep the agent from ending.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -71,6 +81,9 @@ pub struct View {
     pub configuration: Arc<Configuration>,
     pub accounts: Arc<Accounts>,
     pub plane: Arc<Plane>,
+    pub live: Arc<Live>,
+    /// Asked for at the address; None: not.
+    pub token: Option<Arc<Token>>,
     pub rates: Rates,
     pub known: Rules,
     /// How each namespace stands. May take a moment.
@@ -112,11 +125,13 @@ pub async fn serve(
     let stopped = async {
         stop.await;
         stopping.cancel();
+        view.live.close();
         sleep(LAST_ANSWERS).await;
     };
     tokio::select! {
         served = async { tokio::try_join!(at_address, at_socket) } => served.map(|_| ()),
         () = readings => Ok(()),
+        () = view.live.run() => Ok(()),
         () = stopped => Ok(()),
     }
 }
@@ -140,38 +155,53 @@ enum Door {
     Socket,
 }
 
+/// Outside of the API: for probes and scrapers.
+fn probes() -> Vec<(&'static str, MethodRouter<Arc<View>>)> {
+    vec![("/livez", get(health::livez)), ("/readyz", get(health::readyz)), ("/metrics", get(health::metrics))]
+}
+
+/// Below /api/v1; each is described in config/openapi.yaml, as a test sees to.
+fn api() -> Vec<(&'static str, MethodRouter<Arc<View>>)> {
+    vec![
+        ("/config", get(config::get)),
+        ("/endpoints", get(endpoints::get)),
+        ("/exchanges", get(tap::last)),
+        ("/mirrors", get(mirrors::get)),
+        ("/openapi.yaml", get(openapi::get)),
+        ("/pause", post(switch::pause)),
+        ("/resume", post(switch::resume)),
+        ("/routes", get(routes::get)),
+        ("/status", get(status::get)),
+        ("/tap", get(tap::follow)),
+        ("/traffic", get(traffic::get)),
+    ]
+}
+
 fn routes(view: &Arc<View>, door: Door) -> Router {
-    let api = Router::new()
-        .route("/config", get(config::get))
-        .route("/endpoints", get(endpoints::get))
-        .route("/mirrors", get(mirrors::get))
-        .route("/pause", post(switch::pause))
-        .route("/resume", post(switch::resume))
-        .route("/routes", get(routes::get))
-        .route("/status", get(status::get))
-        .route("/traffic", get(traffic::get))
-        .fallback(unknown)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(BODY));
-    let api = match door {
-        Door::Address => api.layer(from_fn(guard::guard)),
-        Door::Socket => api.layer(from_fn(guard::content_type)),
+    let route = |router: Router<Arc<View>>, (path, method)| router.route(path, method);
+    let api = api().into_iter().fold(Router::new(), route);
+    let api =
+        api.fallback(unknown).method_not_allowed_fallback(wrong_method).layer(DefaultBodyLimit::max(BODY));
+    let api = match (door, &view.token) {
+        (Door::Address, Some(token)) => {
+            api.layer(from_fn_with_state(Arc::clone(token), token::ask)).layer(from_fn(guard::guard))
+        }
+        (Door::Address, None) => api.layer(from_fn(guard::guard)),
+        (Door::Socket, _) => api.layer(from_fn(guard::content_type)),
     };
-    Router::new()
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
-        .nest("/api/v1", api)
-        .fallback(unknown)
-        .with_state(Arc::clone(view))
+    let router = probes().into_iter().fold(Router::new(), route);
+    router.nest("/api/v1", api).fallback(unknown).with_state(Arc::clone(view))
 }
 
 async fn unknown(uri: Uri) -> Problem {
-    let known = "/livez, /readyz, /metrics and, below /api/v1, config, endpoints, mirrors, routes, status, traffic, pause, resume";
+    let names = |all: Vec<(&'static str, _)>| {
+        let names: Vec<_> = all.into_iter().map(|(path, _)| path).collect();
+        names.join(", ")
+    };
     Problem::new(
         StatusCode::NOT_FOUND,
         format!("there is nothing at {}", uri.path()),
-        format!("there is {known}"),
+        format!("there is {} and, below /api/v1, {}", names(probes()), names(api())),
     )
 }
 

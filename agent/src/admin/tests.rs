@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -64,6 +64,8 @@ impl Scene {
             configuration: Arc::clone(&configuration),
             accounts: Arc::clone(&accounts),
             plane: Arc::clone(&plane),
+            live: Arc::clone(&observers.live),
+            token: None,
             rates: Rates::default(),
             known: Rules::default(),
             namespaces: Box::new(Vec::new),
@@ -338,6 +340,15 @@ async fn what_cannot_be_done_says_what_and_the_next_step() {
     // Probes and scrapers come by any name.
     assert_eq!(scene.ask("GET /metrics HTTP/1.1\r\nHost: node-1").await.0, 200);
     assert!(!scene.plane.is_paused());
+}
+
+#[test]
+fn every_path_is_described_and_no_other() {
+    let described: Value = serde_saphyr::from_str(openapi::TEXT).unwrap();
+    let described: BTreeSet<_> = described["paths"].as_object().unwrap().keys().cloned().collect();
+    let api = api().into_iter().map(|(path, _)| format!("/api/v1{path}"));
+    let there: BTreeSet<_> = probes().into_iter().map(|(path, _)| path.to_owned()).chain(api).collect();
+    assert_eq!(there, described);
 }
 
 #[tokio::test]

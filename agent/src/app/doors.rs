@@ -8,12 +8,15 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{net::TcpListener, time::sleep};
 
 use crate::admin::Socket;
 
 /// How often what another agent has is asked for again.
 const AGAIN: Duration = Duration::from_millis(200);
+
+const SEND_BUFFER: usize = 256 << 10;
 
 /// The listener, now or later.
 ///
@@ -66,6 +69,8 @@ pub(super) fn at_socket(
 
 fn listen(address: SocketAddr) -> io::Result<StdListener> {
     let listener = StdListener::bind(address)?;
+    // Of each connection: what nobody reads must not pile up in the kernel either, which would let it grow to megabytes.
+    SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

@@ -1,7 +1,6 @@
 //! Wiring: builds every part once from one configuration, keeps them running, reloads, and takes them down in the
 //! order that loses nothing.
 
-mod audit;
 mod doors;
 mod ending;
 mod enrolled;
@@ -9,6 +8,7 @@ mod heart;
 mod memory;
 mod namespaces;
 mod pressure;
+mod proof;
 mod readings;
 mod renewals;
 mod rules;
@@ -17,7 +17,7 @@ mod steering;
 mod window;
 mod workers;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -34,7 +34,7 @@ use crate::{
     capture,
     config::umbra::AgentConfig,
     connection::Node,
-    observe::{All, Metrics, Reading},
+    observe::{All, Audit, Metrics, Reading},
     process::{descriptors, privileges},
     record::Accounts,
     relay::{Leaving, tls::Certificates},
@@ -47,6 +47,9 @@ use pressure::Pressure;
 use rules::{Keeper, Loader};
 use window::{Published, Window};
 use workers::Workers;
+
+/// How long the audit log may take for what came last.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Runs an agent until it is told to stop. `log` is shown among its metrics.
 ///
@@ -62,7 +65,12 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let compiled = rules::first(&mut loader, &accounts)?;
     let config = compiled.agent.unwrap_or_default();
 
-    let observers = Arc::new(All::default());
+    let mut observers = All::default();
+    if let Some(audit) = &config.audit {
+        observers.audit = Some(Audit::start(audit, &observers.interest)?);
+    }
+    observers.live.keep(config.admin.keep_exchanges);
+    let observers = Arc::new(observers);
     let plane = Plane::start(&config.shadow, observers.clone()).context("start the shadow plane")?;
     plane.enforce(&compiled.snapshot);
     let certificates = Arc::new(Certificates::load(&config.capture.tls));
@@ -79,6 +87,8 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let mut readings = readings::all(&enrolled, &plane, &certificates);
     readings.push(readings::shed(&pressure));
     readings.push(log);
+    readings.extend(observers.live.readings());
+    readings.extend(observers.audit.as_ref().map(Audit::reading));
     let metrics = Metrics::new(&observers.recorder, Arc::clone(&accounts), readings);
     let configuration =
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
@@ -91,6 +101,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
             configuration: Arc::clone(&configuration),
             accounts: Arc::clone(&accounts),
             plane: Arc::clone(&plane),
+            live: Arc::clone(&observers.live),
             namespaces: Box::new(move || status::namespaces(&standing)),
         },
     )?;
@@ -101,7 +112,7 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let steering =
         tokio::spawn(steering::steer(Arc::clone(&plane), move || rules::capture(&steered, &capturing)));
     let renewing = tokio::spawn(renewals::renew(certificates));
-    let audit = audit::begin(&accounts, &plane, workers.count() + config.shadow.workers);
+    let proof = proof::begin(&accounts, &plane, workers.count() + config.shadow.workers);
     let hands = workers.hands();
     let (wanted, wishes) = watch::channel(Wanted::by(&config));
     let mut reconciler = Reconciler::new(&config, wishes, &node, hands.clone(), &enrolled);
@@ -143,7 +154,10 @@ pub async fn run(source: Source, log: Reading) -> anyhow::Result<()> {
     let told_again = stop_signal()?;
     tokio::select! {
         cut = ending::drain(config.drain_timeout, &node.leaving, workers, plane, &enrolled) => {
-            audit.end();
+            proof.end();
+            if let Some(audit) = &observers.audit {
+                audit.close(LAST_LINES);
+            }
             tracing::info!(connections_cut = cut, "umbra has stopped");
         }
         () = told_again => tracing::warn!("told to stop again: umbra stops at once, open connections are cut"),

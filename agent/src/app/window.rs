@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::doors;
 use crate::{
-    admin::{self, Rates, View},
+    admin::{self, Rates, Token, View},
     config::umbra::Admin,
-    observe::Metrics,
+    observe::{Live, Metrics},
     process::privileges,
     record::Accounts,
     route::Snapshot,
@@ -27,6 +27,7 @@ pub(super) struct Published {
     pub(super) configuration: Arc<admin::Configuration>,
     pub(super) accounts: Arc<Accounts>,
     pub(super) plane: Arc<Plane>,
+    pub(super) live: Arc<Live>,
     pub(super) namespaces: Box<dyn Fn() -> Vec<admin::Namespace> + Send + Sync>,
 }
 
@@ -42,7 +43,7 @@ impl Window {
     /// over when that one leaves.
     ///
     /// # Errors
-    /// When the address cannot be bound, for another reason than that it is in use.
+    /// When the address cannot be bound, for another reason than that it is in use, or the token not be read.
     pub(super) fn open(admin: &Admin, published: Published) -> anyhow::Result<Self> {
         let address = admin.address;
         let listener = doors::at_address(address).with_context(|| {
@@ -50,10 +51,16 @@ impl Window {
                 "listen on admin address {address}: it must be one of this machine; set spec.admin.address"
             )
         })?;
+        let token = admin.token_file.as_deref().map(|path| {
+            let why =
+                || format!("read the token of the admin API in {} (spec.admin.tokenFile)", path.display());
+            Token::open(path).map(Arc::new).with_context(why)
+        });
+        let token = token.transpose()?;
         let socket = doors::at_socket(admin.socket.clone(), address);
         let missing = Arc::new(Mutex::new(vec!["namespaces are being enrolled".to_owned()]));
         let said = Arc::clone(&missing);
-        let Published { metrics, rules, configuration, accounts, plane, namespaces } = published;
+        let Published { metrics, rules, configuration, accounts, plane, live, namespaces } = published;
         let view = View {
             metrics,
             missing: Box::new(move || said.lock().unwrap_or_else(PoisonError::into_inner).clone()),
@@ -61,6 +68,8 @@ impl Window {
             configuration,
             accounts,
             plane,
+            live,
+            token,
             rates: Rates::default(),
             known: admin::Rules::default(),
             namespaces,

@@ -1,13 +1,15 @@
 //! A running agent, as the commands ask it: over its unix socket or its admin address.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod follow;
+
+use std::{env, fs, net::SocketAddr, ops::ControlFlow, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use clap::Args;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
+use hyper::{Response, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{
@@ -16,6 +18,7 @@ use tokio::{
     time::timeout,
 };
 
+pub(super) use self::follow::Event;
 use crate::config::umbra::{ADMIN_ADDRESS, ADMIN_SOCKET};
 
 /// An agent on the same machine connects at once.
@@ -31,6 +34,9 @@ pub(super) struct Agent {
     /// Where the agent answers: ADDRESS:PORT or unix:PATH. By default its unix socket, then 127.0.0.1:9977.
     #[arg(long, env = "UMBRA_ADMIN", value_name = "ADDRESS", value_parser = place)]
     admin: Option<Place>,
+    /// A file with the token that the agent asks for at its address (spec.admin.tokenFile). Or UMBRA_TOKEN holds the token.
+    #[arg(long, value_name = "PATH")]
+    token_file: Option<PathBuf>,
 }
 
 /// Where an agent answers.
@@ -90,6 +96,41 @@ impl Agent {
         })
     }
 
+    /// Hands on what an answer that goes on brings, until it ends, `each` breaks, or Ctrl-C is pressed.
+    pub(super) fn follow(
+        &self,
+        path: &str,
+        each: impl FnMut(Event) -> anyhow::Result<ControlFlow<()>>,
+    ) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let follow = async {
+                let mut connection = self.connect().await?;
+                let answer = connection.send(Method::GET, path, Bytes::new()).await?;
+                if !answer.status().is_success() {
+                    return connection.read(path, answer).await.map(drop);
+                }
+                follow::read(answer.into_body(), each).await
+            };
+            tokio::select! {
+                followed = follow => followed,
+                _ = tokio::signal::ctrl_c() => Ok(()),
+            }
+        })
+    }
+
+    /// For an agent that asks for one.
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        let read = |path: &PathBuf| {
+            fs::read_to_string(path).with_context(|| format!("read the token in {}", path.display()))
+        };
+        let token = match &self.token_file {
+            Some(path) => Some(read(path)?),
+            None => env::var("UMBRA_TOKEN").ok(),
+        };
+        Ok(token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
+    }
+
     fn ask(
         &self,
         question: impl AsyncFnOnce(&mut Connection) -> anyhow::Result<Value>,
@@ -101,10 +142,10 @@ impl Agent {
     async fn connect(&self) -> anyhow::Result<Connection> {
         let usual = || vec![Place::Socket(ADMIN_SOCKET.into()), Place::Address(ADMIN_ADDRESS)];
         let places = self.admin.clone().map_or_else(usual, |place| vec![place]);
-        let mut tried = String::new();
+        let (mut tried, token) = (String::new(), self.token()?);
         for place in places {
             match timeout(CONNECT, Connection::open(&place)).await {
-                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Ok(connection)) => return Ok(connection.with(token)),
                 Ok(Err(error)) => tried += &format!("\n  tried {place}: {error:#}"),
                 Err(_) => tried += &format!("\n  tried {place}: no answer within {CONNECT:?}"),
             }
@@ -119,6 +160,8 @@ impl Agent {
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     host: String,
+    /// Of an agent at an address; a socket asks for none.
+    token: Option<String>,
 }
 
 impl Connection {
@@ -138,7 +181,12 @@ impl Connection {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Its errors reach the request that meets them.
         tokio::spawn(connection);
-        Ok(Self { sender, host })
+        Ok(Self { sender, host, token: None })
+    }
+
+    fn with(mut self, token: Option<String>) -> Self {
+        self.token = token;
+        self
     }
 
     async fn get(&mut self, path: &str) -> anyhow::Result<Value> {
@@ -146,22 +194,37 @@ impl Connection {
     }
 
     async fn exchange(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Value> {
-        let request = Request::builder()
+        let answer = self.send(method, path, body).await?;
+        self.read(path, answer).await
+    }
+
+    async fn send(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Response<Incoming>> {
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, &self.host)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))?;
-        let exchange = async {
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Full::new(body)).context("the token or a filter cannot be sent")?;
+        let answered = async {
             self.sender.ready().await?;
-            let (head, body) = self.sender.send_request(request).await?.into_parts();
-            anyhow::Ok((head, body.collect().await?.to_bytes()))
+            self.sender.send_request(request).await
         };
-        let (head, body) = timeout(ANSWER, exchange)
+        timeout(ANSWER, answered)
             .await
             .with_context(|| format!("no answer to {path} within {ANSWER:?}: is the agent hung?"))?
+            .with_context(|| format!("ask {} for {path}: has the agent just ended?", self.host))
+    }
+
+    async fn read(&mut self, path: &str, answer: Response<Incoming>) -> anyhow::Result<Value> {
+        let (head, body) = answer.into_parts();
+        let body = timeout(ANSWER, body.collect())
+            .await
+            .with_context(|| format!("no whole answer to {path} within {ANSWER:?}: is the agent hung?"))?
             .with_context(|| format!("ask {} for {path}: has the agent just ended?", self.host))?;
-        let answer: Value = serde_json::from_slice(&body).with_context(|| {
+        let answer: Value = serde_json::from_slice(&body.to_bytes()).with_context(|| {
             format!("what answers at {} to {path} is no agent of this version", self.host)
         })?;
         if head.status.is_success() {

@@ -15,6 +15,7 @@ mod schema;
 mod status;
 mod switch;
 mod table;
+mod tap;
 mod view;
 
 use std::{
@@ -54,6 +55,8 @@ enum Command {
     Routes(routes::Arguments),
     /// Show the mirrors of a running agent: share, rate, outcomes by reason, last error.
     Mirrors(mirrors::Arguments),
+    /// Show requests as they end, with their copies, of a running agent.
+    Tap(tap::Arguments),
     /// Show the configuration of a running agent.
     Config(config::Arguments),
     /// Stop sending copies, to some mirrors or to all; the primary goes on.
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status.execute(),
         Command::Routes(routes) => routes.execute(),
         Command::Mirrors(mirrors) => mirrors.execute(),
+        Command::Tap(tap) => tap.execute(),
         Command::Config(config) => config.execute(),
         Command::Pause(switch) => switch.execute(Switch::Pause),
         Command::Resume(switch) => switch.execute(Switch::Resume),

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, io::IsTerminal as _};
 use serde_json::Value;
 
 /// Space between columns.
-const GAP: usize = 3;
+pub(super) const GAP: usize = 3;
 /// No column is cut below this.
 const NARROWEST: usize = 8;
 
@@ -77,7 +77,7 @@ impl Table {
 }
 
 /// Cut in the middle: names begin alike and end apart.
-fn cut(cell: &str, width: usize) -> String {
+pub(super) fn cut(cell: &str, width: usize) -> String {
     let length = cell.chars().count();
     if length <= width {
         return cell.to_owned();

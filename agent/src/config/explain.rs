@@ -116,6 +116,13 @@ impl Code {
                 "umbra check /etc/umbra/rules     # permission denied",
                 "check the path and who may read it.",
             ),
+            Self::Exposed => text(
+                "the admin API can be asked from other machines without a token",
+                "Whoever reaches the address sees paths and clients of requests, and can pause every mirror. On loopback only\n\
+                 programs of this machine can.",
+                "admin: {address: 0.0.0.0:9977}",
+                "name a file with a secret, `tokenFile: /etc/umbra/token`, which is then asked for; or listen on 127.0.0.1.",
+            ),
             Self::NotHonoured => text(
                 "a field of Istio, Kubernetes or umbra is not honoured",
                 "The object is used without it. The message says what happens instead, so that nobody relies on something\n\

@@ -14,6 +14,8 @@ pub struct AgentConfig {
     pub admin: Admin,
     pub capture: Capture,
     pub shadow: Shadow,
+    /// None: no audit log.
+    pub audit: Option<Audit>,
     /// Threads that carry primary traffic. 0: one per available core.
     pub workers: usize,
     /// How long stopping waits for open connections.
@@ -25,6 +27,37 @@ pub struct Admin {
     pub address: SocketAddr,
     /// The same window for programs of the same user, where it can be made. None: on the address alone.
     pub socket: Option<PathBuf>,
+    /// Holds what whoever asks the API at the address must know. None: nothing.
+    pub token_file: Option<PathBuf>,
+    /// How many of the last requests are kept while nobody looks on.
+    pub keep_exchanges: usize,
+}
+
+/// A line for each copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    pub to: AuditTo,
+    /// Of a file, in bytes, before it is followed by another one.
+    pub max_size: usize,
+    /// Full files that are kept.
+    pub keep: usize,
+    /// Copies that were dropped have a line too.
+    pub dropped: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditTo {
+    File(PathBuf),
+    Stdout,
+}
+
+impl fmt::Display for AuditTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Stdout => f.write_str("on standard output"),
+        }
+    }
 }
 
 /// Where the admin window is when nothing else is said.
@@ -153,6 +186,7 @@ impl Default for AgentConfig {
             admin: Admin::default(),
             capture: Capture::default(),
             shadow: Shadow::default(),
+            audit: None,
             workers: 0,
             drain_timeout: Duration::from_secs(10),
         }
@@ -161,7 +195,12 @@ impl Default for AgentConfig {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: ADMIN_ADDRESS, socket: Some(ADMIN_SOCKET.into()) }
+        Self {
+            address: ADMIN_ADDRESS,
+            socket: Some(ADMIN_SOCKET.into()),
+            token_file: None,
+            keep_exchanges: 0,
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! Configuration back as documents: what was read, and the AgentConfig in force with every default filled in. For a
 //! person who asks a running agent.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
     Sources, decode,
-    umbra::{Admin, AgentConfig, Capture, Certificate, ClientAddress, Queue, Shadow},
+    umbra::{Admin, AgentConfig, Audit, AuditTo, Capture, Certificate, ClientAddress, Queue, Shadow},
 };
 
 /// One document of a source, not read again before it is asked for.
@@ -38,9 +38,11 @@ impl Document<'_> {
 impl AgentConfig {
     /// The document that says the same, with every key.
     pub fn to_json(&self) -> Value {
-        let Self { meta, admin, capture, shadow, workers, drain_timeout } = self;
-        let Admin { address, socket } = admin;
-        let socket = socket.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let Self { meta, admin, capture, shadow, audit, workers, drain_timeout } = self;
+        let Admin { address, socket, token_file, keep_exchanges } = admin;
+        let path =
+            |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let (socket, token_file) = (path(socket), path(token_file));
         let Capture { inbound, direct, exempt, client_address, tls } = capture;
         let inbound = inbound.iter().map(|inbound| json!({"netns": inbound.netns.value.to_string()}));
         let direct =
@@ -49,14 +51,19 @@ impl AgentConfig {
             json!({"port": **port, "certificate": **certificate, "privateKey": **private_key})
         });
         let exempt: Vec<_> = exempt.iter().map(ToString::to_string).collect();
-        json!({
+        let mut document = json!({
             "apiVersion": "umbra.dev/v1alpha1",
             "kind": "AgentConfig",
             "metadata": {"name": meta.as_ref().map_or("default", |meta| meta.name.as_str())},
             "spec": {
                 "workers": workers,
                 "drainTimeout": duration(*drain_timeout),
-                "admin": {"address": address, "socket": socket},
+                "admin": {
+                    "address": address,
+                    "socket": socket,
+                    "tokenFile": token_file,
+                    "keepExchanges": keep_exchanges,
+                },
                 "capture": {
                     "inbound": inbound.collect::<Value>(),
                     "direct": direct.collect::<Value>(),
@@ -70,8 +77,20 @@ impl AgentConfig {
                 },
                 "shadow": shadow_json(shadow),
             },
-        })
+        });
+        if let Some(audit) = audit {
+            document["spec"]["audit"] = audit_json(audit);
+        }
+        document
     }
+}
+
+fn audit_json(Audit { to, max_size, keep, dropped }: &Audit) -> Value {
+    let (to, place) = match to {
+        AuditTo::File(path) => ("file", json!(path)),
+        AuditTo::Stdout => ("stdout", json!(true)),
+    };
+    json!({to: place, "maxSize": quantity(*max_size), "keep": keep, "dropped": dropped})
 }
 
 fn shadow_json(shadow: &Shadow) -> Value {
@@ -109,7 +128,7 @@ mod tests {
     #[test]
     fn an_agent_config_reads_back_as_it_was_in_force() {
         let changed = "apiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {name: a}\nspec:\n  drainTimeout: 0s\n  \
-                       admin: {address: '[::1]:1', socket: ''}\n  capture:\n    inbound: [{netns: host}, {netns: 'pid:7'}, {netns: 'pod:0b1f-7'}]\n    \
+                       admin: {address: '[::1]:1', socket: '', tokenFile: /t, keepExchanges: 7}\n  audit: {stdout: true, keep: 0}\n  capture:\n    inbound: [{netns: host}, {netns: 'pid:7'}, {netns: 'pod:0b1f-7'}]\n    \
                        direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n    exempt: [10.1.2.3, fd00::/8]\n    \
                        clientAddress: keep\n    tls: [{port: 1, certificate: /a, privateKey: /b}]\n  shadow: {timeout: 1.5s, connectTimeout: 10ms, queue: {bytes: 1Gi, bytesPerRequest: 70001}}\n";
         for text in [include_str!("../../../config/agent.yaml"), changed] {

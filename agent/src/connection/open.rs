@@ -16,6 +16,8 @@ pub(super) struct Open {
     answered: Option<Instant>,
     pub(super) served: Option<Arc<Serving>>,
     pub(super) rule: Option<Arc<RuleAccount>>,
+    /// How many the rule has for it.
+    pub(super) mirrors: u16,
     /// A feed for each mirror whose copy was admitted; dropping one cancels its copy.
     pub(super) feeds: Vec<Feed>,
     /// Those of them that follow a call of gRPC to its end, from the end of the request on; dropping one cancels its copy.
@@ -40,6 +42,7 @@ impl Open {
             answered: None,
             served: None,
             rule: None,
+            mirrors: 0,
             feeds: Vec::new(),
             calls: Vec::new(),
             version: head.version,
@@ -90,6 +93,7 @@ impl Open {
             duration: self.started.elapsed(),
             trace: self.trace,
             text: self.origin.as_ref().map(|origin| Arc::clone(&origin.text)),
+            mirrors: self.mirrors,
             copies: self.origin.as_ref().map_or(0, |origin| origin.copies()),
         };
         (exchange, self.origin)

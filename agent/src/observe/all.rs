@@ -5,14 +5,25 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use super::Recorder;
+use super::{Audit, Live, Recorder, Seen};
 use crate::record::{Connection, Exchange, Observer, ShadowOutcome};
 
 /// Tells each of them in turn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct All {
     pub recorder: Arc<Recorder>,
     pub interest: Arc<Interest>,
+    pub live: Arc<Live>,
+    pub audit: Option<Audit>,
+}
+
+/// Without an audit log.
+impl Default for All {
+    fn default() -> Self {
+        let interest = Arc::default();
+        let live = Live::new(&interest);
+        Self { recorder: Arc::default(), interest, live, audit: None }
+    }
 }
 
 /// How many look at single requests at this moment. What only they need is made for nobody else.
@@ -59,6 +70,10 @@ impl Observer for All {
             rule.count(&exchange.answer());
         }
         self.recorder.exchange(exchange);
+        // Of the others `pair` tells.
+        if exchange.copies == 0 && exchange.text.is_some() && self.live.is_open() {
+            self.live.offer(&Arc::new(Seen::new(Arc::new(exchange.clone()), None)));
+        }
     }
 
     fn shadow(&self, outcome: &ShadowOutcome) {
@@ -70,6 +85,21 @@ impl Observer for All {
 
     fn looks(&self) -> bool {
         self.interest.is_any()
+    }
+
+    fn pair(&self, primary: &Arc<Exchange>, copy: ShadowOutcome) {
+        let audit = self.audit.as_ref().filter(|audit| audit.wants(&copy));
+        let live = Some(&self.live).filter(|live| live.is_open());
+        if audit.is_none() && live.is_none() {
+            return;
+        }
+        let seen = Arc::new(Seen::new(Arc::clone(primary), Some(copy)));
+        if let Some(audit) = audit {
+            audit.offer(&seen);
+        }
+        if let Some(live) = live {
+            live.offer(&seen);
+        }
     }
 }
 

@@ -9,7 +9,9 @@ use std::{
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::record::{Exchange, GrpcStatus, ShadowOutcome, Workload};
+use crate::record::{Exchange, GrpcStatus, ShadowOutcome, Text, Workload};
+
+pub(super) const VERDICTS: [&str; 5] = ["completed", "failed", "dropped", "sampled_out", "none"];
 
 /// A primary request, with one of its copies or, of one that was not copied, none. A request of which several copies were
 /// made is several lines.
@@ -44,6 +46,9 @@ pub struct Line<'r> {
     /// The id of its trace, 32 hexadecimal digits.
     trace: Option<String>,
     primary: Primary,
+    /// What became of the copy: `completed`, `failed` or `dropped`; without one `sampled_out`, or `none` where nothing is
+    /// mirrored.
+    verdict: &'static str,
     shadow: Option<Shadow<'r>>,
 }
 
@@ -114,9 +119,9 @@ impl<'r> Line<'r> {
             protocol: if primary.is_grpc { "grpc" } else { "http" },
             version: format!("{:?}", primary.version),
             encrypted: primary.encrypted,
-            method: text.map(|text| text.method()),
-            path: text.map(|text| text.path()),
-            host: text.map(|text| text.host()),
+            method: text.map(Text::method),
+            path: text.map(Text::path),
+            host: text.map(Text::host),
             trace: primary.trace.map(|trace| trace.to_string()),
             primary: Primary {
                 status: primary.status,
@@ -127,6 +132,7 @@ impl<'r> Line<'r> {
                 answered_micros: primary.answered.map(micros),
                 duration_micros: micros(primary.duration),
             },
+            verdict: verdict(primary, copy),
             shadow: copy.map(Shadow::new),
         }
     }
@@ -163,6 +169,15 @@ impl<'r> Party<'r> {
             app: workload.app.as_deref(),
             version: workload.version.as_deref(),
         }
+    }
+}
+
+/// One of [`VERDICTS`].
+pub(super) fn verdict(primary: &Exchange, copy: Option<&ShadowOutcome>) -> &'static str {
+    match copy {
+        Some(copy) => copy.outcome.words().0,
+        None if primary.mirrors > 0 => "sampled_out",
+        None => "none",
     }
 }
 

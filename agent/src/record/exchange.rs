@@ -44,7 +44,10 @@ pub struct Exchange {
     pub trace: Option<Trace>,
     /// While somebody looks.
     pub text: Option<Arc<Text>>,
-    /// Of how many copies [`Observer::pair`](super::Observer::pair) tells: 0 while nobody looks.
+    /// How many mirrors the rule has for it.
+    pub mirrors: u16,
+    /// Of how many copies [`Observer::pair`](super::Observer::pair) tells: 0 while nobody looks. Of the other mirrors it was
+    /// sampled out.
     pub copies: u16,
 }
 

@@ -64,7 +64,7 @@ pub trait Observer: Send + Sync {
     }
     /// A request that is looked at is over and so is this copy of it: called once for each copy that was not sampled out,
     /// by whichever ends last, after `exchange` and `shadow`.
-    fn pair(&self, _primary: &Exchange, _copy: &ShadowOutcome) {}
+    fn pair(&self, _primary: &Arc<Exchange>, _copy: ShadowOutcome) {}
 }
 
 /// A rule of a virtual service, as written. There are keys by the ten thousand: what several have in common is shared.

@@ -55,6 +55,15 @@ impl Text {
         &self.all[self.path..self.host]
     }
 
+    /// Bytes of all three.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Empty where the request named none.
     pub fn host(&self) -> &str {
         &self.all[self.host..]
@@ -86,7 +95,7 @@ impl Origin {
         ends.primary = Some(Arc::clone(&primary));
         let copies = std::mem::take(&mut ends.copies);
         drop(ends);
-        copies.iter().for_each(|copy| observer.pair(&primary, copy));
+        copies.into_iter().for_each(|copy| observer.pair(&primary, copy));
     }
 
     /// A copy has ended: tells of it if the primary has.
@@ -94,7 +103,7 @@ impl Origin {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(primary) = ends.primary.clone() else { return ends.copies.push(copy) };
         drop(ends);
-        observer.pair(&primary, &copy);
+        observer.pair(&primary, copy);
     }
 }
 

@@ -15,7 +15,8 @@ use crate::config::{
     field::{Faults, Field},
     fields::{Fields, Names},
     umbra::{
-        Admin, AgentConfig, Capture, Certificate, ClientAddress, Direct, Inbound, NetnsRef, Queue, Shadow,
+        Admin, AgentConfig, Audit, AuditTo, Capture, Certificate, ClientAddress, Direct, Inbound, NetnsRef,
+        Queue, Shadow,
     },
     values,
 };
@@ -24,6 +25,10 @@ const QUANTITY: &str = "write bytes like 64Mi, 500k or 4096";
 const ADDRESS: &str = "write ADDRESS:PORT, such as 127.0.0.1:9977 or [::1]:9977";
 const SOCKET: &str = "write a path such as /run/umbra/admin.sock, or '' for none";
 const FILE: &str = "write a path from the root, such as /etc/umbra/tls/tls.crt";
+const TOKEN: &str = "write a path such as /etc/umbra/token, or '' for none";
+const LOG: &str = "write a path such as /var/log/umbra/audit.log";
+/// Of a file of the audit log: a line may have some kilobytes, and they are written by the dozen.
+const SMALLEST: usize = 64 << 10;
 const NETNS: &str = "write `host`, a path such as /run/netns/NAME, pid:NUMBER or pod:UID";
 /// Longer than any request lives; a mistyped unit ends here instead of in a hang.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -45,6 +50,8 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fie
     section(faults, &mut spec, "admin", |faults, fields| admin(faults, fields, &mut config.admin));
     section(faults, &mut spec, "capture", |faults, fields| capture(faults, fields, &mut config.capture));
     section(faults, &mut spec, "shadow", |faults, fields| shadow(faults, fields, &mut config.shadow));
+    let written = spec.get("audit").and_then(|field| field.fields(faults));
+    config.audit = written.and_then(|fields| audit(faults, fields));
     set(&mut config.workers, spec.get("workers").and_then(|field| field.integer(faults, 0..=1024_usize)));
     let drain = spec.get("drainTimeout").and_then(|field| duration(faults, &field, Duration::ZERO));
     set(&mut config.drain_timeout, drain);
@@ -53,8 +60,59 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, meta: Meta, mut spec: Fie
 }
 
 fn admin(faults: &mut Faults<'_>, fields: &mut Fields<'_>, admin: &mut Admin) {
-    set(&mut admin.address, fields.get("address").and_then(|field| socket(faults, &field)));
+    let address = fields.get("address");
+    set(&mut admin.address, address.as_ref().and_then(|field| socket(faults, field)));
     set(&mut admin.socket, fields.get("socket").and_then(|field| field.parsed(faults, SOCKET, path)));
+    let token_file = |text: &str| if text.is_empty() { Ok(None) } else { from_root(text).map(Some) };
+    set(
+        &mut admin.token_file,
+        fields.get("tokenFile").and_then(|field| field.parsed(faults, TOKEN, token_file)),
+    );
+    let keep = fields.get("keepExchanges").and_then(|field| field.integer(faults, 0..=1000_usize));
+    set(&mut admin.keep_exchanges, keep);
+    let exposed = !admin.address.ip().is_loopback() && admin.token_file.is_none();
+    if let Some(address) = address.filter(|_| exposed) {
+        let what = format!("whoever reaches {} sees the requests and can pause mirrors", admin.address);
+        address
+            .fault(faults, Code::Exposed, what)
+            .help("name a file with a secret: `tokenFile: /etc/umbra/token`");
+    }
+}
+
+fn audit(faults: &mut Faults<'_>, mut fields: Fields<'_>) -> Option<Audit> {
+    let file = fields.get("file").and_then(|field| field.parsed(faults, LOG, from_root));
+    let stdout = fields.get("stdout");
+    let to_stdout = stdout.as_ref().and_then(|field| field.boolean(faults)).unwrap_or(false);
+    let to = match (file, to_stdout) {
+        (Some(_), true) => {
+            let stdout = stdout.as_ref()?;
+            stdout.fault(faults, Code::Conflict, "excludes `file`").help("keep one of them");
+            None
+        }
+        (Some(file), false) => Some(AuditTo::File(file.value)),
+        (None, true) => Some(AuditTo::Stdout),
+        (None, false) => {
+            fields.required(faults, "file");
+            None
+        }
+    };
+    let max_size = fields.get("maxSize").and_then(|field| {
+        let size = field.parsed(faults, QUANTITY, values::quantity)?;
+        if size.value < SMALLEST {
+            let what = format!("{} bytes are less than {SMALLEST}", size.value);
+            field.fault(faults, Code::OutOfRange, what).help(QUANTITY);
+        }
+        Some(size.value)
+    });
+    let keep = fields.get("keep").and_then(|field| field.integer(faults, 0..=1000_usize));
+    let dropped = fields.get("dropped").and_then(|field| field.boolean(faults));
+    fields.finish(faults, Names::Umbra);
+    Some(Audit {
+        to: to?,
+        max_size: max_size.unwrap_or(100 << 20),
+        keep: keep.map_or(5, |keep| keep.value),
+        dropped: dropped.unwrap_or(false),
+    })
 }
 
 fn capture(faults: &mut Faults<'_>, fields: &mut Fields<'_>, capture: &mut Capture) {
@@ -109,13 +167,8 @@ fn direct(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Direct> {
 fn certificate(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<Certificate> {
     let mut fields = field.fields(faults)?;
     let port = fields.required(faults, "port").and_then(|field| field.port(faults));
-    let mut file = |name| {
-        let path = |text: &str| match text.starts_with('/') {
-            true => Ok(PathBuf::from(text)),
-            false => Err(format!("`{text}` is not a path from the root")),
-        };
-        fields.required(faults, name).and_then(|field| field.parsed(faults, FILE, path))
-    };
+    let mut file =
+        |name| fields.required(faults, name).and_then(|field| field.parsed(faults, FILE, from_root));
     let (certificate, private_key) = (file("certificate"), file("privateKey"));
     fields.finish(faults, Names::Umbra);
     Some(Certificate { port: port?, certificate: certificate?, private_key: private_key? })
@@ -202,6 +255,13 @@ fn duration(faults: &mut Faults<'_>, field: &Field<'_>, shortest: Duration) -> O
         return None;
     }
     Some(read)
+}
+
+fn from_root(text: &str) -> Result<PathBuf, String> {
+    match text.starts_with('/') {
+        true => Ok(PathBuf::from(text)),
+        false => Err(format!("`{text}` is not a path from the root")),
+    }
 }
 
 /// A path from the root, short enough for the address of a unix socket (unix(7): 108 bytes with a zero at the end).

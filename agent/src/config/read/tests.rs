@@ -35,7 +35,9 @@ fn every_shipped_file_reads_without_fault_or_with_the_warnings_it_is_about() {
         let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect::<Vec<_>>()
     };
-    let files = [yaml(&shipped), yaml(&shipped.join("examples"))].concat();
+    let mut files = [yaml(&shipped), yaml(&shipped.join("examples"))].concat();
+    // Describes the admin API, and is no configuration.
+    files.retain(|path| !path.ends_with("openapi.yaml"));
     assert!(files.len() > 20, "{files:?}");
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();

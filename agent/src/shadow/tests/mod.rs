@@ -93,7 +93,7 @@ impl Observer for Seen {
         let _ = self.outcomes.send(outcome.clone());
     }
 
-    fn pair(&self, primary: &Exchange, copy: &ShadowOutcome) {
+    fn pair(&self, primary: &Arc<Exchange>, copy: ShadowOutcome) {
         self.pairs.lock().unwrap().push((primary.status, copy.outcome));
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::config::{
     testing::{clean, each_has, object},
-    umbra::{AgentConfig, ClientAddress, NetnsRef},
+    umbra::{AgentConfig, Audit, AuditTo, ClientAddress, NetnsRef},
 };
 
 fn agent(spec: &str) -> AgentConfig {
@@ -12,7 +12,7 @@ fn agent(spec: &str) -> AgentConfig {
 #[test]
 fn every_key_arrives() {
     let read = agent(
-        "workers: 2\ndrainTimeout: 1m\nadmin: {address: '[::1]:1', socket: /a}\ncapture:\n  inbound: [{netns: \
+        "workers: 2\ndrainTimeout: 1m\nadmin: {address: '[::1]:1', socket: /a, tokenFile: /t, keepExchanges: 9}\naudit: {file: /b, maxSize: 1Mi, keep: 7, dropped: true}\ncapture:\n  inbound: [{netns: \
          host}, {netns: /run/netns/a}, \
          {netns: 'pid:7'}]\n  direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n  exempt: [10.1.2.3, 10.1.2.3/8, fd00::1]\n  \
          clientAddress: keep\n  tls: [{port: 8443, certificate: /a.crt, privateKey: /a.key}]\nshadow:\n  workers: 3\n  nice: 19\n  timeout: 1.5s\n  connectTimeout: 10ms\n  \
@@ -22,7 +22,13 @@ fn every_key_arrives() {
     assert_eq!((read.workers, read.drain_timeout), (2, Duration::from_secs(60)));
     assert_eq!(read.admin.address.to_string(), "[::1]:1");
     assert_eq!(read.admin.socket, Some("/a".into()));
-    assert_eq!(agent("admin: {socket: ''}").admin.socket, None);
+    assert_eq!((read.admin.token_file, read.admin.keep_exchanges), (Some("/t".into()), 9));
+    let audit = Audit { to: AuditTo::File("/b".into()), max_size: 1 << 20, keep: 7, dropped: true };
+    assert_eq!(read.audit, Some(audit));
+    let audit = Audit { to: AuditTo::Stdout, max_size: 100 << 20, keep: 5, dropped: false };
+    assert_eq!(agent("audit: {stdout: true}").audit, Some(audit));
+    let none = agent("admin: {socket: '', tokenFile: ''}").admin;
+    assert_eq!((none.socket, none.token_file), (None, None));
     let netns: Vec<_> = read.capture.inbound.iter().map(|inbound| inbound.netns.value.clone()).collect();
     assert_eq!(netns, [NetnsRef::Host, NetnsRef::Path("/run/netns/a".into()), NetnsRef::Pid(7)]);
     assert_eq!(read.capture.direct[0].upstream.port(), 2);
@@ -161,7 +167,21 @@ fn unknown_and_repeated_things_are_refused() {
             ),
             (
                 "admin: {zzz: 1}",
-                "UMB0105 5:11 spec.admin.zzz: no such field (fields known here: address, socket)",
+                "UMB0105 5:11 spec.admin.zzz: no such field (fields known here: address, socket, tokenFile, keepExchanges)",
+            ),
+            ("audit: {keep: 1}", "UMB0104 5:10 spec.audit.file: is required"),
+            (
+                "audit: {file: /a, stdout: true}",
+                "UMB0108 5:29 spec.audit.stdout: excludes `file` (keep one of them)",
+            ),
+            (
+                "audit: {file: /a, maxSize: 1Ki}",
+                "UMB0106 5:30 spec.audit.maxSize: 1024 bytes are less than 65536 (write bytes like 64Mi, 500k or 4096)",
+            ),
+            (
+                "admin: {address: '0.0.0.0:9977'}",
+                "UMB0250 5:20 spec.admin.address: whoever reaches 0.0.0.0:9977 sees the requests and can pause mirrors (name \
+                 a file with a secret: `tokenFile: /etc/umbra/token`)",
             ),
             ("capture: {inbound: [{}]}", "UMB0104 5:23 spec.capture.inbound[0].netns: is required"),
             (

@@ -13,15 +13,15 @@ use crate::{record::Accounts, shadow::Plane};
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Runs until [`Audit::end`].
-pub(super) struct Audit {
+/// Runs until [`Proof::end`].
+pub(super) struct Proof {
     accounts: Arc<Accounts>,
     plane: Arc<Plane>,
     looking: Option<JoinHandle<()>>,
 }
 
 /// `threads` may each be between taking a place and the entry in the books, or between the two ends.
-pub(super) fn begin(accounts: &Arc<Accounts>, plane: &Arc<Plane>, threads: usize) -> Audit {
+pub(super) fn begin(accounts: &Arc<Accounts>, plane: &Arc<Plane>, threads: usize) -> Proof {
     let (accounts, plane) = (Arc::clone(accounts), Arc::clone(plane));
     let looking = cfg!(debug_assertions).then(|| {
         let (accounts, plane) = (Arc::clone(&accounts), Arc::clone(&plane));
@@ -34,10 +34,10 @@ pub(super) fn begin(accounts: &Arc<Accounts>, plane: &Arc<Plane>, threads: usize
             }
         })
     });
-    Audit { accounts, plane, looking }
+    Proof { accounts, plane, looking }
 }
 
-impl Audit {
+impl Proof {
     /// The last look, after the plane has drained: nothing may be open any more.
     pub(super) fn end(self) {
         if let Some(looking) = self.looking {

@@ -156,7 +156,9 @@ const NOBODY: u32 = 65534;
 /// A folder for `nobody`, with a program that may lie where only its builder looks. The program's new place.
 fn open_to_nobody(dir: &TempDir, binary: &Path) -> PathBuf {
     let placed = dir.path().join("umbra");
-    fs::copy(binary, &placed).unwrap();
+    // By a program of its own: a file that another thread's child still has open for writing cannot be executed.
+    let copied = std::process::Command::new("cp").arg(binary).arg(&placed).status().unwrap();
+    assert!(copied.success(), "cp {binary:?} {placed:?}: {copied}");
     chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     placed
 }

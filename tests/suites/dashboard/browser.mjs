@@ -99,11 +99,11 @@ async function pauses(page) {
   const dialog = page.getByRole("dialog");
   await button.click();
   await dialog.getByRole("button", { name: "Cancel" }).click();
-  assert.equal(await page.getByText("paused", { exact: true }).count(), 0, "cancelled is not paused");
+  assert.equal(await page.locator(".mirror .mark").getByText("paused", { exact: true }).count(), 0, "cancelled is not paused");
   await button.click();
   await shot(page, "confirm-1440");
   await dialog.getByRole("button", { name: "Pause" }).click();
-  await page.locator(".mirror").getByText("paused", { exact: true }).waitFor();
+  await page.locator(".mirror .mark").getByText("paused", { exact: true }).waitFor();
   await until("no copy is answered", async () => await fact(page, "Answered") === "0/s");
   await shot(page, "paused-1440");
   await page.getByRole("button", { name: new RegExp(`^Resume copies to ${mirror}`) }).click();

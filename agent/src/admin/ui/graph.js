@@ -33,8 +33,8 @@ function model(traffic) {
       end.paused ||= mirror.paused;
       if (!copies) continue;
       end.rate += copies.completed;
-      end.bad += copies.rate * (copies.failing ?? 0) + 100 * (copies.failed + copies.dropped);
-      end.tried += copies.rate + copies.failed + copies.dropped;
+      end.bad += copies.rate * (copies.failing ?? 0) + 100 * copies.failures;
+      end.tried += copies.rate + copies.failures;
     }
   }
   return [...services.values()];

@@ -363,7 +363,7 @@ async fn what_cannot_be_done_says_what_and_the_next_step() {
     for (path, status, known) in [
         ("/api/v1/mirrors?page=2", 400, "limit and continue"),
         ("/api/v1/status?verbose", 400, "none"),
-        ("/api/v1/mirror", 404, "mirrors, routes, status"),
+        ("/api/v1/mirror", 404, "/log, /mirrors, "),
         ("/metric", 404, "/metrics"),
     ] {
         let (found, problem) = scene.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost")).await;

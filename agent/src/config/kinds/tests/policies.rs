@@ -109,7 +109,7 @@ fn a_shadow_policy_is_refused_where_it_contradicts_itself() {
         (
             "zzzzzzzz: 1",
             "UMB0105 6:3 spec.zzzzzzzz: no such field (fields known here: targetRefs, timeout, ttl, marker, hostSuffix, \
-             authority, headers, redact, methods, upgrades, body, rateLimit, concurrency, sampling, compare, record, faults)",
+             authority, headers, redact, methods, upgrades, trace, body, rateLimit, concurrency, sampling, compare, record, faults)",
         ),
         ("hostSuffix: a\nauthority: b", "UMB0108 7:3 spec: `hostSuffix` and `authority` exclude each other"),
         (

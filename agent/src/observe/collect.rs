@@ -212,6 +212,6 @@ mod tests {
         }
         let help: Vec<_> = text.lines().filter(|line| line.starts_with("# HELP")).collect();
         let one_stop = |line: &&str| line.strip_suffix('.').is_some_and(|line| !line.ends_with('.'));
-        assert!(help.len() == 6 && help.iter().all(one_stop), "{help:#?}");
+        assert!(help.len() == 12 && help.iter().all(one_stop), "{help:#?}");
     }
 }

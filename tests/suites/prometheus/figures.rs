@@ -33,7 +33,9 @@ impl Figures {
                 "{metric}{{destination_service=\"my-app.default.svc.cluster.local\",\
                                   destination_version=\"{version}\"{more}}}"
             );
-            format!("(sum {by} ({series} @ {to:.3}) - (sum {by} ({series} @ {from:.3})))")
+            // A code that had not come before has no series then.
+            let before = format!("(sum {by} ({series} @ {from:.3}) or 0 * sum {by} ({series} @ {to:.3}))");
+            format!("(sum {by} ({series} @ {to:.3}) - {before})")
         };
         let all = risen("", "istio_requests_total", "");
         let failed = risen("", "istio_requests_total", ",response_code=~\"5..\"");

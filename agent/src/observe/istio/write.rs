@@ -29,21 +29,21 @@ struct Histogram {
 const HISTOGRAMS: [Histogram; 3] = [
     Histogram {
         name: "istio_request_duration_milliseconds",
-        help: "From the end of a request's head to the end of its response, of a copy from where a connection took it",
+        help: "From the end of a request's head to the end of its response, of a copy from where a connection took it.",
         read: |series| series.durations.read(),
         per_unit: 1000,
         with_exemplars: true,
     },
     Histogram {
         name: "istio_request_bytes",
-        help: "Sizes of requests, heads included",
+        help: "Sizes of requests, heads included.",
         read: |series| series.request_bytes.read(),
         per_unit: 1,
         with_exemplars: false,
     },
     Histogram {
         name: "istio_response_bytes",
-        help: "Sizes of responses, heads included",
+        help: "Sizes of responses, heads included.",
         read: |series| series.response_bytes.read(),
         per_unit: 1,
         with_exemplars: false,
@@ -71,7 +71,7 @@ fn requests(out: &mut String, format: Format, series: &[Arc<Series>]) -> std::fm
     };
     writeln!(
         out,
-        "# HELP {family} Requests, and copies that a shadow was tried for\n# TYPE {family} counter"
+        "# HELP {family} Requests, and copies that a shadow was tried for.\n# TYPE {family} counter"
     )?;
     for one in series {
         writeln!(out, "istio_requests_total{{{}}} {}", one.labels, one.durations.read().total())?;

@@ -1,9 +1,6 @@
 //! `GET /api/v1/mirrors`: one item per mirror, with its books, what is dropped and why, and what went wrong last.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     extract::{RawQuery, State},
@@ -15,10 +12,11 @@ use super::{
     View,
     page::{self, Wanted},
     problem::Problem,
+    standing::Standing,
 };
 use crate::{
-    record::{Account, Balance, Covered, DropReason, FailReason, MirrorKey, Outcome, Trouble},
-    route::{Mirror, Mirroring},
+    record::{Account, Covered, MirrorKey, Outcome, Trouble},
+    route::Mirror,
 };
 
 /// Endpoints shown of one mirror.
@@ -28,35 +26,16 @@ const ENDPOINTS: usize = 16;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
-    /// Names it in `pause` and `resume`.
-    id: String,
+    #[serde(flatten)]
+    standing: Standing,
     /// `namespace/name`
     virtual_service: String,
     rule: String,
-    /// `host:port` or `host:port/subset`
-    mirror: String,
-    /// False for one that a reload took away, and that is paused or has copies under way.
-    in_force: bool,
-    /// No copies are sent, because this mirror or everything is paused.
-    paused: bool,
-    /// The `ttl` of its policy is over.
-    expired: bool,
-    /// Of the rule's requests; None when it is not in force.
-    percentage: Option<f64>,
-    /// The part of them that is copied at this moment.
-    in_force_percentage: Option<f64>,
     /// Of `sampling.coverage`.
     kinds: Option<KindsMet>,
     /// What is within it as a whole: `request`, `key` or `connection`. Of the last, only connections that were handed to
     /// the agent are counted here.
     drawn_for: Option<&'static str>,
-    offered: u64,
-    completed: u64,
-    /// By reason, those that happened.
-    failed: BTreeMap<&'static str, u64>,
-    dropped: BTreeMap<&'static str, u64>,
-    sampled_out: u64,
-    in_flight: u64,
     /// Over the last 5 to 10 seconds; None in the agent's first.
     per_second: Option<PerSecond>,
     endpoint_count: usize,
@@ -91,11 +70,6 @@ struct LastError {
     age_seconds: f64,
 }
 
-/// How a person names one mirror: `namespace/name rule host:port/subset`.
-pub(super) fn id(key: &MirrorKey) -> String {
-    format!("{} {} {}", key.rule.virtual_service, key.rule.rule, key.mirror)
-}
-
 pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Result<Response, Problem> {
     let wanted = Wanted::<[String; 3]>::read(&query)?;
     page::make(move || {
@@ -123,32 +97,17 @@ impl Row {
     fn new(view: &View, account: &Account, mirror: Option<&Arc<Mirror>>) -> Self {
         let key = &account.key;
         let balance = account.read();
-        let Balance { offered, sampled_out, completed, calls: _, failed, dropped } = balance;
         let rate = view.rates.of(key, &balance);
         let endpoints = mirror.map_or(&[][..], |mirror| &mirror.cluster.endpoints);
-        let happened = |(reason, count): (&'static str, u64)| (count > 0).then_some((reason, count));
         Self {
-            id: id(key),
+            standing: Standing::new(view, account, mirror, &balance),
             virtual_service: key.rule.virtual_service.to_string(),
             rule: key.rule.rule.clone(),
-            mirror: key.mirror.to_string(),
-            in_force: mirror.is_some(),
-            paused: view.plane.is_paused() || account.is_paused(),
-            expired: mirror.is_some_and(|mirror| mirror.is_expired()),
-            percentage: mirror.map(|mirror| Mirroring::new(mirror).percentage),
-            in_force_percentage: mirror
-                .map(|mirror| f64::from(view.plane.share_in_force(mirror).0) / 10_000.0),
             kinds: mirror.and_then(|mirror| {
                 let Covered { seen, covered } = mirror.kinds()?.covered();
                 Some(KindsMet { seen, covered })
             }),
             drawn_for: mirror.map(|mirror| mirror.drawn_for().as_str()),
-            offered,
-            completed,
-            failed: FailReason::ALL.iter().map(|r| r.as_str()).zip(failed).filter_map(happened).collect(),
-            dropped: DropReason::ALL.iter().map(|r| r.as_str()).zip(dropped).filter_map(happened).collect(),
-            sampled_out,
-            in_flight: balance.in_flight(),
             per_second: rate.map(|(offered, completed)| PerSecond { offered, completed }),
             endpoint_count: endpoints.len(),
             endpoints: endpoints.iter().take(ENDPOINTS).map(ToString::to_string).collect(),

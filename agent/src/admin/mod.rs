@@ -22,6 +22,7 @@ mod problem;
 mod rates;
 mod routes;
 mod socket;
+mod standing;
 mod status;
 mod switch;
 mod tap;

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::{Serialize, Serializer};
 
-use super::{View, config::Standing, page, problem::Problem};
+use super::{View, config::Standing, page, problem::Problem, standing};
 use crate::route::Mirror;
 
 /// One wanted namespace, or one that is being left, or a plain listener, with stable names.
@@ -103,9 +103,8 @@ impl Mirroring {
         let mirrors = view.plane.mirrors();
         let paused = |mirror: &&Arc<Mirror>| view.plane.is_paused() || mirror.account.is_paused();
         let reduced = mirrors.iter().filter_map(|mirror| {
-            let percentage = crate::route::Mirroring::new(mirror).percentage;
-            let in_force_percentage = f64::from(view.plane.share_in_force(mirror).0) / 10_000.0;
-            let id = super::mirrors::id(&mirror.account.key);
+            let (percentage, in_force_percentage) = standing::shares(view, mirror);
+            let id = standing::id(&mirror.account.key);
             (in_force_percentage < percentage).then_some(Reduced { id, percentage, in_force_percentage })
         });
         let mut reduced: Vec<_> = reduced.collect();

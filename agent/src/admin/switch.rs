@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{View, mirrors::id, page, problem::Problem};
+use super::{View, page, problem::Problem, standing::id};
 use crate::record::{Account, MirrorKey};
 
 const HOW: &str = r#"send {"all": true} or {"mirrors": ["namespace/name rule host:port"]}"#;

@@ -16,15 +16,13 @@ use serde::Serialize;
 
 use super::{
     View,
-    mirrors::id,
     page::{self, Page, Wanted},
     problem::Problem,
+    standing::{Standing, happened},
 };
 use crate::{
-    record::{
-        Account, Balance, Distribution, DropReason, FailReason, GrpcStatus, RuleAccount, RuleKey, Totals,
-    },
-    route::{KnownRule, Mirror, Mirroring, Primary, Snapshot},
+    record::{Account, Distribution, GrpcStatus, RuleAccount, RuleKey, Totals},
+    route::{KnownRule, Mirror, Primary, Snapshot},
 };
 
 #[derive(Debug, Serialize)]
@@ -73,30 +71,12 @@ struct Counts {
     latency_micros: Distribution,
 }
 
-/// One mirror and its copies: offered = completed + failed + dropped + sampledOut + inFlight.
+/// One mirror and its copies.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Copies {
-    /// Names it in `pause` and `resume`, and in `mirrors`.
-    id: String,
-    /// `host:port` or `host:port/subset`
-    mirror: String,
-    in_force: bool,
-    /// No copies are sent, because this mirror or everything is paused.
-    paused: bool,
-    /// The `ttl` of its policy is over.
-    expired: bool,
-    /// Of the rule's requests; null when it is not in force.
-    percentage: Option<f64>,
-    /// The part of them that is copied at this moment.
-    in_force_percentage: Option<f64>,
-    offered: u64,
-    completed: u64,
-    /// By reason, those that happened.
-    failed: BTreeMap<&'static str, u64>,
-    dropped: BTreeMap<&'static str, u64>,
-    sampled_out: u64,
-    in_flight: u64,
+    #[serde(flatten)]
+    standing: Standing,
     /// Of completed calls of gRPC, by their status.
     grpc_statuses: BTreeMap<&'static str, u64>,
     /// Those that completed, with what the shadow answered.
@@ -189,23 +169,9 @@ impl Copies {
         // The answers first: a copy that is counted among them is among the completed too.
         let shadow = account.traffic().map_or_else(Counts::default, Counts::of);
         let balance = account.read();
-        let Balance { offered, sampled_out, completed, calls, failed, dropped } = balance;
         Self {
-            id: id(&account.key),
-            mirror: account.key.mirror.to_string(),
-            in_force: mirror.is_some(),
-            paused: view.plane.is_paused() || account.is_paused(),
-            expired: mirror.is_some_and(|mirror| mirror.is_expired()),
-            percentage: mirror.map(|mirror| Mirroring::new(mirror).percentage),
-            in_force_percentage: mirror
-                .map(|mirror| f64::from(view.plane.share_in_force(mirror).0) / 10_000.0),
-            offered,
-            completed,
-            failed: happened(FailReason::ALL.iter().map(|reason| reason.as_str()), failed),
-            dropped: happened(DropReason::ALL.iter().map(|reason| reason.as_str()), dropped),
-            sampled_out,
-            in_flight: balance.in_flight(),
-            grpc_statuses: happened(GrpcStatus::all().map(GrpcStatus::as_str), calls),
+            standing: Standing::new(view, account, mirror, &balance),
+            grpc_statuses: happened(GrpcStatus::all().map(GrpcStatus::as_str), balance.calls),
             shadow,
         }
     }
@@ -222,13 +188,6 @@ impl Counts {
             latency_micros: totals.latency,
         }
     }
-}
-
-fn happened<const N: usize>(
-    names: impl Iterator<Item = &'static str>,
-    counts: [u64; N],
-) -> BTreeMap<&'static str, u64> {
-    names.zip(counts).filter(|(_, count)| *count > 0).collect()
 }
 
 impl KnownBy {

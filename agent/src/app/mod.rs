@@ -111,7 +111,7 @@ pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
             plane: Arc::clone(&plane),
             live: Arc::clone(&observers.live),
             namespaces: Box::new(move || status::namespaces(&standing)),
-            mix: Arc::clone(&observers.mix),
+            mix: Arc::clone(&observers.recorder.mix),
             pressure: Box::new(move || room.shown().map(|(reason, shed)| (reason.as_str(), shed)).collect()),
             log: log.level,
         },

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use super::{Audit, Live, Mix, Recorder, Seen};
+use super::{Audit, Live, Recorder, Seen};
 use crate::record::{Connection, Exchange, Observer, ShadowOutcome};
 
 /// Tells each of them in turn.
@@ -13,7 +13,6 @@ use crate::record::{Connection, Exchange, Observer, ShadowOutcome};
 pub struct All {
     pub recorder: Arc<Recorder>,
     pub interest: Arc<Interest>,
-    pub mix: Arc<Mix>,
     pub live: Arc<Live>,
     pub audit: Option<Audit>,
 }
@@ -23,7 +22,7 @@ impl Default for All {
     fn default() -> Self {
         let interest = Arc::default();
         let live = Live::new(&interest);
-        Self { recorder: Arc::default(), interest, mix: Arc::default(), live, audit: None }
+        Self { recorder: Arc::default(), interest, live, audit: None }
     }
 }
 
@@ -55,17 +54,14 @@ impl Drop for Look {
 
 impl Observer for All {
     fn connection(&self, connection: &Connection<'_>) {
-        self.mix.protocols.add(connection.protocol);
         self.recorder.connection(connection);
     }
 
     fn unread(&self, reason: &'static str) {
-        self.mix.unread.add(reason);
         self.recorder.unread(reason);
     }
 
     fn unread_request(&self, reason: &'static str) {
-        self.mix.unread_requests.add(reason);
         self.recorder.unread_request(reason);
     }
 

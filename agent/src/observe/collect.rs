@@ -8,6 +8,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
+use super::Mix;
 use crate::record::{Account, Accounts, Balance, Buckets, Counts, DropReason, FailReason, GrpcStatus};
 
 /// One metric whose values another part keeps.
@@ -88,6 +89,51 @@ impl Collector for Books {
         for (_, account) in &books {
             if let Some(counts) = account.durations() {
                 durations(&mut metric, &labels(account), &counts)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What connections speak and what of them is not read; nothing of what did not come.
+#[derive(Debug)]
+pub(super) struct Counted(pub(super) Arc<Mix>);
+
+impl Collector for Counted {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Mix { protocols, unread, unread_requests } = &*self.0;
+        let inbound = [("direction", "inbound"), ("engine", "relay")];
+        for (name, help, label, around, counts) in [
+            (
+                "umbra_connections",
+                "Captured connections, counted when their protocol is known",
+                "protocol",
+                &inbound[..],
+                protocols,
+            ),
+            (
+                "umbra_unread_connections",
+                "Connections relayed on without being read further, by reason",
+                "reason",
+                &[],
+                unread,
+            ),
+            (
+                "umbra_unread_requests",
+                "Requests not read, or not to their end, while others of their HTTP/2 connection are, by reason",
+                "reason",
+                &[],
+                unread_requests,
+            ),
+        ] {
+            let counts = counts.read();
+            if counts.is_empty() {
+                continue;
+            }
+            let mut metric = describe(&mut encoder, name, help, MetricType::Counter)?;
+            for (value, count) in counts {
+                let labels: Vec<_> = around.iter().copied().chain([(label, value)]).collect();
+                encode(&mut metric, Kind::Counter, &labels, count)?;
             }
         }
         Ok(())

@@ -10,8 +10,8 @@ use prometheus_client::{
 };
 
 use super::{
-    Format,
-    collect::{Books, Kind, Reading},
+    Format, Mix,
+    collect::{Books, Counted, Kind, Reading},
     format,
     istio::Istio,
 };
@@ -20,26 +20,13 @@ use crate::record::{Accounts, Connection, Exchange, Observer, Outcome, ShadowOut
 /// Counts the records as they come in.
 #[derive(Debug)]
 pub struct Recorder {
-    connections: Family<ConnectionLabels, Counter>,
-    unread: Family<ReasonLabel, Counter>,
-    unread_requests: Family<ReasonLabel, Counter>,
+    /// What connections speak, and what of them is not read.
+    pub mix: Arc<Mix>,
     requests: Family<MatchedLabel, Counter>,
     /// Handles into `requests`: a request costs one addition.
     matched: Counter,
     unmatched: Counter,
     istio: Arc<Istio>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ConnectionLabels {
-    direction: &'static str,
-    engine: &'static str,
-    protocol: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,9 +38,7 @@ impl Default for Recorder {
     fn default() -> Self {
         let requests = Family::<MatchedLabel, Counter>::default();
         Self {
-            connections: Family::default(),
-            unread: Family::default(),
-            unread_requests: Family::default(),
+            mix: Arc::default(),
             matched: requests.get_or_create_owned(&MatchedLabel { matched: "true" }),
             unmatched: requests.get_or_create_owned(&MatchedLabel { matched: "false" }),
             requests,
@@ -78,21 +63,7 @@ impl Metrics {
             "The agent's version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-        registry.register(
-            "umbra_connections",
-            "Captured connections, counted when their protocol is known",
-            recorder.connections.clone(),
-        );
-        registry.register(
-            "umbra_unread_connections",
-            "Connections relayed on without being read further, by reason",
-            recorder.unread.clone(),
-        );
-        registry.register(
-            "umbra_unread_requests",
-            "Requests not read, or not to their end, while others of their HTTP/2 connection are, by reason",
-            recorder.unread_requests.clone(),
-        );
+        registry.register_collector(Box::new(Counted(Arc::clone(&recorder.mix))));
         registry.register(
             "umbra_requests",
             "Primary requests read to their end, and whether a rule matched them",
@@ -138,17 +109,15 @@ impl Metrics {
 impl Observer for Recorder {
     fn connection(&self, connection: &Connection<'_>) {
         // The server's name is the client's choice, and so no label.
-        let labels =
-            ConnectionLabels { direction: "inbound", engine: "relay", protocol: connection.protocol };
-        self.connections.get_or_create(&labels).inc();
+        self.mix.protocols.add(connection.protocol);
     }
 
     fn unread(&self, reason: &'static str) {
-        self.unread.get_or_create(&ReasonLabel { reason }).inc();
+        self.mix.unread.add(reason);
     }
 
     fn unread_request(&self, reason: &'static str) {
-        self.unread_requests.get_or_create(&ReasonLabel { reason }).inc();
+        self.mix.unread_requests.add(reason);
     }
 
     fn exchange(&self, exchange: &Exchange) {

@@ -1,5 +1,5 @@
 //! The kernel matrix: the suite `kernels` in Debian's kernels, each in a machine that qemu emulates. Nothing of this
-//! machine's kernel is used, so that it runs wherever the tests do; a minute or two for each kernel.
+//! machine's kernel is used, so that it runs wherever the tests do; two or three minutes for each kernel.
 
 mod machine;
 mod package;
@@ -14,7 +14,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use self::{machine::Machine, package::Kernel};
+use self::{
+    machine::{Machine, Programs},
+    package::Kernel,
+};
 use crate::{setup, shell, test};
 
 /// Oldest first; the last is the newest that Debian has.
@@ -31,15 +34,18 @@ pub(crate) fn run(only: &[String]) -> Result<ExitCode> {
     setup::run(setup::For::Kernels)?;
     println!("▸ build the agent and the suite");
     shell::run(shell::cargo().args(["build", "--quiet", "--package", "umbra"]))?;
-    let suite = test::executable("kernels")?;
-    let agent = shell::target_dir().join("debug/umbra");
+    let programs = Programs {
+        agent: shell::target_dir().join("debug/umbra"),
+        suite: test::executable("kernels")?,
+        pressure: test::executable("pressure")?,
+    };
     let dir = shell::target_dir().join("kernels");
 
     let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
     let mut waiting = Vec::new();
     for (name, suites) in SUITES.iter().rev().filter(|(name, _)| wanted(name)) {
         let kernel = Kernel::fetch(&dir.join(name), suites).with_context(|| format!("kernel {name}"))?;
-        waiting.push(Machine::prepare(&dir.join(name), kernel, &[&agent, &suite])?);
+        waiting.push(Machine::prepare(&dir.join(name), kernel, &programs)?);
     }
     println!("▸ {} kernels, {AT_ONCE} at a time", waiting.len());
     let (waiting, done) = (Mutex::new(waiting), Mutex::new(Vec::new()));

@@ -33,6 +33,8 @@ pub(super) struct Standing {
     /// By reason, those that happened.
     failed: BTreeMap<&'static str, u64>,
     dropped: BTreeMap<&'static str, u64>,
+    /// Those that failed, and those that were dropped for a reason nobody asked for.
+    lost: u64,
     sampled_out: u64,
     in_flight: u64,
 }
@@ -75,8 +77,15 @@ impl Standing {
             completed: balance.completed,
             failed: happened(FailReason::ALL.iter().map(|reason| reason.as_str()), balance.failed),
             dropped: happened(DropReason::ALL.iter().map(|reason| reason.as_str()), balance.dropped),
+            lost: lost(balance),
             sampled_out: balance.sampled_out,
             in_flight: balance.in_flight(),
         }
     }
+}
+
+fn lost(balance: &Balance) -> u64 {
+    let dropped = DropReason::ALL.iter().zip(balance.dropped);
+    let unwanted = dropped.filter(|(reason, _)| !reason.is_asked_for()).map(|(_, count)| count);
+    balance.failed.iter().sum::<u64>() + unwanted.sum::<u64>()
 }

@@ -85,3 +85,12 @@ reasons! {
         Pressure = "pressure",
     }
 }
+
+impl DropReason {
+    /// Whether somebody wants it so: by a policy, by hand, or by what the request itself says.
+    pub fn is_asked_for(self) -> bool {
+        use DropReason as R;
+        let by_policy = matches!(self, R::Method | R::RateLimited | R::Fault | R::Expired | R::Upgrade);
+        by_policy || matches!(self, R::Paused | R::Marked)
+    }
+}

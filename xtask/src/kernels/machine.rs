@@ -17,6 +17,8 @@ use crate::shell;
 /// What the tests and the agent ask a kernel for, dependencies first; some kernels have them built in.
 const MODULES: [&str; 3] = ["veth", "inet_diag", "tcp_diag"];
 const TOOLS: [&str; 2] = ["busybox", "ip"];
+/// These kernels have control groups of version 2, which the machine that emulates them may not.
+const MEMORY: &str = "when_memory_runs_out_copies_go_first_then_capture_and_both_come_back";
 /// A kernel that hangs is stopped after this.
 const LONGEST: Duration = Duration::from_secs(600);
 /// How long a test waits for anything: emulated, an agent takes some twenty seconds to read its kernel's types.
@@ -28,6 +30,15 @@ pub(super) struct Machine {
     log: PathBuf,
 }
 
+/// What runs in it.
+pub(super) struct Programs {
+    pub(super) agent: PathBuf,
+    /// All of its tests.
+    pub(super) suite: PathBuf,
+    /// [`MEMORY`] alone.
+    pub(super) pressure: PathBuf,
+}
+
 /// What a kernel said.
 pub(super) struct Ran {
     release: String,
@@ -37,8 +48,8 @@ pub(super) struct Ran {
 }
 
 impl Machine {
-    /// Packs the disk. The first program is the agent, the second what is run.
-    pub(super) fn prepare(dir: &Path, kernel: Kernel, programs: &[&Path; 2]) -> Result<Self> {
+    /// Packs the disk with the agent and the suites that are run.
+    pub(super) fn prepare(dir: &Path, kernel: Kernel, programs: &Programs) -> Result<Self> {
         let root = anew(dir.join("root"))?;
         for folder in ["bin", "modules", "proc", "sys", "dev", "run", "tmp"] {
             fs::create_dir_all(root.join(folder))?;
@@ -47,9 +58,9 @@ impl Machine {
             let path = shell::output(shell::command("sh").args(["-c", &format!("command -v {tool}")]))?;
             place(Path::new(&path), &root, tool)?;
         }
-        let [agent, suite] = programs;
-        place(agent, &root, "umbra")?;
-        place(suite, &root, "suite")?;
+        place(&programs.agent, &root, "umbra")?;
+        place(&programs.suite, &root, "suite")?;
+        place(&programs.pressure, &root, "pressure")?;
         let mut modules = Vec::new();
         for module in MODULES {
             let names = [format!("{module}.ko"), format!("{module}.ko.xz")];
@@ -149,10 +160,14 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs run /run
 mount -t tmpfs tmp /tmp
+mkdir /dev/shm
+mount -t tmpfs shm /dev/shm
+mount -t cgroup2 cgroup /sys/fs/cgroup
 ulimit -n 20000
 {modules}ip link set lo up
 umbra doctor
 suite --test-threads=1
+pressure --exact {MEMORY}
 poweroff -f
 "
     )

@@ -41,10 +41,6 @@ function percentiles(now, before, parts) {
 
 const sum = counts => Object.values(counts).reduce((a, b) => a + b, 0);
 
-/** Reasons for which a copy is dropped because somebody wants it so. */
-const WANTED = ["paused", "expired", "method", "marked", "upgrade", "fault", "rate_limited"];
-const unwanted = counts => sum(Object.fromEntries(Object.entries(counts).filter(([reason]) => !WANTED.includes(reason))));
-
 /** What happened between two readings of the same counts. */
 function side(now, before, seconds) {
   const requests = now.requests - before.requests;
@@ -57,7 +53,7 @@ function copies(now, before, seconds) {
   const per = (a, b) => (a - b) / seconds;
   const ended = { completed: per(now.completed, before.completed), failed: per(sum(now.failed), sum(before.failed)),
     dropped: per(sum(now.dropped), sum(before.dropped)), sampled: per(now.sampledOut, before.sampledOut) };
-  const lost = ended.failed + per(unwanted(now.dropped), unwanted(before.dropped)), due = ended.completed + lost;
+  const lost = per(now.lost, before.lost), due = ended.completed + lost;
   return { ...ended, offered: per(now.offered, before.offered), ...side(now.shadow, before.shadow, seconds),
     lost: due ? 100 * lost / due : null, failures: lost };
 }

@@ -88,12 +88,9 @@ impl Reading {
     }
 }
 
-/// Of the copies that ended between two readings and were due, those that failed or were dropped.
+/// Of the copies that ended between two readings and were due, those that failed or were dropped unasked.
 fn lost(now: &Value, before: &Value) -> Value {
-    let sum = |counts: &Value| {
-        counts.as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum::<u64>()
-    };
-    let lost = |mirror: &Value| sum(&mirror["failed"]) + sum(&mirror["dropped"]);
+    let lost = |mirror: &Value| mirror["lost"].as_u64().unwrap_or(0);
     let completed = |mirror: &Value| mirror["completed"].as_u64().unwrap_or(0);
     let came = lost(now).saturating_sub(lost(before));
     percent(came, came + completed(now).saturating_sub(completed(before)))
@@ -119,7 +116,7 @@ mod tests {
             "id": "shop/cart all", "primary": counts(requests, 1024),
             "mirrors": [{
                 "id": "shop/cart all v2:80", "mirror": "v2:80", "inForcePercentage": 50.0, "completed": completed,
-                "failed": {"timeout": timeouts}, "dropped": {}, "shadow": counts(completed, 4096),
+                "failed": {"timeout": timeouts}, "dropped": {"paused": 7 * timeouts}, "lost": timeouts, "shadow": counts(completed, 4096),
             }],
         }]})
     }

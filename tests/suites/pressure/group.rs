@@ -47,7 +47,8 @@ impl Group {
     /// Uses up so many bytes, which the kernel cannot take back.
     pub(crate) fn fill(&self, bytes: u64) -> Fill {
         let file = PathBuf::from(format!("/dev/shm/umbra-{}-{}", process::id(), next()));
-        let script = format!("{}\nexec head -c {bytes} /dev/zero > {}", self.enter(), file.display());
+        let dd = format!("dd if=/dev/zero of={} bs=1M count={}", file.display(), bytes >> 20);
+        let script = format!("{}\nexec {dd} 2> /dev/null", self.enter());
         let filled = Command::new("sh").args(["-ec", &script]).status();
         let fill = Fill { file };
         assert!(filled.unwrap().success());

@@ -109,7 +109,8 @@ fn when_descriptors_run_out_new_connections_meet_the_app() {
 
 #[test]
 fn when_memory_runs_out_copies_go_first_then_capture_and_both_come_back() {
-    const LIMIT: u64 = 512 << 20;
+    // Large beside what the agent itself takes.
+    const LIMIT: u64 = 1 << 30;
     let node = Node::new();
     let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
     let primary = upstream(&app).replies("ok").start();

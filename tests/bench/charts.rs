@@ -120,7 +120,7 @@ const WIDTH: u32 = 720;
 const LEFT: f64 = 96.0;
 const LONGEST: f64 = 520.0;
 const LINE: u32 = 24;
-const TEXT: &str = "#767676";
+const TEXT: &str = "#7a7a7a";
 const OURS: &str = "#2f7fd0";
 const OTHERS: &str = "#a3a3a3";
 

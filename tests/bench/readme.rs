@@ -10,6 +10,17 @@ use crate::report::{Machine, Report};
 const BEGIN: &str = "<!-- bench: written by `cargo xtask bench --readme` -->\n";
 const END: &str = "<!-- /bench -->\n";
 
+/// As charts.rs draws them, in the same run.
+const CHARTS: &str = "
+![CPU time of the proxy per request](tests/bench/charts/cpu.svg)
+
+![p99 of the primary](tests/bench/charts/p99.svg)
+
+![100 MiB uploads](tests/bench/charts/uploads.svg)
+
+![New connections per second](tests/bench/charts/connections.svg)
+";
+
 /// Puts the results into this page.
 ///
 /// # Errors
@@ -40,5 +51,6 @@ fn section(report: &Report<'_>) -> Result<String> {
             row.title, it.what, it.wanted, it.found, it.from
         )?;
     }
+    text += CHARTS;
     Ok(text)
 }

@@ -113,12 +113,12 @@ fn scale(figure: Figure, mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let dwarfs = |pair: &&[f64]| matches!(figure, Figure::P50 | Figure::P99) && pair[1] > 5.0 * pair[0];
     let all = values.last().copied().unwrap_or(f64::MIN_POSITIVE);
-    values.windows(2).find(dwarfs).map_or(all, |pair| pair[0])
+    values.windows(2).rfind(dwarfs).map_or(all, |pair| pair[0])
 }
 
 const WIDTH: u32 = 720;
 const LEFT: f64 = 96.0;
-const LONGEST: f64 = 520.0;
+const LONGEST: f64 = 500.0;
 const LINE: u32 = 24;
 const TEXT: &str = "#7a7a7a";
 const OURS: &str = "#2f7fd0";

@@ -12,6 +12,8 @@ pub(crate) struct Books {
     pub(crate) offered: u64,
     /// Copies by outcome, with its reason where there is one.
     pub(crate) outcomes: BTreeMap<String, u64>,
+    /// Lines that a tap was sent and the audit log has.
+    pub(crate) told: [u64; 2],
 }
 
 impl Books {
@@ -30,6 +32,10 @@ impl Books {
             read: count(metrics.sum("umbra_requests_total")),
             offered: count(metrics.sum(&format!("umbra_shadow_offered_total{of_service}"))),
             outcomes,
+            told: [
+                count(metrics.sum("umbra_tap_lines_total{result=\"sent\"}")),
+                count(metrics.sum("umbra_audit_lines_total{result=\"written\"}")),
+            ],
         }
     }
 
@@ -37,6 +43,7 @@ impl Books {
     pub(crate) fn since(mut self, before: &Self) -> Self {
         self.read -= before.read;
         self.offered -= before.offered;
+        self.told = [self.told[0] - before.told[0], self.told[1] - before.told[1]];
         for (outcome, count) in &mut self.outcomes {
             *count -= before.outcomes.get(outcome).unwrap_or(&0);
         }

@@ -26,12 +26,33 @@ pub(crate) enum Setting {
     Mirror,
     /// Copy all, to a shadow that answers without a body: nginx then keeps its connections to it.
     MirrorEmpty,
+    /// Copy so many in a hundred.
+    Share(u32),
+    /// Copy the requests of so many connections in a million. The kernel's program draws them; the others are not the
+    /// agent's.
+    Sampled(u32),
+    /// Copy all while somebody looks on in every way there is: the audit log, a tap, the dashboard.
+    Watched,
+    /// Copy all, to a shadow that takes a tenth of a second for each answer.
+    Slow,
     /// Copy all, to an address whose packets vanish.
     BlackHole,
     /// Copy all, to a shadow that accepts and never reads.
     Silent,
     /// No copies; so many rules come before the one that applies.
     Rules(u32),
+}
+
+impl Way {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Umbra => "umbra",
+            Self::Also => "umbra (also)",
+            Self::Nginx | Self::Redirected => "nginx",
+            Self::Envoy => "Envoy",
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,22 +78,29 @@ impl Case {
     pub(crate) fn mirrors(self) -> bool {
         !matches!(self.1, Setting::Plain | Setting::Rules(_))
     }
+
+    /// Every request passes the proxy.
+    pub(crate) fn reads_all(self) -> bool {
+        !matches!(self.1, Setting::Sampled(_))
+    }
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way = match self.0 {
-            Way::Direct => return f.write_str("direct"),
-            Way::Umbra => "umbra",
-            Way::Also => "umbra (also)",
-            Way::Nginx => "nginx",
             Way::Redirected => "nginx behind REDIRECT",
-            Way::Envoy => "Envoy",
+            way => way.name(),
         };
         match self.1 {
             Setting::Plain => write!(f, "{way}"),
             Setting::Mirror => write!(f, "{way} mirror"),
             Setting::MirrorEmpty => write!(f, "{way} mirror, empty answers"),
+            Setting::Share(percent) => write!(f, "{way} mirror {percent} %"),
+            Setting::Sampled(per_million) => {
+                write!(f, "{way}, {} % of connections", f64::from(per_million) / 1e4)
+            }
+            Setting::Watched => write!(f, "{way} mirror, looked on"),
+            Setting::Slow => write!(f, "{way} mirror, slow shadow"),
             Setting::BlackHole => write!(f, "{way} mirror, black hole"),
             Setting::Silent => write!(f, "{way} mirror, silent shadow"),
             Setting::Rules(count) => write!(f, "{way}, {count} rules"),

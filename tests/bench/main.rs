@@ -5,10 +5,15 @@
 mod books;
 mod case;
 mod charts;
+mod client;
 mod figures;
+mod json;
 mod load;
+mod onlookers;
 mod options;
+mod perf;
 mod process;
+mod readme;
 mod report;
 mod round;
 mod rows;
@@ -18,6 +23,7 @@ mod ways;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, panic,
+    path::Path,
     process::ExitCode,
     thread,
     time::Duration,
@@ -25,9 +31,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use books::Books;
-use case::{Case, DIRECT};
+use case::{Case, DIRECT, Setting};
+use client::Client;
 use figures::Rounds;
-use load::{Client, Load};
+use load::Load;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use options::Options;
 use process::Processors;
@@ -54,13 +61,17 @@ fn main() -> Result<ExitCode> {
         Ok(Ok(report)) => {
             report.print(&mut page);
             if let Some(file) = &options.json {
-                fs::write(file, report.to_json())
+                fs::write(file, json::of(&report))
                     .with_context(|| format!("cannot write {}", file.display()))?;
                 page.aside(&format!("all figures are in {}", file.display()));
             }
             if let Some(dir) = &options.charts {
                 let written = charts::write(dir, &report.rounds)?;
                 page.aside(&format!("charts in {}: {}", dir.display(), written.join(", ")));
+            }
+            if let Some(file) = &options.readme {
+                readme::write(file, &report)?;
+                page.aside(&format!("{} has the results", file.display()));
             }
             Ok(if page.all_kept() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
@@ -122,10 +133,15 @@ fn bench(
             }
         }
     }
+    if let Some(dir) = &options.profile {
+        profile(dir, &sites, &client, page, interrupt)?;
+    }
     let books = books(&sites, interrupt)?;
     let books = books.into_iter().map(|(case, books)| (case, books.since(&before[&case]))).collect();
     let machine = Machine {
         processors: world.processors.count,
+        rounds: options.rounds,
+        seconds: options.seconds,
         busy_before,
         load_average,
         capacity,
@@ -133,6 +149,27 @@ fn bench(
         opened_per_second: client.opened_per_second,
     };
     Ok(Report { machine, rows, also, rounds, books })
+}
+
+/// Where the CPU time of umbra and its peers goes, of what was measured: a file for each case.
+fn profile(
+    dir: &Path,
+    sites: &BTreeMap<Case, Site>,
+    client: &Client,
+    page: &Page,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    for (case, site) in sites.iter().filter(|(case, _)| matches!(case.1, Setting::Plain | Setting::Mirror)) {
+        let loads = [(Load::Tenth, "http1"), (Load::Http2, "http2")];
+        for (load, name) in loads.into_iter().filter(|(load, _)| site.serves(*load)) {
+            page.aside(&format!("profile of {case}, {}", load.name()));
+            let file = dir.join(format!("{case}, {name}.txt").replace(' ', "-"));
+            fs::write(&file, client.profile(load, site, interrupt)?)
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Which cases each load needs.

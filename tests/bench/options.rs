@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::rows::{ROWS, Row};
+use crate::rows::{self, Row};
 
 pub(crate) struct Options {
     pub(crate) json: Option<PathBuf>,
     /// A folder for the charts.
     pub(crate) charts: Option<PathBuf>,
+    /// A page that has the two lines between which the results are put.
+    pub(crate) readme: Option<PathBuf>,
+    /// A folder for what says where the time goes.
+    pub(crate) profile: Option<PathBuf>,
     /// Another build of umbra, measured wherever umbra is.
     pub(crate) also: Option<PathBuf>,
     pub(crate) rounds: usize,
@@ -25,9 +29,11 @@ impl Options {
         let mut options = Self {
             json: None,
             charts: None,
+            readme: None,
+            profile: None,
             also: None,
             rounds: 5,
-            seconds: 4,
+            seconds: 2,
             rate: None,
             only: Vec::new(),
         };
@@ -38,6 +44,8 @@ impl Options {
             match option.as_str() {
                 "--json" => options.json = Some(value.into()),
                 "--charts" => options.charts = Some(value.into()),
+                "--readme" => options.readme = Some(value.into()),
+                "--profile" => options.profile = Some(value.into()),
                 "--also" => options.also = Some(value.into()),
                 "--rounds" => options.rounds = number()? as usize,
                 "--seconds" => options.seconds = number()?.into(),
@@ -52,14 +60,14 @@ impl Options {
 
     /// The rows asked for, by the beginning of their names; all if none was.
     pub(crate) fn rows(&self) -> Result<Vec<&'static Row>> {
-        let names = || ROWS.iter().map(|row| row.id).collect::<Vec<_>>().join(", ");
+        let names = || rows::all().map(|row| row.id).collect::<Vec<_>>().join(", ");
         for wanted in &self.only {
-            let known = ROWS.iter().any(|row| row.id.starts_with(wanted.as_str()));
+            let known = rows::all().any(|row| row.id.starts_with(wanted.as_str()));
             ensure!(known, "no row is called {wanted}; there are {}", names());
         }
-        let chosen = |row: &&Row| {
+        let chosen = |row: &&'static Row| {
             self.only.is_empty() || self.only.iter().any(|only| row.id.starts_with(only.as_str()))
         };
-        Ok(ROWS.iter().filter(chosen).collect())
+        Ok(rows::all().filter(chosen).collect())
     }
 }

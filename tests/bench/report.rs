@@ -1,14 +1,13 @@
 //! What the bench found, for a person and for a program.
 
-use serde_json::{Value, json};
 use support::Page;
 
 use crate::{
     books::Books,
-    case::Case,
+    case::{Case, Setting},
     figures::Rounds,
     load::Load,
-    round::{Figure, Round},
+    round::Figure,
     rows::{Finding, Goal, Row},
 };
 
@@ -24,6 +23,9 @@ pub(crate) struct Report<'a> {
 /// What the figures were taken on.
 pub(crate) struct Machine {
     pub(crate) processors: usize,
+    /// How often each case took its turn, and for how long.
+    pub(crate) rounds: usize,
+    pub(crate) seconds: u64,
     /// Percent of the machine in use before the bench began.
     pub(crate) busy_before: f64,
     /// /proc/loadavg at the start.
@@ -33,6 +35,17 @@ pub(crate) struct Machine {
     pub(crate) per_second: u32,
     /// Those where each has a connection of its own; 0 when there were none.
     pub(crate) opened_per_second: u32,
+}
+
+/// A finding as a person reads it.
+pub(crate) struct Stated {
+    pub(crate) what: String,
+    pub(crate) found: String,
+    /// Empty where nothing is wanted.
+    pub(crate) wanted: String,
+    pub(crate) met: Option<bool>,
+    /// The figures it was made of.
+    pub(crate) from: String,
 }
 
 /// What the table of a load shows, with NaN where it does not apply.
@@ -59,14 +72,57 @@ impl Report<'_> {
             let lines: Vec<_> = of_load.map(|(_, case)| self.line(load, *case)).collect();
             page.table(&headings, &lines);
         }
+        for (load, name) in [(Load::Counted, "HTTP/1"), (Load::Http2Counted, "HTTP/2")] {
+            self.print_syscalls(page, load, name);
+        }
         for row in &self.rows {
             page.heading(row.title);
-            let lines: Vec<_> =
-                row.findings(self.also).iter().map(|found| self.finding(page, row, *found)).collect();
-            page.table(&["", " found", " wanted", "", "from"], &lines);
+            let lines = self.stated(row).map(|it| {
+                let met = it.met.map(|met| page.mark(met)).unwrap_or_default();
+                vec![it.what, it.found, it.wanted, met, it.from]
+            });
+            page.table(&["", " found", " wanted", "", "from"], &lines.collect::<Vec<_>>());
         }
+        page.heading("Targets");
+        let lines = self.targets().map(|(row, it)| {
+            let met = it.met.map(|met| page.mark(met)).unwrap_or_default();
+            vec![row.title.to_owned(), it.what, it.wanted, it.found, met]
+        });
+        page.table(&["workload", "compared", " target", " measured", "met"], &lines.collect::<Vec<_>>());
         page.heading("What was measured is what it says");
         self.verdicts(page);
+    }
+
+    /// Which system calls a request costs.
+    fn print_syscalls(&self, page: &Page, load: Load, protocol: &str) {
+        let counted = self.rounds.0.iter().filter(|((of, _), _)| *of == load);
+        let lines: Vec<_> = counted
+            .filter_map(|((_, case), rounds)| {
+                let answered = &rounds.first()?.answered;
+                let mut calls: Vec<_> = answered.syscalls.iter().collect();
+                calls.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+                let each = |(name, count): (&String, &u64)| {
+                    format!("{:.2} {name}", *count as f64 / answered.requests as f64)
+                };
+                let calls: Vec<_> =
+                    calls.into_iter().map(each).filter(|it| !it.starts_with("0.00")).collect();
+                (!calls.is_empty()).then(|| vec![case.to_string(), calls.join(", ")])
+            })
+            .collect();
+        if !lines.is_empty() {
+            page.heading(&format!("system calls per request, {protocol}"));
+            page.table(&["", ""], &lines);
+        }
+    }
+
+    /// Every finding that has a target, of the rows that were asked for.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (&Row, Stated)> {
+        let all = self.rows.iter().flat_map(|row| self.stated(row).map(move |it| (*row, it)));
+        all.filter(|(_, it)| it.met.is_some())
+    }
+
+    fn stated(&self, row: &Row) -> impl Iterator<Item = Stated> {
+        row.findings(self.also).into_iter().map(move |found| self.finding(row, found))
     }
 
     fn line(&self, load: Load, case: Case) -> Vec<String> {
@@ -82,7 +138,7 @@ impl Report<'_> {
         line
     }
 
-    fn finding(&self, page: &Page, row: &Row, (finding, goal): (Finding, Goal)) -> Vec<String> {
+    fn finding(&self, row: &Row, (finding, goal): (Finding, Goal)) -> Stated {
         let value = self.rounds.finding(row.load, row.figure, finding);
         let show = |value: f64| match finding {
             Finding::Ratio(..) if value.is_finite() => format!("{value:.2} ×"),
@@ -101,8 +157,7 @@ impl Report<'_> {
             Goal::AtLeast(least) => format!("≥ {}", show(least)),
             Goal::Beside => String::new(),
         };
-        let met = goal.is_met_by(value).map(|met| page.mark(met)).unwrap_or_default();
-        vec![what, show(value), wanted, met, from]
+        Stated { what, found: show(value), wanted, met: goal.is_met_by(value), from }
     }
 
     /// Only what makes a run worthless: figures that miss their target are news, not failures.
@@ -120,91 +175,28 @@ impl Report<'_> {
             let rounds =
                 self.rounds.0.iter().filter(|((_, of), _)| of == case).flat_map(|(_, rounds)| rounds);
             let answered: u64 = rounds.map(|round| round.answered.requests).sum();
-            let offers = if case.mirrors() { books.offered >= answered } else { books.offered == 0 };
+            let offers = match case.mirrors() {
+                false => books.offered == 0,
+                true => books.offered >= answered || !case.reads_all(),
+            };
+            let looked_on = case.1 != Setting::Watched || books.told.iter().all(|lines| *lines > 0);
             let sum: u64 = books.outcomes.values().sum();
             let ends: Vec<_> =
                 books.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
             let ends = if ends.is_empty() { "0".to_owned() } else { ends.join(" + ") };
+            let [tapped, audited] = books.told;
+            let told = match case.1 {
+                Setting::Watched => format!("; {tapped} lines to the tap, {audited} in the audit log"),
+                _ => String::new(),
+            };
             page.verdict(
-                books.read >= answered && offers && sum == books.offered,
+                (books.read >= answered || !case.reads_all()) && offers && sum == books.offered && looked_on,
                 &case.to_string(),
-                &format!("{answered} answered, {} read, {} offered = {ends}", books.read, books.offered),
+                &format!(
+                    "{answered} answered, {} read, {} offered = {ends}{told}",
+                    books.read, books.offered
+                ),
             );
         }
     }
-
-    /// Everything, each round too; what does not apply is null.
-    pub(crate) fn to_json(&self) -> String {
-        let Machine { processors, busy_before, load_average, capacity, per_second, opened_per_second } =
-            &self.machine;
-        let rows: Vec<Value> = self.rows.iter().flat_map(|row| self.row_to_json(row)).collect();
-        let measured = self.rounds.0.iter().map(|((load, case), rounds)| {
-            json!({
-                "load": format!("{load:?}"),
-                "case": case.to_string(),
-                "rounds": rounds.iter().map(round_to_json).collect::<Vec<_>>(),
-            })
-        });
-        let books = self.books.iter().map(|(case, books)| {
-            json!({
-                "case": case.to_string(),
-                "read": books.read, "offered": books.offered, "outcomes": books.outcomes,
-            })
-        });
-        let report = json!({
-            "processors": processors,
-            "busy_before_percent": busy_before,
-            "load_average": load_average,
-            "direct_requests_per_second": capacity,
-            "open_loop_requests_per_second": per_second,
-            "open_loop_connections_per_second": opened_per_second,
-            "rows": rows,
-            "measured": measured.collect::<Vec<_>>(),
-            "books": books.collect::<Vec<_>>(),
-        });
-        format!("{report:#}\n")
-    }
-
-    fn row_to_json(&self, row: &Row) -> Vec<Value> {
-        let one = |(finding, goal): (Finding, Goal)| {
-            let value = self.rounds.finding(row.load, row.figure, finding);
-            let (kind, of, to) = match finding {
-                Finding::Ratio(of, to) => ("ratio", of, Some(to)),
-                Finding::Difference(of, to) => ("difference", of, Some(to)),
-                Finding::Value(of) => ("value", of, None),
-            };
-            let (at_most, at_least) = match goal {
-                Goal::AtMost(most) => (Some(most), None),
-                Goal::AtLeast(least) => (None, Some(least)),
-                Goal::Beside => (None, None),
-            };
-            json!({
-                "row": row.id, "figure": format!("{:?}", row.figure), "load": format!("{:?}", row.load), "kind": kind,
-                "of": of.to_string(), "to": to.map(|to| to.to_string()),
-                "value": value, "at_most": at_most, "at_least": at_least, "met": goal.is_met_by(value),
-            })
-        };
-        row.findings(self.also).into_iter().map(one).collect()
-    }
-}
-
-fn round_to_json(round: &Round) -> Value {
-    let answered = &round.answered;
-    json!({
-        "requests": answered.requests,
-        "unanswered": answered.unanswered,
-        "errors": answered.errors,
-        "copies": round.copies,
-        "per_second": Figure::Throughput.of(round),
-        "p50_us": Figure::P50.of(round),
-        "p99_us": Figure::P99.of(round),
-        "proxy_cpu_us": Figure::ProxyCpu.of(round),
-        "machine_cpu_us": Figure::MachineCpu.of(round),
-        "peak_memory_bytes": Figure::PeakMemory.of(round),
-        "memory_at_start_bytes": Figure::MemoryAtStart.of(round),
-        "memory_connected_bytes": Figure::MemoryConnected.of(round),
-        "memory_per_connection_bytes": Figure::MemoryPerConnection.of(round),
-        "sockets_per_connection_bytes": Figure::SocketsPerConnection.of(round),
-        "syscalls_per_request": Figure::Syscalls.of(round),
-    })
 }

@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result, ensure};
 use support::{Agent, Interrupt};
 
 use crate::{
-    load::{Answered, Client, Load, Running},
+    client::{Client, Running},
+    load::{Answered, Load},
+    onlookers::Onlookers,
     process,
     site::{Site, World},
 };
@@ -66,6 +68,7 @@ impl Round {
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let pid = site.pid();
+        let onlookers = Onlookers::of(site)?;
         let cpu = || pid.map(process::cpu).transpose();
         if let Some(pid) = pid {
             process::forget_peak(pid)?;
@@ -78,6 +81,7 @@ impl Round {
             settled(agent, interrupt)?;
         }
         let (proxy, machine) = (cpu()?, process::cpu_of_machine()?);
+        onlookers.map(Onlookers::close).transpose()?;
         Ok(Self {
             answered,
             proxy_cpu: proxy.zip(proxy_before).map(|(after, before)| after.saturating_sub(before)),
@@ -112,7 +116,7 @@ impl Figure {
                 round.idle.map_or(f64::NAN, |idle| idle.each(|memory| Some(memory.sockets)))
             }
             Self::Held => known(round.idle.map(|idle| idle.connections.into())),
-            Self::Syscalls => per_request(known(answered.syscalls)),
+            Self::Syscalls => per_request(known(answered.syscalls.get(Answered::ALL_CALLS).copied())),
             Self::Copies => per_request(round.copies as f64),
         }
     }
@@ -176,11 +180,8 @@ impl Memory {
 impl Idle {
     fn of(client: &Client, site: &Site, connections: u32) -> Result<Self> {
         let at_start = Memory::now(site.pid())?;
-        let mut hold = client.own()?;
-        hold.args(["hold", &site.small().to_string(), &connections.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .process_group(0);
+        let mut hold = client.own(&["hold", &site.small().to_string(), &connections.to_string()])?;
+        hold.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut hold = Running(hold.spawn()?);
         let mut said = String::new();
         BufReader::new(hold.0.stdout.take().context("standard output is piped")?).read_line(&mut said)?;

@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -14,7 +15,8 @@ use tempfile::TempDir;
 
 use crate::{
     case::{Case, Setting, Way},
-    load::own_program,
+    client::own_program,
+    load::Load,
     process::{self, Processors},
     ways::{APP, PROXY, Ports, Program, Shadow, envoy, nginx, umbra},
 };
@@ -25,22 +27,29 @@ pub(crate) struct World {
     shadow: Netns,
     files: TempDir,
     also: Option<PathBuf>,
-    _shadow_servers: [Program; 2],
+    _shadow_servers: [Program; 3],
 }
 
-/// Where the shadow reads uploads, and where it accepts and never reads.
+/// Where the shadow reads uploads, where it takes its time for everything, and where it accepts and never reads.
 const SHADOW_UPLOADS: u16 = 8090;
+const SLOW: u16 = 8050;
 const SILENT: u16 = 8060;
+const SLOWLY: Duration = Duration::from_millis(100);
 
 impl World {
     pub(crate) fn new(processors: Processors, also: Option<PathBuf>) -> Result<Self> {
         let (client, shadow) = (Netns::new("client"), Netns::new("shadow"));
         let files = tempfile::tempdir()?;
         fs::write(files.path().join("big"), vec![b'b'; 10 << 20])?;
+        fs::write(files.path().join("medium"), vec![b'm'; 64 << 10])?;
         for netns in [&client, &shadow] {
             plenty_of_ports(netns)?;
         }
-        let servers = [nginx::shadow(&shadow, files.path())?, sink(&shadow, SHADOW_UPLOADS)?];
+        let servers = [
+            nginx::shadow(&shadow, files.path())?,
+            sink(&shadow, SHADOW_UPLOADS, Duration::ZERO)?,
+            sink(&shadow, SLOW, SLOWLY)?,
+        ];
         never_read(shadow.listen((Ipv4Addr::UNSPECIFIED, SILENT).into()));
         Ok(Self { client, processors, shadow, files, also, _shadow_servers: servers })
     }
@@ -59,6 +68,7 @@ impl World {
 pub(crate) struct Site {
     pub(crate) case: Case,
     ip: IpAddr,
+    netns: Netns,
     /// Those that clients dial.
     ports: Ports,
     proxy: Proxy,
@@ -87,7 +97,7 @@ impl Site {
         // The shadow's namespace does not forward: what is sent through it to an address it lacks vanishes.
         let nowhere = to_shadow.v4(66);
         app.ip(&format!("route add {nowhere}/32 via {}", to_shadow.v4(2)));
-        let servers = [nginx::app(&app, world.files.path())?, sink(&app, APP.uploads)?];
+        let servers = [nginx::app(&app, world.files.path())?, sink(&app, APP.uploads, Duration::ZERO)?];
 
         let (ip, living) = (to_client.v4(2), to_shadow.v4(2));
         let ordinary = Ports { uploads: SHADOW_UPLOADS, ..nginx::ORDINARY };
@@ -97,20 +107,25 @@ impl Site {
             Setting::Silent => {
                 Shadow { ip: living, ports: Ports { small: SILENT, uploads: SILENT, http2: SILENT } }
             }
-            Setting::Plain | Setting::Mirror | Setting::Rules(_) => Shadow { ip: living, ports: ordinary },
+            Setting::Slow => Shadow { ip: living, ports: Ports { small: SLOW, uploads: SLOW, http2: SLOW } },
+            _ => Shadow { ip: living, ports: ordinary },
         };
         let mirrored = case.mirrors().then_some(shadow);
         let other = if way == Way::Also { world.also.as_deref() } else { None };
         let proxy = match way {
             Way::Direct => Proxy::Nobody,
-            Way::Umbra | Way::Also => Proxy::Umbra(umbra::agent(&app, ip, setting, shadow, other)),
+            Way::Umbra | Way::Also => {
+                let audit = world.files.path().join(format!("audit-{number}.log"));
+                let audit = (setting == Setting::Watched).then_some(audit);
+                Proxy::Umbra(umbra::agent(&app, ip, (setting, shadow), other, audit.as_deref()))
+            }
             Way::Nginx => Proxy::Other(nginx::proxy(&app, mirrored)?),
             Way::Redirected => Proxy::Other(nginx::redirected(&app)?),
             Way::Envoy => Proxy::Other(envoy::proxy(&app, mirrored)?),
         };
         let ports = if matches!(way, Way::Nginx | Way::Envoy) { PROXY } else { APP };
         let processors = (0..world.processors.count).collect();
-        let site = Self { case, ip, ports, proxy, processors, _app: servers, _links: links };
+        let site = Self { case, ip, netns: app, ports, proxy, processors, _app: servers, _links: links };
         if let Some(pid) = site.pid() {
             process::pin(pid, &world.processors.of_proxies())?;
         }
@@ -141,6 +156,20 @@ impl Site {
         }
     }
 
+    /// Whether this load can be profiled there: somebody is in the way, and speaks it.
+    pub(crate) fn serves(&self, load: Load) -> bool {
+        match self.case.0 {
+            Way::Direct => false,
+            Way::Nginx | Way::Redirected => load == Load::Tenth,
+            Way::Umbra | Way::Also | Way::Envoy => true,
+        }
+    }
+
+    /// Where its proxy and its app are.
+    pub(crate) fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
     pub(crate) fn agent(&self) -> Option<&Agent> {
         if let Proxy::Umbra(agent) = &self.proxy { Some(agent) } else { None }
     }
@@ -151,10 +180,11 @@ impl Site {
     }
 }
 
-fn sink(netns: &Netns, port: u16) -> Result<Program> {
+/// Takes so long for each answer.
+fn sink(netns: &Netns, port: u16, takes: Duration) -> Result<Program> {
     let program = own_program()?;
     let arguments = |command: &mut std::process::Command, _: &TempDir| {
-        command.args(["sink", &format!("0.0.0.0:{port}")]);
+        command.args(["sink", &format!("0.0.0.0:{port}"), &takes.as_millis().to_string()]);
         Ok(())
     };
     Program::start(netns, &program.to_string_lossy(), arguments, port)

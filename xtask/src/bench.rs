@@ -13,6 +13,9 @@ use clap::Args;
 
 use crate::{setup, shell};
 
+/// Those that the README shows.
+const CHARTS: &str = "tests/bench/charts";
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Also write all figures there, those of each round too, as JSON
@@ -21,6 +24,12 @@ pub(crate) struct Options {
     /// Also draw the charts of what was measured there, as SVG
     #[arg(long, value_name = "DIR")]
     charts: Option<PathBuf>,
+    /// Also put the results and the charts into the README
+    #[arg(long, conflicts_with_all = ["only", "charts"])]
+    readme: bool,
+    /// Also tell where the CPU time goes, of umbra and its peers: a profile for each there, as text
+    #[arg(long, value_name = "DIR")]
+    profile: Option<PathBuf>,
     /// Only the rows whose name begins so: dead, cpu-plain, latency, saturated …; may be repeated
     #[arg(long, value_name = "ROW")]
     only: Vec<String>,
@@ -31,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "5")]
     rounds: u32,
     /// How long a turn takes
-    #[arg(long, default_value = "4")]
+    #[arg(long, default_value = "2")]
     seconds: u32,
     /// Small GETs per second in the open loop, instead of a tenth of what the app alone can
     #[arg(long)]
@@ -60,7 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     bench.arg(variable("UMBRA_LOAD", &shell::target_dir().join("release/umbra-load")));
     bench.arg(variable("UMBRA_BENCH_ENVOY", &envoy));
     bench.arg(shell::target_dir().join("debug/umbra-bench"));
-    let Options { json, charts, only, also, rounds, seconds, rate } = options;
+    let Options { json, charts, readme, profile, only, also, rounds, seconds, rate } = options;
     bench.args(["--rounds", &rounds.to_string(), "--seconds", &seconds.to_string()]);
     for row in only {
         bench.args(["--only", row]);
@@ -68,7 +77,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if let Some(rate) = rate {
         bench.args(["--rate", &rate.to_string()]);
     }
-    for (option, file) in [("--json", json), ("--charts", charts), ("--also", also)] {
+    if *readme {
+        bench.arg("--readme").arg(shell::root().join("README.md"));
+        bench.arg("--charts").arg(shell::root().join(CHARTS));
+    }
+    for (option, file) in [("--json", json), ("--charts", charts), ("--profile", profile), ("--also", also)] {
         if let Some(file) = file {
             // The bench is started in the workspace's root, which need not be where the person is.
             bench.arg(option).arg(absolute(file)?);

@@ -47,7 +47,7 @@ enum Command {
     ///
     /// The proxy's CPU is that of all its threads until the last copy has ended. Figures are medians of the rounds;
     /// ratios are taken within a round. Each row says what is wanted and whether it was found. A run of everything
-    /// takes half an hour: `--only latency --rounds 3` a minute.
+    /// takes twenty minutes: `--only latency --rounds 3` a minute. The end is a table of targets, each with what was measured.
     ///
     /// Fails when the run was not what it says (a bad answer, a request that umbra did not read or offer, books that
     /// do not balance), never because of a figure.

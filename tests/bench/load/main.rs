@@ -1,9 +1,10 @@
 //! What `cargo xtask bench` drives its cases with besides wrk, built for release and started as a program of its own, so
 //! that it can be pinned and put into a namespace: requests at a fixed rate (over kept connections, or each over a new
-//! one), uploads, idle connections, the app that reads uploads, and work that keeps a CPU busy. Blocking threads throughout: simple, and the same for every case.
+//! one), uploads, idle connections, the app that reads uploads, and work that keeps a CPU busy. Blocking threads
+//! throughout: simple, and the same for every case.
 //!
-//! Why not oha: it brings three hundred crates, and neither stops an upload halfway nor counts what a stalled
-//! one got through.
+//! Why not oha: it measures from when a request was due as this does, but it neither stops an upload halfway nor counts
+//! what a stalled one got through, it cannot hold idle connections, and it would be one more program to build.
 
 mod hold;
 mod http;
@@ -21,7 +22,7 @@ const USAGE: &str = "understood are
   open ADDRESS PATH CLIENTS SECONDS RATE
   put ADDRESS CONNECTIONS SECONDS BYTES
   hold ADDRESS CONNECTIONS
-  sink ADDRESS
+  sink ADDRESS MILLISECONDS
   spin";
 
 fn main() -> Result<()> {
@@ -43,7 +44,7 @@ fn main() -> Result<()> {
             upload::run(read(server)?, read(connections)?, seconds_of(seconds)?, read(bytes)?).print();
         }
         ["hold", server, connections] => hold::run(read(server)?, read(connections)?)?,
-        ["sink", address] => sink::run(read(address)?)?,
+        ["sink", address, takes] => sink::run(read(address)?, Duration::from_millis(read(takes)?))?,
         ["spin"] => loop {
             std::hint::spin_loop();
         },

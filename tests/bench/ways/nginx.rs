@@ -33,7 +33,9 @@ fn answers(Ports { small, http2, .. }: Ports, files: &Path) -> String {
     let text = "the same 128 bytes for everyone, ".repeat(4);
     let (text, files) = (&text[..128], files.display());
     format!(
-        "server {{\n listen {small};\n listen {http2} http2;\n location / {{ return 200 \"{text}\"; }}\n location = /big {{ root {files}; }}\n}}\n"
+        "server {{\n listen {small};\n listen {http2} http2;\n location / {{ return 200 \"{text}\"; }}\n location = /big {{ root {files}; }}\n \
+         location = /medium {{ root {files}; }}\n location = /bench.Shop/Get {{ default_type application/grpc; \
+         add_trailer grpc-status 0; return 200 \"{text}\"; }}\n}}\n"
     )
 }
 

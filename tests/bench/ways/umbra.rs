@@ -14,12 +14,13 @@ pub(crate) const VIRTUAL_SERVICE: &str = "bench/shop";
 pub(crate) fn agent(
     netns: &Netns,
     app: IpAddr,
-    setting: Setting,
-    shadow: Shadow,
+    (setting, shadow): (Setting, Shadow),
     other: Option<&Path>,
+    audit: Option<&Path>,
 ) -> Agent {
     let agent = AgentBuilder::new(netns).logs("warn");
-    let yaml = configuration(&agent.admin().to_string(), &netns.path(), app, setting, shadow);
+    let mut yaml = configuration(&agent.admin().to_string(), &netns.path(), audit);
+    yaml += &rules(app, setting, shadow);
     let agent = match other {
         Some(binary) => agent.binary(binary),
         None => agent,
@@ -27,8 +28,9 @@ pub(crate) fn agent(
     agent.yaml(&yaml).start()
 }
 
-fn configuration(admin: &str, netns: &str, app: IpAddr, setting: Setting, shadow: Shadow) -> String {
-    let mut yaml = format!(
+fn configuration(admin: &str, netns: &str, audit: Option<&Path>) -> String {
+    let audit = audit.map(|file| format!("  audit: {{file: {}}}\n", file.display())).unwrap_or_default();
+    format!(
         "apiVersion: umbra.dev/v1alpha1
 kind: AgentConfig
 metadata: {{name: bench}}
@@ -36,10 +38,15 @@ spec:
   admin: {{address: '{admin}', socket: ''}}
   workers: 1
   capture: {{inbound: [{{netns: {netns}}}]}}
-"
-    );
-    yaml += &service_entry("shop", app, APP);
-    yaml += &service_entry("shadow", shadow.ip, shadow.ports);
+{audit}"
+    )
+}
+
+fn rules(app: IpAddr, setting: Setting, shadow: Shadow) -> String {
+    let mut yaml = service_entry("shop", app, APP) + &service_entry("shadow", shadow.ip, shadow.ports);
+    if let Setting::Sampled(_) = setting {
+        yaml += BY_CONNECTION;
+    }
     yaml += "---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -78,13 +85,29 @@ spec:
                 }
                 let _ = write!(yaml, "  - match: [{{port: {number}}}]\n{}", to(number));
             }
-            Setting::Mirror | Setting::MirrorEmpty | Setting::BlackHole | Setting::Silent => {
-                let _ = write!(yaml, "  - match: [{{port: {number}}}]\n{}{}", to(number), mirror(number));
+            _ => {
+                let percent = match setting {
+                    Setting::Share(percent) => f64::from(percent),
+                    Setting::Sampled(per_million) => f64::from(per_million) / 1e4,
+                    _ => 100.0,
+                };
+                let share = format!("    mirrorPercentage: {{value: {percent}}}\n");
+                let _ =
+                    write!(yaml, "  - match: [{{port: {number}}}]\n{}{}{share}", to(number), mirror(number));
             }
         }
     }
     yaml
 }
+
+const BY_CONNECTION: &str = "---
+apiVersion: umbra.dev/v1alpha1
+kind: ShadowPolicy
+metadata: {name: by-connection, namespace: bench}
+spec:
+  targetRefs: [{kind: VirtualService, name: shop}]
+  sampling: {mode: Connection}
+";
 
 fn service_entry(name: &str, ip: IpAddr, Ports { small, uploads, http2 }: Ports) -> String {
     format!(

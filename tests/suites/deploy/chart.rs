@@ -10,8 +10,7 @@ pub(crate) const CHART: &str = "deploy/helm/umbra";
 
 /// The text of every file that renders to something, notes and tests aside, or what Helm refuses the values with.
 pub(crate) fn render(values: &Value) -> Result<Vec<(String, String)>, String> {
-    let rendered =
-        programs::helm(&json!({"ask": "render", "chart": repository(CHART), "values": values}))?;
+    let rendered = programs::helm(&json!({"ask": "render", "chart": repository(CHART), "values": values}))?;
     let files = rendered.as_object().unwrap().iter().map(|(path, text)| {
         (path.trim_start_matches("umbra/templates/").to_owned(), text.as_str().unwrap().trim().to_owned())
     });
@@ -54,7 +53,8 @@ pub(crate) fn everything() -> Value {
 #[test]
 fn helm_lint_finds_nothing() {
     for values in [json!({}), everything()] {
-        let told = programs::helm(&json!({"ask": "lint", "chart": repository(CHART), "values": values})).unwrap();
+        let told =
+            programs::helm(&json!({"ask": "lint", "chart": repository(CHART), "values": values})).unwrap();
         // Severity 1: that there is no icon.
         let worse = |message: &&Value| message["severity"].as_u64() != Some(1);
         let worse: Vec<_> = told["messages"].as_array().unwrap().iter().filter(worse).collect();
@@ -120,15 +120,24 @@ fn the_capabilities_are_those_that_the_agent_keeps() {
     let all = documents(&text(&json!({})));
     let set = all.iter().find(|object| object["kind"] == "DaemonSet").unwrap();
     let security = &set["spec"]["template"]["spec"]["containers"][0]["securityContext"];
-    let mut kept: Vec<_> =
-        umbra::process::privileges::NEEDED.iter().map(|(_, name, _)| name.trim_start_matches("CAP_")).collect();
-    let mut given: Vec<_> =
-        security["capabilities"]["add"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let mut kept: Vec<_> = umbra::process::privileges::NEEDED
+        .iter()
+        .map(|(_, name, _)| name.trim_start_matches("CAP_"))
+        .collect();
+    let mut given: Vec<_> = security["capabilities"]["add"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
     kept.sort_unstable();
     given.sort_unstable();
     assert_eq!(given, kept);
     assert_eq!(security["capabilities"]["drop"], json!(["ALL"]));
-    assert_eq!((&security["privileged"], &security["allowPrivilegeEscalation"]), (&json!(false), &json!(false)));
+    assert_eq!(
+        (&security["privileged"], &security["allowPrivilegeEscalation"]),
+        (&json!(false), &json!(false))
+    );
 }
 
 /// Its versions are the workspace's, and a slip in `agentConfig.spec` is a slip in the values.

@@ -27,12 +27,7 @@ pub(crate) fn all() -> [(&'static str, Value); 2] {
     let accepted = || column("Accepted", "string", &condition("Accepted", "status"));
     let why = || wide(column("Reason", "string", &condition("Accepted", "reason")));
     let age = || column("Age", "date", ".metadata.creationTimestamp");
-    let agent = [
-        column("Admin", "string", ".spec.admin.address"),
-        accepted(),
-        why(),
-        age(),
-    ];
+    let agent = [column("Admin", "string", ".spec.admin.address"), accepted(), why(), age()];
     let policy = [
         column("Kind", "string", ".spec.targetRefs[0].kind"),
         column("Target", "string", ".spec.targetRefs[0].name"),

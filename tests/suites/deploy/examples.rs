@@ -11,16 +11,44 @@ const FOLDER: &str = "deploy/examples";
 
 /// Of each file: a request, with its headers, and the lines about its copies.
 const TOLD: &[(&str, &[&str], &str)] = &[
-    ("two-versions", &["GET", "http://web.two-versions/"], "100 % to web-v2.two-versions.svc.cluster.local:80 at 10.0.0.2:8080"),
-    ("header-match", &["GET", "http://web.header-match/", "-H", "x-tester: yes"], "100 % to web-next.header-match.svc.cluster.local:80 at 10.0.0.2:8080"),
+    (
+        "two-versions",
+        &["GET", "http://web.two-versions/"],
+        "100 % to web-v2.two-versions.svc.cluster.local:80 at 10.0.0.2:8080",
+    ),
+    (
+        "header-match",
+        &["GET", "http://web.header-match/", "-H", "x-tester: yes"],
+        "100 % to web-next.header-match.svc.cluster.local:80 at 10.0.0.2:8080",
+    ),
     ("header-match", &["GET", "http://web.header-match/"], "mirrors none"),
-    ("reads-only", &["GET", "http://web.reads-only/", "-H", "cookie: a=b"], "100 % to web-next.reads-only.svc.cluster.local:80 at 10.0.0.2:8080"),
+    (
+        "reads-only",
+        &["GET", "http://web.reads-only/", "-H", "cookie: a=b"],
+        "100 % to web-next.reads-only.svc.cluster.local:80 at 10.0.0.2:8080",
+    ),
     ("reads-only", &["POST", "http://web.reads-only/"], "mirrors none"),
-    ("percentages", &["POST", "http://web.percentages/checkout"], "100 % to web-next.percentages.svc.cluster.local:80"),
-    ("percentages", &["GET", "http://web.percentages/search?q=1"], "0.5 % to web-next.percentages.svc.cluster.local:80"),
+    (
+        "percentages",
+        &["POST", "http://web.percentages/checkout"],
+        "100 % to web-next.percentages.svc.cluster.local:80",
+    ),
+    (
+        "percentages",
+        &["GET", "http://web.percentages/search?q=1"],
+        "0.5 % to web-next.percentages.svc.cluster.local:80",
+    ),
     ("percentages", &["GET", "http://web.percentages/"], "10 % to web-next.percentages.svc.cluster.local:80"),
-    ("external-tls", &["GET", "http://web.external-tls/"], "5 % to staging.example.com:443 at staging.example.com:443"),
-    ("http-route", &["GET", "http://web.http-route/"], "20 % to web-next.http-route.svc.cluster.local:80 at 10.0.0.2:8080"),
+    (
+        "external-tls",
+        &["GET", "http://web.external-tls/"],
+        "5 % to staging.example.com:443 at staging.example.com:443",
+    ),
+    (
+        "http-route",
+        &["GET", "http://web.http-route/"],
+        "20 % to web-next.http-route.svc.cluster.local:80 at 10.0.0.2:8080",
+    ),
 ];
 
 fn names() -> Vec<String> {
@@ -72,7 +100,8 @@ fn every_example_is_valid_and_captures_what_has_the_label() {
         let said = umbra(&name, "check", "", &[]);
         let warnings = said.lines().filter(|line| line.starts_with("warning["));
         // Deployments are left unread, for their pods say more.
-        let others: Vec<_> = warnings.filter(|line| !line.contains("UMB0210") || !line.contains("Deployment")).collect();
+        let others: Vec<_> =
+            warnings.filter(|line| !line.contains("UMB0210") || !line.contains("Deployment")).collect();
         assert!(others.is_empty(), "{name}: {others:#?}");
         assert!(said.contains("; 1 endpoint would be captured"), "{name}: {said}");
     }
@@ -85,7 +114,8 @@ fn every_example_copies_what_it_says() {
         let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(expected), "{name} {request:?}: {said}");
     }
-    let missing: Vec<_> = names().into_iter().filter(|name| TOLD.iter().all(|(told, ..)| told != name)).collect();
+    let missing: Vec<_> =
+        names().into_iter().filter(|name| TOLD.iter().all(|(told, ..)| told != name)).collect();
     assert!(missing.is_empty(), "{missing:?} say nothing");
     let cookie = &["GET", "http://web.reads-only/", "-H", "cookie: a=b"];
     let said = umbra("reads-only", "match", "--config", cookie);

@@ -8,6 +8,7 @@
 
 mod chart;
 mod cluster;
+mod container;
 mod crds;
 mod examples;
 mod made;

@@ -26,7 +26,9 @@ const ORDER: [&str; 4] = ["serviceaccount.yaml", "configmap.yaml", "rbac.yaml", 
 pub(crate) fn documents(text: &str) -> Vec<Value> {
     let parts = text.split("\n---\n").map(|part| part.trim_start_matches("---\n"));
     let objects = parts.filter(|part| part.lines().any(|line| !line.is_empty() && !line.starts_with('#')));
-    objects.map(|part| serde_saphyr::from_str(part).unwrap_or_else(|error| panic!("{error}: {part}"))).collect()
+    objects
+        .map(|part| serde_saphyr::from_str(part).unwrap_or_else(|error| panic!("{error}: {part}")))
+        .collect()
 }
 
 /// Where the chart made it from.
@@ -38,7 +40,8 @@ fn rendered(values: &Value, file: &str) -> String {
 #[test]
 fn the_manifest_is_what_the_chart_makes_of_its_defaults() {
     let files = chart::render(&json!({})).unwrap();
-    let paths: Vec<_> = files.iter().map(|(path, _)| path.as_str()).filter(|path| !path.starts_with("tests/")).collect();
+    let paths: Vec<_> =
+        files.iter().map(|(path, _)| path.as_str()).filter(|path| !path.starts_with("tests/")).collect();
     assert_eq!(paths.len(), ORDER.len(), "{paths:?}: where does each stand?");
     let crds = crds::all().map(|(file, _)| fs::read_to_string(repository(crds::FOLDER).join(file)).unwrap());
     let objects = ORDER.map(|file| rendered(&json!({}), file));
@@ -55,7 +58,8 @@ fn the_manifest_is_what_the_chart_makes_of_its_defaults() {
 #[test]
 fn kustomize_builds_every_folder() {
     let overlays = fs::read_dir(repository(OVERLAYS)).unwrap();
-    let overlays = overlays.map(|entry| format!("{OVERLAYS}/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let overlays =
+        overlays.map(|entry| format!("{OVERLAYS}/{}", entry.unwrap().file_name().to_str().unwrap()));
     let folders: Vec<_> = overlays.chain([BASE.to_owned()]).collect();
     assert!(folders.len() > 2, "{folders:?}");
     for folder in folders {

@@ -43,19 +43,15 @@ pub(crate) fn kustomize(folder: &str) -> String {
 
 fn said(command: &mut Command, input: &str) -> String {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| {
-        panic!("{command:?}: {error}: run by `cargo xtask test`, which installs it")
-    });
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}: run by `cargo xtask test`, which installs it"));
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
     let writing = thread::spawn(move || {
         let _ = stdin.write_all(input.as_bytes());
     });
     let output = child.wait_with_output().unwrap();
     writing.join().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?} failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -61,7 +61,9 @@ impl Server {
         }
         let api = run("kube-apiserver", &arguments);
         let server = Self { folder, port, programs: vec![api, etcd] };
-        support::eventually("the API server is ready", || server.try_ask("GET", "/readyz", &[], None).map(drop));
+        support::eventually("the API server is ready", || {
+            server.try_ask("GET", "/readyz", &[], None).map(drop)
+        });
         Some(server)
     }
 
@@ -86,7 +88,10 @@ impl Server {
     /// How many of a kind have this in their names.
     pub(super) fn named(&self, path: &str, part: &str) -> usize {
         let items = self.get(path)["items"].as_array().cloned().unwrap_or_default();
-        items.iter().filter(|item| item["metadata"]["name"].as_str().is_some_and(|name| name.contains(part))).count()
+        items
+            .iter()
+            .filter(|item| item["metadata"]["name"].as_str().is_some_and(|name| name.contains(part)))
+            .count()
     }
 
     pub(super) fn kubeconfig(&self) -> PathBuf {
@@ -154,7 +159,14 @@ fn keys(folder: &Path) -> Vec<String> {
     let (key, public) = (folder.join("sa.key"), folder.join("sa.pub"));
     for arguments in [
         vec!["genrsa".as_ref(), "-out".as_ref(), key.as_os_str(), "2048".as_ref()],
-        vec!["rsa".as_ref(), "-in".as_ref(), key.as_os_str(), "-pubout".as_ref(), "-out".as_ref(), public.as_os_str()],
+        vec![
+            "rsa".as_ref(),
+            "-in".as_ref(),
+            key.as_os_str(),
+            "-pubout".as_ref(),
+            "-out".as_ref(),
+            public.as_os_str(),
+        ],
     ] {
         let made = Command::new("openssl").args(arguments).output().unwrap();
         assert!(made.status.success(), "{made:?}");

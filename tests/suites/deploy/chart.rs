@@ -153,7 +153,7 @@ fn the_chart_is_of_this_version_and_knows_the_agents_settings() {
     let schema = crds::schema();
     let agent = crds::resolved(&schema["$defs"]["AgentConfig"]["properties"]["spec"], &schema["$defs"]);
     values["properties"]["agentConfig"]["properties"]["spec"] = without_rules(&agent);
-    made::is_current(&path, &(serde_json::to_string_pretty(&values).unwrap() + "\n"));
+    made::is_current(&path, &values, &(serde_json::to_string_pretty(&values).unwrap() + "\n"));
 }
 
 /// Without what only an API server understands.

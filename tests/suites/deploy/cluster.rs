@@ -43,7 +43,8 @@ fn place(object: &Value) -> String {
 fn read(object: &Value) -> Vec<String> {
     let (mut resources, mut report) = Default::default();
     umbra::config::read("object", &object.to_string(), &mut resources, &mut report);
-    let errors = report.diagnostics.iter().filter(|found| found.severity() == umbra::config::Severity::Error);
+    let errors =
+        report.diagnostics.iter().filter(|found| found.code.severity() == umbra::config::Severity::Error);
     errors.map(|found| found.message.clone()).collect()
 }
 

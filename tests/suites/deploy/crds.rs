@@ -158,6 +158,6 @@ fn the_crds_say_what_the_schema_says() {
     for (file, crd) in all() {
         let text = serde_saphyr::to_string(&crd).unwrap();
         let header = "# Made from config/umbra.schema.json by tests/suites/deploy/crds.rs.\n";
-        made::is_current(&format!("{FOLDER}/{file}"), &format!("{header}{text}"));
+        made::is_current(&format!("{FOLDER}/{file}"), &crd, &format!("{header}{text}"));
     }
 }

@@ -52,7 +52,7 @@ fn the_manifest_is_what_the_chart_makes_of_its_defaults() {
         text += &format!("---\n{}\n", part.trim_end());
     }
     assert!(programs::valid(&text) > 8);
-    made::is_current(&format!("{BASE}/umbra.yaml"), &text);
+    made::is_current_text(&format!("{BASE}/umbra.yaml"), &text);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn the_overlay_for_prometheus_is_what_the_chart_makes_of_the_same_wishes() {
     });
     let monitor = "# Made from deploy/helm/umbra by tests/suites/deploy/manifests.rs.\n".to_owned();
     let monitor = monitor + &rendered(&values, "podmonitor.yaml") + "\n";
-    made::is_current(&format!("{OVERLAYS}/prometheus/podmonitor.yaml"), &monitor);
+    made::is_current_text(&format!("{OVERLAYS}/prometheus/podmonitor.yaml"), &monitor);
 
     let overlaid = by_name(&programs::kustomize(&format!("{OVERLAYS}/prometheus")));
     for (name, of_chart) in by_name(&chart::text(&values)) {

@@ -70,7 +70,7 @@ impl<'a> Compiler<'a, '_> {
                 SourceCondition { namespace: consumers.map(Into::into), ..SourceCondition::default() };
             table.push(id, block, &ways);
         }
-        table
+        table.whole()
     }
 
     #[allow(clippy::too_many_arguments, reason = "one step of the loop above")]

@@ -233,7 +233,7 @@ fn scheme<'a>(head: &RequestHead<'a>) -> &'a str {
 }
 
 /// The path that rules compare, and the query, both without the fragment.
-fn path_and_query<'a>(head: &RequestHead<'a>) -> (&'a str, &'a str) {
+pub(super) fn path_and_query<'a>(head: &RequestHead<'a>) -> (&'a str, &'a str) {
     let target = head.path_and_query();
     let target = target.split_once('#').map_or(target, |(before, _)| before);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));

@@ -40,6 +40,7 @@ mod matcher;
 mod mirrors;
 mod objects;
 mod open;
+mod paths;
 mod policies;
 mod policy;
 mod ports;

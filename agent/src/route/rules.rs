@@ -74,8 +74,7 @@ impl<'a> Compiler<'a, '_> {
             }
             fates.push(fate);
         }
-        table.blocks.shrink_to_fit();
-        (table, fates)
+        (table.whole(), fates)
     }
 
     /// The blocks that exist for this port, and whether the last one ends the list.

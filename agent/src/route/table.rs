@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     CapturedPort, Rule,
     conditions::Absent,
-    matcher::Block,
+    matcher::{self, Block},
+    paths::Paths,
     source::Source,
     ways::{Members, Ways},
 };
@@ -19,6 +20,8 @@ pub(super) struct Table {
     /// `namespace/name` of the object; of the service, where several routes speak together.
     pub(super) object: String,
     pub(super) blocks: Vec<Entry>,
+    /// Of a long one.
+    paths: Option<Paths>,
     /// What was written and does not exist for this port.
     pub(super) absent: Vec<(BlockId, Absent)>,
 }
@@ -89,7 +92,7 @@ impl BlockId {
 
 impl Table {
     pub(super) fn new(kind: &'static str, object: String) -> Self {
-        Self { kind, object, blocks: Vec::new(), absent: Vec::new() }
+        Self { kind, object, blocks: Vec::new(), paths: None, absent: Vec::new() }
     }
 
     pub(super) fn push(&mut self, id: BlockId, block: Block, ways: &Arc<Ways>) {
@@ -100,9 +103,23 @@ impl Table {
         self.absent.push((id, why));
     }
 
+    /// No block is pushed any more.
+    pub(super) fn whole(mut self) -> Self {
+        self.blocks.shrink_to_fit();
+        self.paths = Paths::of(self.blocks.iter().map(|entry| &entry.block.path));
+        self
+    }
+
     /// The first match.
     pub(super) fn find(&self, head: &RequestHead<'_>, source: Option<&Source>) -> Option<&Entry> {
-        self.blocks.iter().find(|entry| entry.block.matches(head, source))
+        match &self.paths {
+            Some(paths) => {
+                let (path, _) = matcher::path_and_query(head);
+                let matches = |block: usize| self.blocks[block].block.matches(head, source);
+                paths.first(path.as_bytes(), matches).map(|block| &self.blocks[block])
+            }
+            None => self.blocks.iter().find(|entry| entry.block.matches(head, source)),
+        }
     }
 
     /// No block came into being: Istio then passes the VirtualService over for this port.

@@ -1,7 +1,14 @@
 //! Kernel settings of the namespace the calling thread is in. Who switched them on, and so may switch them off again, is
 //! known to [`passage`](super::passage).
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Where `deploy/helm` mounts the node's own settings, for those of a container are read-only. Whoever's they are, they show
+/// the namespace that the asking thread is in (net/sysctl_net.c, `net_ctl_header_lookup`).
+const OF_NODE: &str = "/host/proc/sys";
 
 /// A setting under /proc/sys.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +54,8 @@ impl Sysctl {
     }
 
     fn path(self) -> PathBuf {
-        PathBuf::from("/proc/sys").join(self.0)
+        let of_node = Path::new(OF_NODE).join(self.0);
+        if of_node.exists() { of_node } else { Path::new("/proc/sys").join(self.0) }
     }
 
     fn explain(self, error: &io::Error) -> io::Error {

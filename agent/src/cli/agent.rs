@@ -96,6 +96,19 @@ impl Agent {
         })
     }
 
+    /// Succeeds where the agent says yes; else fails with what it says.
+    pub(super) fn probe(&self, path: &str) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let answer = self.connect().await?.send(Method::GET, path, Bytes::new()).await?;
+            if answer.status().is_success() {
+                return Ok(());
+            }
+            let said = timeout(ANSWER, answer.into_body().collect()).await.context("no whole answer")??;
+            bail!("{}", String::from_utf8_lossy(&said.to_bytes()).trim_end())
+        })
+    }
+
     /// Hands on what an answer that goes on brings, until it ends, `each` breaks, or Ctrl-C is pressed.
     pub(super) fn follow(
         &self,

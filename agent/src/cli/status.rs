@@ -23,10 +23,20 @@ pub(super) struct Arguments {
     agent: Agent,
     #[arg(short, long, value_enum, default_value_t = View::Table)]
     output: View,
+    /// For a probe: say nothing when it is ready, else fail and say why it is not.
+    #[arg(long, conflicts_with = "output")]
+    ready: bool,
+    /// For a probe: fail when it does not answer.
+    #[arg(long, conflicts_with_all = ["output", "ready"])]
+    alive: bool,
 }
 
 impl Arguments {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let probe = self.ready.then_some("/readyz").or(self.alive.then_some("/livez"));
+        if let Some(path) = probe {
+            return self.agent.probe(path).map(|()| ExitCode::SUCCESS);
+        }
         let status = self.agent.get("/api/v1/status")?;
         match self.output {
             View::Json | View::Yaml => print_value(&status, self.output)?,

@@ -117,6 +117,10 @@ fn place(groups: &str, mounts: &str, controller: &str) -> Option<(PathBuf, PathB
             "cgroup" => !controller.is_empty() && names(system.next_back()?),
             _ => false,
         };
+        // Of what is mounted from outside of the cgroup namespace (cgroup_namespaces(7)) nobody can tell where this process is.
+        if root.starts_with("/..") {
+            return None;
+        }
         // A container sees its own group as the root of the mount, whatever its own path is called.
         let inside = Path::new(group).strip_prefix(root).unwrap_or(Path::new(""));
         let own = at.join(inside);
@@ -180,6 +184,9 @@ mod tests {
         // A container whose group's path means nothing in what it sees.
         let (_, own) = place("0::/kubepods/pod1/abc\n", &mounts, "").unwrap();
         assert_eq!(own, dir.path());
+        // The node's, beside its own, as the agent of a DaemonSet has it.
+        let both = format!("31 24 0:30 /../../.. / ro - cgroup2 cgroup2 rw\n{mounts}");
+        assert_eq!(place("0::/\n", &both, "").unwrap().0, dir.path());
         assert_eq!(place("4:memory:/\n0::/\n", &mounts, "memory"), None);
         let mounts = format!("32 31 0:30 / {at} rw - cgroup cgroup rw,cpu,memory\n");
         assert!(place("4:cpu,memory:/system.slice\n", &mounts, "memory").is_some());

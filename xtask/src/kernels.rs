@@ -71,15 +71,6 @@ fn take(waiting: &Mutex<Vec<Machine>>) -> Option<Machine> {
     waiting.lock().ok()?.pop()
 }
 
-/// An empty folder.
-fn anew(dir: PathBuf) -> Result<PathBuf> {
-    if dir.exists() {
-        fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
-    }
-    fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
-    Ok(dir)
-}
-
 /// The one file in the tree of which this is true.
 fn find(tree: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Option<PathBuf> {
     for entry in fs::read_dir(tree).ok()?.flatten() {

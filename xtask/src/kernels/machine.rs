@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{anew, find, package::Kernel};
+use super::{find, package::Kernel};
 use crate::shell;
 
 /// What the tests and the agent ask a kernel for, dependencies first; some kernels have them built in.
@@ -39,7 +39,7 @@ pub(super) struct Ran {
 impl Machine {
     /// Packs the disk. The first program is the agent, the second what is run.
     pub(super) fn prepare(dir: &Path, kernel: Kernel, programs: &[&Path; 2]) -> Result<Self> {
-        let root = anew(dir.join("root"))?;
+        let root = shell::anew(dir.join("root"))?;
         for folder in ["bin", "modules", "proc", "sys", "dev", "run", "tmp"] {
             fs::create_dir_all(root.join(folder))?;
         }

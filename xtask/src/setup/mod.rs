@@ -4,11 +4,14 @@
 mod apt;
 mod bpf;
 pub(crate) mod envoy;
+mod kustomize;
 mod npm;
 mod python;
+mod suites;
 
 use anyhow::Result;
 pub(crate) use bpf::Toolchain;
+pub(crate) use suites::Suites;
 
 use crate::shell;
 
@@ -75,6 +78,7 @@ pub(crate) fn run(purpose: For) -> Result<Toolchain> {
     if purpose == For::Tests {
         python::install()?;
         npm::install()?;
+        kustomize::install()?;
     }
     Ok(toolchain)
 }

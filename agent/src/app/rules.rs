@@ -5,7 +5,6 @@ mod loader;
 
 use std::{
     io::{self, Write as _},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -16,9 +15,9 @@ use tokio::{
     sync::watch as channel,
 };
 
+use self::loader::Changed;
 pub(super) use self::loader::Loader;
 pub use self::loader::{Compiled, Source};
-use self::loader::Changed;
 use super::{enrolled::Enrolled, namespaces::Wanted};
 use crate::{
     admin::Configuration,
@@ -151,7 +150,9 @@ impl Keeper<'_> {
         self.node.snapshot.store(Arc::new(compiled.snapshot));
         match what {
             Changed::Files => self.published.accepted(self.agent.clone(), compiled.sources, &compiled.report),
-            Changed::Cluster => self.published.followed(self.agent.clone(), compiled.sources, &compiled.report),
+            Changed::Cluster => {
+                self.published.followed(self.agent.clone(), compiled.sources, &compiled.report)
+            }
         }
         // A namespace whose map cannot be written goes on with the endpoints it had; the relay asks the new rules.
         if let Err(error) = capture(self.node, self.enrolled) {

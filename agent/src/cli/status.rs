@@ -138,7 +138,8 @@ fn cluster(cluster: &Value) -> String {
     }
     let faults = cluster["faults"].as_array().into_iter().flatten();
     for fault in faults.take(FAULTS) {
-        let (object, message, effect) = (line(&fault["object"]), line(&fault["message"]), text(&fault["effect"]));
+        let (object, message, effect) =
+            (line(&fault["object"]), line(&fault["message"]), text(&fault["effect"]));
         let _ = writeln!(said, "  {object}: {message}; {effect}");
     }
     let more = cluster["faultCount"].as_u64().unwrap_or(0).saturating_sub(FAULTS as u64);

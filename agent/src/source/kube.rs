@@ -42,8 +42,8 @@ use pause::spread;
 use shared::Shared;
 pub use shared::{ClusterStanding, KindStanding};
 pub use standing::State;
-use store::{Selector, Target};
 pub use store::{Faulty, Gathered, Overruled, is_of_cluster};
+use store::{Selector, Target};
 use watch::{Follow, LOOK};
 
 use crate::{
@@ -93,7 +93,8 @@ impl Cluster {
         config.connect_timeout = Some(CONNECT);
         let server = config.cluster_url.to_string();
         let own = env::var("POD_NAMESPACE").unwrap_or_else(|_| config.default_namespace.clone());
-        let client = Client::try_from(config).with_context(|| format!("speak to the API server at {server}"))?;
+        let client =
+            Client::try_from(config).with_context(|| format!("speak to the API server at {server}"))?;
         tracing::info!(%server, node = options.node, "the cluster is followed");
         let (shared, look) = (Arc::<Shared>::default(), Arc::<Notify>::default());
         let built_in = |kind: usize| KINDS[kind].is_built_in().then_some(KINDS[kind].versions[0]);
@@ -134,7 +135,11 @@ impl Cluster {
                 return;
             }
             if timeout_at(until, self.shared.progress.notified()).await.is_err() {
-                tracing::warn!(server = self.server, "not known of the cluster after {within:?}: {}", missing.join("; "));
+                tracing::warn!(
+                    server = self.server,
+                    "not known of the cluster after {within:?}: {}",
+                    missing.join("; ")
+                );
                 return;
             }
         }
@@ -151,7 +156,9 @@ impl Cluster {
         let first = due().unwrap_or_else(Instant::now);
         loop {
             let until = (Instant::now() + QUIET).min(first + PATIENCE);
-            if timeout_at(until, self.shared.changed.notified()).await.is_err() || Instant::now() >= first + PATIENCE {
+            if timeout_at(until, self.shared.changed.notified()).await.is_err()
+                || Instant::now() >= first + PATIENCE
+            {
                 *due() = None;
                 return;
             }
@@ -217,7 +224,11 @@ impl Cluster {
     /// Why the agent is not ready; empty once the rules of the cluster have been in force.
     pub fn missing(&self) -> Vec<String> {
         let what = |why: String| format!("the cluster's configuration is not known: {why}");
-        if self.shared.was_taken() { Vec::new() } else { self.shared.missing().into_iter().map(what).collect() }
+        if self.shared.was_taken() {
+            Vec::new()
+        } else {
+            self.shared.missing().into_iter().map(what).collect()
+        }
     }
 
     pub fn standing(&self) -> ClusterStanding {
@@ -233,10 +244,15 @@ impl Drop for Cluster {
 }
 
 /// Follows a kind whenever the server has it.
-async fn keep(kind: usize, versions: Arc<channel::Sender<Versions>>, follow: impl Fn(&'static str) -> Follow) {
+async fn keep(
+    kind: usize,
+    versions: Arc<channel::Sender<Versions>>,
+    follow: impl Fn(&'static str) -> Follow,
+) {
     let mut found = versions.subscribe();
     // The sender is here: waiting cannot fail.
-    while let Ok(version) = found.wait_for(|versions| versions[kind].is_some()).await.map(|found| found[kind]) {
+    while let Ok(version) = found.wait_for(|versions| versions[kind].is_some()).await.map(|found| found[kind])
+    {
         let Some(version) = version else { continue };
         let follow = follow(version);
         follow.shared.begins(kind, version);

@@ -6,12 +6,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
 
+mod scale;
 mod world;
 
 use std::{
-    env,
-    fs,
-    thread,
+    env, fs, thread,
     time::{Duration, Instant},
 };
 
@@ -117,7 +116,11 @@ fn an_outage_of_the_api_server_loses_no_request_and_no_mirror() {
         thread::sleep(Duration::from_millis(100));
     }
     let (answered, copies) = (load.answered() - answered, world.shadow(2).count() - copies);
-    let age = agent.metrics().select("umbra_cluster_age_seconds{kind=\"VirtualService\"}").map(|it| it.value).sum::<f64>();
+    let age = agent
+        .metrics()
+        .select("umbra_cluster_age_seconds{kind=\"VirtualService\"}")
+        .map(|it| it.value)
+        .sum::<f64>();
     let told = agent.umbra(&["status"]);
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(told.contains("is away") && told.contains("stay in force"), "{told}");
@@ -135,14 +138,18 @@ fn an_outage_of_the_api_server_loses_no_request_and_no_mirror() {
     eventually("every kind to be followed", || {
         let cluster = cluster(&agent);
         let kinds = cluster["kinds"].as_array().unwrap();
-        kinds.iter().all(|kind| matches!(kind["state"].as_str(), Some("following" | "notInstalled"))).then_some(())
+        kinds
+            .iter()
+            .all(|kind| matches!(kind["state"].as_str(), Some("following" | "notInstalled")))
+            .then_some(())
     });
 
     let report = load.stop();
     agent.accounting_is_exact();
     let metrics = agent.metrics();
     let [offered, completed] =
-        ["umbra_shadow_offered_total", "umbra_shadow_outcomes_total{outcome=\"completed\"}"].map(|name| metrics.sum(name));
+        ["umbra_shadow_offered_total", "umbra_shadow_outcomes_total{outcome=\"completed\"}"]
+            .map(|name| metrics.sum(name));
     println!(
         "away for {seconds} s (told as {age} s): {answered} requests answered and {copies} copied meanwhile; in all {} \
          answered, {} failed, {offered} offered, {completed} copied",
@@ -169,7 +176,10 @@ fn away_at_the_start_nothing_is_captured_until_it_is_there() {
     eventually("the agent to have started", || agent.log().contains("umbra is ready").then_some(()));
     assert!(!agent.is_ready());
     let why = agent.ask("/readyz").unwrap().text();
-    assert!(why.contains("the cluster's configuration is not known: ") && why.contains("VirtualService"), "{why}");
+    assert!(
+        why.contains("the cluster's configuration is not known: ") && why.contains("VirtualService"),
+        "{why}"
+    );
     assert_eq!(world.shadow(2).count(), 0);
 
     server.come_back();
@@ -221,7 +231,13 @@ fn a_faulty_object_holds_back_nobody_elses_change() {
     server.apply(&uncompilable);
     eventually("both faults", || (cluster(&agent)["faultCount"] == 2).then_some(()));
     let told = String::from_utf8_lossy(&agent.umbra(&["status"]).stdout).into_owned();
-    for part in ["VirtualService shop/other: ", "130", "it is left out", "VirtualService shop/cart: ", "stays in force"] {
+    for part in [
+        "VirtualService shop/other: ",
+        "130",
+        "it is left out",
+        "VirtualService shop/cart: ",
+        "stays in force",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
     // Its last version without a fault.
@@ -309,7 +325,10 @@ mod misbehaving {
         let load = world.load();
         world.until_copied_to(2);
         let asked = server.asked();
-        assert!(asked.iter().any(|line| line.contains("/services?") && !line.contains("watch=true")), "{asked:#?}");
+        assert!(
+            asked.iter().any(|line| line.contains("/services?") && !line.contains("watch=true")),
+            "{asked:#?}"
+        );
         assert!(asked.iter().any(|line| line.contains("continue=1")), "{asked:#?}");
         server.apply(&mirror_to("v3"));
         world.until_copied_to(3);
@@ -325,8 +344,10 @@ mod misbehaving {
         let load = world.load();
         world.until_copied_to(2);
         let asked = server.asked();
-        let of_pods: Vec<_> = asked.iter().filter(|line| line.contains("/pods?") && line.starts_with("GET")).collect();
-        let [labels, node] = [format!("labelSelector=app={}", SERVICE.name), "fieldSelector=spec.nodeName=".to_owned()];
+        let of_pods: Vec<_> =
+            asked.iter().filter(|line| line.contains("/pods?") && line.starts_with("GET")).collect();
+        let [labels, node] =
+            [format!("labelSelector=app={}", SERVICE.name), "fieldSelector=spec.nodeName=".to_owned()];
         assert!(of_pods.iter().all(|line| line.contains(&labels) || line.contains(&node)), "{of_pods:#?}");
         assert!(of_pods.iter().any(|line| line.contains(&labels)), "the subset's pods: {of_pods:#?}");
         let objects = |kind: &str| {
@@ -336,7 +357,10 @@ mod misbehaving {
         };
         assert_eq!((objects("Pod"), objects("PodLabels")), (1, 3));
         // Without a subset no labels are asked for any more.
-        server.apply(&rule("cart", &json!([{"destination": {"host": format!("cart.{SHOP}.svc.cluster.local")}}])));
+        server.apply(&rule(
+            "cart",
+            &json!([{"destination": {"host": format!("cart.{SHOP}.svc.cluster.local")}}]),
+        ));
         eventually("the labels to be left", || (objects("PodLabels") == 0).then_some(()));
         assert!(load.stop().failures.is_empty());
     }

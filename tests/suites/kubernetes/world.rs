@@ -7,8 +7,8 @@ use std::{
 
 use serde_json::{Value, json};
 use support::{
-    Agent, AgentBuilder, ApiServer, Asking, KubeService, Load, Node, Pod, Upstream, agent, endpoint, eventually,
-    pod_object, upstream,
+    Agent, AgentBuilder, ApiServer, Asking, KubeService, Load, Node, Pod, Upstream, agent, endpoint,
+    eventually, pod_object, upstream,
 };
 
 pub(crate) const NODE: &str = "node-1";
@@ -96,7 +96,11 @@ impl World {
 
     /// Clients with new and with kept connections.
     pub(crate) fn load(&self) -> Load {
-        Load::of(self.client.netns(), self.primary.address(), &[Asking::Fresh, Asking::Fresh, Asking::Renewed])
+        Load::of(
+            self.client.netns(),
+            self.primary.address(),
+            &[Asking::Fresh, Asking::Fresh, Asking::Renewed],
+        )
     }
 
     pub(crate) fn get(&self, path: &str) -> u16 {
@@ -106,7 +110,9 @@ impl World {
     /// How long it took from now until the shadow of a version got a copy more.
     pub(crate) fn until_copied_to(&self, version: usize) -> Duration {
         let (start, before) = (Instant::now(), self.shadow(version).count());
-        eventually(&format!("a copy at v{version}"), || (self.shadow(version).count() > before).then_some(()));
+        eventually(&format!("a copy at v{version}"), || {
+            (self.shadow(version).count() > before).then_some(())
+        });
         start.elapsed()
     }
 }

@@ -65,7 +65,11 @@ impl Real {
             let ended = self.server.as_mut().and_then(|server| server.try_wait().unwrap());
             assert!(ended.is_none(), "kube-apiserver ended:\n{}", self.log());
             let url = format!("https://{}/readyz", self.address);
-            let asked = self.netns.command("curl").args(["-sk", "-H", &format!("authorization: Bearer {TOKEN}"), &url]).output();
+            let asked = self
+                .netns
+                .command("curl")
+                .args(["-sk", "-H", &format!("authorization: Bearer {TOKEN}"), &url])
+                .output();
             asked.unwrap().stdout.starts_with(b"ok").then_some(())
         });
     }
@@ -74,7 +78,8 @@ impl Real {
     fn arguments_of_a_whole_one(&self) -> Vec<String> {
         let key = self.dir.join("sa.key");
         if !key.exists() {
-            let made = Command::new("openssl").args(["genrsa", "-out"]).arg(&key).arg("2048").output().unwrap();
+            let made =
+                Command::new("openssl").args(["genrsa", "-out"]).arg(&key).arg("2048").output().unwrap();
             assert!(made.status.success(), "openssl genrsa: {made:?}");
         }
         let key = key.display();
@@ -99,7 +104,9 @@ impl Real {
 fn spawn(command: &mut Command, dir: &Path, log: &str) -> Child {
     let log = File::create(dir.join(log)).unwrap();
     command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-    command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}; see KUBEBUILDER_ASSETS"))
+    command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}; see KUBEBUILDER_ASSETS"))
 }
 
 impl Drop for Real {

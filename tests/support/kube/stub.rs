@@ -101,6 +101,16 @@ impl Stub {
         });
     }
 
+    pub(super) fn fill(&self, objects: &[Value]) {
+        let mut inner = self.inner();
+        for object in objects {
+            let path = super::objects::path(object);
+            let words: Vec<_> = path.split('/').skip(1).collect();
+            inner.store.apply(&Place::of(&words).unwrap(), object);
+        }
+        self.shared.changed.notify_all();
+    }
+
     pub(super) fn forget(&self) {
         let mut inner = self.inner();
         inner.store.forget();
@@ -154,7 +164,8 @@ impl Shared {
         while let Some(request) = Request::read(&mut reader)? {
             let delay = {
                 let mut inner = self.inner();
-                let query: Vec<_> = request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let query: Vec<_> =
+                    request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 inner.asked.push(format!("{} {}?{}", request.method, request.path, query.join("&")));
                 inner.delay
             };
@@ -164,7 +175,11 @@ impl Shared {
             } else {
                 let (status, said) = self.answer(&request);
                 let said = said.to_string();
-                write!(writer, "HTTP/1.1 {status} .\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{said}", said.len())?;
+                write!(
+                    writer,
+                    "HTTP/1.1 {status} .\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{said}",
+                    said.len()
+                )?;
             }
         }
         Ok(())
@@ -175,14 +190,22 @@ impl Shared {
         let not_found = || (404, status(404, "the server could not find the requested resource"));
         let words: Vec<_> = request.path.split('/').skip(1).collect();
         if let ["apis", group] = words[..] {
-            let versions: Vec<_> = inner.store.versions(group).map(|version| json!({"version": version})).collect();
-            return if versions.is_empty() { not_found() } else { (200, json!({"kind": "APIGroup", "versions": versions})) };
+            let versions: Vec<_> =
+                inner.store.versions(group).map(|version| json!({"version": version})).collect();
+            return if versions.is_empty() {
+                not_found()
+            } else {
+                (200, json!({"kind": "APIGroup", "versions": versions}))
+            };
         }
         if let ["apis", group, version] = words[..] {
-            let names: Vec<_> = inner.store.plurals(group, version).map(|plural| json!({"name": plural})).collect();
+            let names: Vec<_> =
+                inner.store.plurals(group, version).map(|plural| json!({"name": plural})).collect();
             return (200, json!({"kind": "APIResourceList", "resources": names}));
         }
-        let Some(place) = Place::of(&words).filter(|place| inner.store.has(place)) else { return not_found() };
+        let Some(place) = Place::of(&words).filter(|place| inner.store.has(place)) else {
+            return not_found();
+        };
         let done = match request.method.as_str() {
             "PATCH" => Some(inner.store.apply(&place, &request.body)),
             "DELETE" => inner.store.delete(&place),
@@ -203,9 +226,10 @@ impl Shared {
         let (selection, streams) = (request.selection(), request.is("sendInitialEvents", "true"));
         let refused = match place {
             None => Some((404, "the server could not find the requested resource")),
-            Some(_) if streams && self.inner().streams_no_lists => {
-                Some((422, "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"))
-            }
+            Some(_) if streams && self.inner().streams_no_lists => Some((
+                422,
+                "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
+            )),
             Some(_) => None,
         };
         if let Some((code, why)) = refused {
@@ -213,7 +237,10 @@ impl Shared {
             return write!(writer, "HTTP/1.1 {code} .\r\ncontent-length: {}\r\n\r\n{said}", said.len());
         }
         let Some(place) = place else { return Ok(()) };
-        write!(writer, "HTTP/1.1 200 .\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        write!(
+            writer,
+            "HTTP/1.1 200 .\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        )?;
         let seconds = request.number("timeoutSeconds").unwrap_or(300) as u64;
         let end = Instant::now() + Duration::from_secs(seconds);
         let mut seen = request.number("resourceVersion").unwrap_or(0) as u64;
@@ -318,7 +345,11 @@ impl Request {
             let pairs = written.split(',').filter_map(|pair| pair.split_once('='));
             pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         };
-        Selection { labels: pairs("labelSelector"), fields: pairs("fieldSelector"), metadata_only: self.metadata_only }
+        Selection {
+            labels: pairs("labelSelector"),
+            fields: pairs("fieldSelector"),
+            metadata_only: self.metadata_only,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! people's: an error takes back the object it lies in and nothing else. A reference that leads nowhere takes back nothing; the
 //! mirror it stands in is left out until there is what it names, for in a cluster services come and go.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     config::{self, Code, Diagnostic, Report, Resources, Sources, umbra::AgentConfig},
@@ -144,10 +144,7 @@ impl Loader {
                 (vec![Arc::new(resources)], report, sources)
             }
         };
-        let metas = parts.iter().flat_map(|part| part.metas());
-        let named = metas.map(|(kind, meta)| (kind, meta.namespace.clone(), meta.name.value.clone()));
-        let written = if self.cluster.is_some() { named.collect() } else { HashSet::new() };
-        let overruled = Overruled { written, agent: parts.iter().any(|part| part.agent.is_some()) };
+        let overruled = if self.cluster.is_some() { overruled(&parts) } else { Overruled::default() };
         Written { parts, report, sources, overruled }
     }
 
@@ -167,14 +164,21 @@ impl Loader {
         let refused = report.diagnostics.iter().any(refuses);
         Compiled { agent, snapshot, report, refused, sources: written.sources.clone(), fingerprint: 0 }
     }
+}
 
+/// What of a cluster does not count beside these.
+fn overruled(parts: &[Arc<Resources>]) -> Overruled {
+    let metas = parts.iter().flat_map(|part| part.metas());
+    let named = metas.map(|(kind, meta)| (kind, meta.namespace.clone(), meta.name.value.clone()));
+    Overruled { written: named.collect(), agent: parts.iter().any(|part| part.agent.is_some()) }
 }
 
 /// What keeps a configuration from being put in force. With a cluster a mirror to a service, subset or port that is not there is
 /// left out instead, and looked at again when it is.
 fn refuses(with_cluster: bool) -> impl Fn(&Diagnostic) -> bool + Copy {
-    let leads_nowhere =
-        |fault: &Diagnostic| matches!(fault.code, Code::UnknownHost | Code::UnknownSubset | Code::UnknownPort);
+    let leads_nowhere = |fault: &Diagnostic| {
+        matches!(fault.code, Code::UnknownHost | Code::UnknownSubset | Code::UnknownPort)
+    };
     move |fault| fault.is_error() && !(with_cluster && leads_nowhere(fault))
 }
 

@@ -99,11 +99,7 @@ impl Finder {
     }
 
     /// The versions of these kinds of a group, as far as it has them.
-    async fn served(
-        &self,
-        group: &str,
-        kinds: &[usize],
-    ) -> Result<HashMap<usize, &'static str>, Trouble> {
+    async fn served(&self, group: &str, kinds: &[usize]) -> Result<HashMap<usize, &'static str>, Trouble> {
         let mut found = HashMap::new();
         let Some(Group { versions }) = self.ask::<Group>(&format!("/apis/{group}")).await? else {
             return Ok(found);
@@ -132,7 +128,8 @@ impl Finder {
     /// None: it is not there.
     async fn ask<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<Option<T>, Trouble> {
         let request = Request::get(path).body(Vec::new()).map_err(Trouble::other)?;
-        let answer = timeout(WITHIN, self.client.request(request)).await.map_err(|_| Trouble::silent(WITHIN))?;
+        let answer =
+            timeout(WITHIN, self.client.request(request)).await.map_err(|_| Trouble::silent(WITHIN))?;
         match answer.map_err(Trouble::from) {
             Ok(answer) => Ok(Some(answer)),
             Err(trouble) if trouble.status == Some(404) => Ok(None),

@@ -102,7 +102,7 @@ pub(super) const SLICES: usize = 3;
 pub(super) const AGENTS: usize = 11;
 
 /// In the order in which they are handed over: the built-in ones, then the rules.
-pub(super) const KINDS: [Kind; COUNT] = [
+pub(super) static KINDS: [Kind; COUNT] = [
     built_in("Service", "", "services", SERVICE),
     Kind { scope: Scope::Node, ..built_in("Pod", "", "pods", POD) },
     built_in("Namespace", "", "namespaces", &[]),
@@ -226,7 +226,16 @@ mod tests {
         });
         let whole = format!("{{\"apiVersion\":\"v1\",\"kind\":\"Pod\",{}", &pod.to_string()[1..]);
         let text = KINDS[PODS].trim("v1", pod);
-        for noise in ["managedFields", "last-applied", "image", "env", "tolerations", "hostIP", "lastProbe", "resourceVersion"] {
+        for noise in [
+            "managedFields",
+            "last-applied",
+            "image",
+            "env",
+            "tolerations",
+            "hostIP",
+            "lastProbe",
+            "resourceVersion",
+        ] {
             assert!(!text.contains(noise), "{noise}: {text}");
         }
         assert!(text.contains("u-1") && text.contains("ReplicaSet"), "{text}");

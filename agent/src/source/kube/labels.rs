@@ -27,16 +27,21 @@ pub(super) fn wanted(snapshot: &Snapshot, store: &Store, node: &str) -> BTreeSet
         return BTreeSet::new();
     }
     let elsewhere = elsewhere(store, node);
-    let here = snapshot.ports().filter(|(port, _)| port.address.is_none_or(|address| !elsewhere.contains(&address)));
+    let here =
+        snapshot.ports().filter(|(port, _)| port.address.is_none_or(|address| !elsewhere.contains(&address)));
     let mirrors = here.flat_map(|(_, rules)| rules.all_mirrors());
     let mut seen = HashSet::new();
     let hosts = mirrors.filter(|mirror| {
         with_subset(&mirror.cluster.name) && seen.insert(std::sync::Arc::as_ptr(&mirror.cluster))
     });
-    let mut wanted: BTreeSet<_> = hosts.filter_map(|mirror| selector(&Mirroring::new(mirror).host, store)).collect();
+    let mut wanted: BTreeSet<_> =
+        hosts.filter_map(|mirror| selector(&Mirroring::new(mirror).host, store)).collect();
     if wanted.len() > AT_MOST {
         let services = wanted.len();
-        tracing::warn!(services, "too many services with subsets are mirrored to: only {AT_MOST} have their pods' labels watched");
+        tracing::warn!(
+            services,
+            "too many services with subsets are mirrored to: only {AT_MOST} have their pods' labels watched"
+        );
         wanted = wanted.into_iter().take(AT_MOST).collect();
     }
     wanted

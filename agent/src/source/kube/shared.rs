@@ -130,14 +130,12 @@ impl Shared {
         }
     }
 
-    /// The server has a kind no more. Its objects stay for a while: it may have just begun.
+    /// The server says that it does not have a kind. What is known of it stays: a server that has just begun, or whoever stands
+    /// before it, may say so too.
     pub(super) fn lost(&self, kind: usize) {
-        let why = "the API server does not have it any more";
-        if KINDS[kind].is_built_in() {
-            self.not_installed(kind);
-        } else {
-            self.turn(&Target::Kind(kind), State::Away, Some(why.to_owned()));
-        }
+        let known = self.inner().kinds[kind].state != State::Listing;
+        let state = if known { State::Away } else { State::NotInstalled };
+        self.turn(&Target::Kind(kind), state, Some("the API server does not have it".to_owned()));
     }
 
     /// How long a kind has been known to be away; for ever, when it never was there.
@@ -202,7 +200,8 @@ impl Shared {
 
     pub(super) fn standing(&self) -> ClusterStanding {
         let inner = self.inner();
-        let mut kinds: Vec<_> = inner.kinds.iter().enumerate().map(|(kind, standing)| inner.kind(kind, standing)).collect();
+        let mut kinds: Vec<_> =
+            inner.kinds.iter().enumerate().map(|(kind, standing)| inner.kind(kind, standing)).collect();
         kinds.extend(inner.of_labels());
         let faults: Vec<_> = inner.store.faults().chain(inner.dangling.0.iter().cloned()).collect();
         let unshown = inner.dangling.1 - inner.dangling.0.len();
@@ -238,7 +237,8 @@ impl Inner {
 
     fn missing(&self) -> Vec<String> {
         let kinds = self.kinds.iter().zip(&KINDS).map(|(standing, kind)| (kind.name.to_owned(), standing));
-        let pods = |selector: &Selector| format!("labels of pods {} in {}", selector.labels, selector.namespace);
+        let pods =
+            |selector: &Selector| format!("labels of pods {} in {}", selector.labels, selector.namespace);
         let labels = self.labels.iter().map(|(selector, standing)| (pods(selector), standing));
         let missing = kinds.chain(labels).filter(|(_, standing)| standing.state == State::Listing);
         let told = missing.map(|(what, standing)| match &standing.why {
@@ -286,8 +286,12 @@ impl Inner {
 
     /// All selectors in one: the worst of them.
     fn of_labels(&self) -> Option<KindStanding> {
-        let worst = self.labels.values().max_by_key(|standing| (standing.state != State::Following, standing.age()))?;
-        let objects = self.labels.keys().map(|selector| self.store.count(&Target::Labels(selector.clone()))).sum();
+        let worst = self
+            .labels
+            .values()
+            .max_by_key(|standing| (standing.state != State::Following, standing.age()))?;
+        let objects =
+            self.labels.keys().map(|selector| self.store.count(&Target::Labels(selector.clone()))).sum();
         Some(KindStanding {
             kind: "PodLabels",
             version: Some("v1".to_owned()),

@@ -50,8 +50,11 @@ impl State {
 
 impl Standing {
     pub(super) fn turn(&mut self, state: State, why: Option<String>) {
-        // What was never listed is not out of date, but unknown.
-        let state = if self.state == State::Listing && state == State::Away { State::Listing } else { state };
+        // What was never listed is not out of date, but unknown; and what is not there does not go away.
+        let state = match (self.state, state) {
+            (unknown @ (State::Listing | State::NotInstalled), State::Away) => unknown,
+            (_, state) => state,
+        };
         if self.state != state {
             (self.state, self.since) = (state, Instant::now());
         }

@@ -40,6 +40,8 @@ pub(super) struct Selector {
 pub(super) struct Store {
     kinds: [BTreeMap<Name, Object>; COUNT],
     labels: BTreeMap<Selector, BTreeMap<Name, Object>>,
+    /// Why the newest version of an object is not in force.
+    faults: BTreeMap<(usize, Name), Fault>,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +52,6 @@ struct Object {
     offered: Option<Part>,
     /// What was in force before, until the one above is.
     before: Option<Part>,
-    fault: Option<Fault>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,7 +62,6 @@ struct Part {
     text: Option<Arc<str>>,
 }
 
-/// Why the newest version of an object is not in force.
 #[derive(Debug)]
 struct Fault {
     since: Instant,
@@ -115,9 +115,9 @@ impl Store {
 
     /// Takes in the text of an object. True when there is something new to compile.
     pub(super) fn put(&mut self, target: &Target, name: Name, text: String) -> bool {
-        let kind = &KINDS[target.kind()];
-        let Some(objects) = self.objects(target) else { return false };
+        let (kind, place) = (&KINDS[target.kind()], (target.kind(), name.clone()));
         let file = format!("{ROOT}/{}/{}/{}", kind.name, name.0, name.1);
+        let Some(objects) = self.objects(target) else { return false };
         let object = objects.entry(name).or_default();
         let digest = (text.len(), config::digest(&text));
         if object.text == digest {
@@ -126,7 +126,8 @@ impl Store {
         object.text = digest;
         let (resources, mut report) = config::read_part(&file, &text);
         if let Some(first) = report.diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
-            object.blame(first.clone());
+            let stays = object.offered.is_some();
+            self.faults.insert(place, Fault::new(first, stays));
             return false;
         }
         report.diagnostics.shrink_to_fit();
@@ -134,13 +135,14 @@ impl Store {
         let part = Part { resources: Arc::new(resources), warnings: report.diagnostics, text };
         let replaced = object.offered.replace(part);
         object.before = object.before.take().or(replaced);
-        object.fault = None;
+        self.faults.remove(&place);
         true
     }
 
     /// True when there is something new to compile.
     pub(super) fn remove(&mut self, target: &Target, name: &Name) -> bool {
         let removed = self.objects(target).and_then(|objects| objects.remove(name));
+        self.faults.remove(&(target.kind(), name.clone()));
         removed.is_some_and(|object| object.offered.is_some())
     }
 
@@ -149,7 +151,11 @@ impl Store {
         let Some(objects) = self.objects(target) else { return false };
         let before = objects.len();
         objects.retain(|name, _| seen.contains(name));
-        objects.len() < before
+        let fewer = objects.len() < before;
+        if let Target::Kind(kind) = target {
+            self.faults.retain(|(of, name), _| of != kind || seen.contains(name));
+        }
+        fewer
     }
 
     pub(super) fn count(&self, target: &Target) -> usize {
@@ -188,7 +194,9 @@ impl Store {
         let mut seen = HashSet::new();
         for (name, object) in self.labels.values().flatten() {
             // A pod of this node is known in full, and one that two selectors name is one.
-            if let Some(part) = object.offered.as_ref().filter(|_| !pods.contains_key(name) && seen.insert(name)) {
+            if let Some(part) =
+                object.offered.as_ref().filter(|_| !pods.contains_key(name) && seen.insert(name))
+            {
                 gathered.parts.push(Arc::clone(&part.resources));
             }
         }
@@ -211,7 +219,8 @@ impl Store {
     ) -> impl Iterator<Item = (&Part, (usize, &Name))> {
         let agent = self.agent(agent).filter(|_| !overruled.agent);
         let all = self.kinds.iter().enumerate();
-        let all = all.flat_map(|(kind, objects)| objects.iter().map(move |(name, object)| (kind, name, object)));
+        let all =
+            all.flat_map(|(kind, objects)| objects.iter().map(move |(name, object)| (kind, name, object)));
         let counts = move |kind: usize, name: &Name| match kind {
             AGENTS => agent == Some(name),
             _ if overruled.written.is_empty() => true,
@@ -234,8 +243,11 @@ impl Store {
     /// What stands in the cluster as well as in a file.
     pub(super) fn overruled(&self, overruled: &Overruled) -> Vec<String> {
         let known = |(kind, namespace, name): &&(&'static str, String, String)| {
-            let name = (namespace.as_str().into(), name.as_str().into());
-            KINDS.iter().position(|known| known.name == *kind).is_some_and(|kind| self.kinds[kind].contains_key(&name))
+            let name: Name = (namespace.as_str().into(), name.as_str().into());
+            KINDS
+                .iter()
+                .position(|known| known.name == *kind)
+                .is_some_and(|kind| self.kinds[kind].contains_key(&name))
         };
         let objects = overruled.written.iter().filter(known);
         let mut names: Vec<_> =
@@ -258,41 +270,42 @@ impl Store {
         let mut done = HashSet::new();
         for error in errors {
             let Some((kind, name)) = place(&error.at.file) else { continue };
-            let Some(object) = self.kinds[kind].get_mut(&name).filter(|object| object.offered.is_some()) else {
+            let Some(object) = self.kinds[kind].get_mut(&name).filter(|object| object.offered.is_some())
+            else {
                 continue;
             };
-            if done.insert((kind, name)) {
+            if done.insert((kind, name.clone())) {
                 object.offered = object.before.take();
-                object.blame((*error).clone());
+                let stays = object.offered.is_some();
+                self.faults.insert((kind, name), Fault::new(error, stays));
             }
         }
         !done.is_empty()
     }
 
     pub(super) fn faults(&self) -> impl Iterator<Item = Faulty> {
-        let all = self.kinds.iter().enumerate();
-        let all = all.flat_map(|(kind, objects)| objects.iter().map(move |(name, object)| (kind, name, object)));
-        all.filter_map(|(kind, name, object)| {
-            let Fault { since, first } = object.fault.as_ref()?;
-            let effect = match object.offered {
-                Some(_) => "its last version without errors stays in force",
-                None => "it is left out",
-            };
-            Some(Faulty { object: object_name(kind, name), message: first.message.clone(), effect, since: *since })
+        self.faults.iter().map(|((kind, name), Fault { since, first })| {
+            let stays = self.kinds[*kind].get(name).is_some_and(|object| object.offered.is_some());
+            let (object, message) = (object_name(*kind, name), first.message.clone());
+            Faulty { object, message, effect: effect(stays), since: *since }
         })
     }
 
     pub(super) fn faulty(&self, kind: usize) -> usize {
-        self.kinds[kind].values().filter(|object| object.fault.is_some()).count()
+        self.faults.keys().filter(|(of, _)| *of == kind).count()
     }
 }
 
-impl Object {
-    fn blame(&mut self, first: Diagnostic) {
-        let stays = if self.offered.is_some() { "its last version stays in force" } else { "it is left out" };
+fn effect(stays: bool) -> &'static str {
+    if stays { "its last version without errors stays in force" } else { "it is left out" }
+}
+
+impl Fault {
+    /// Told once.
+    fn new(first: &Diagnostic, stays: bool) -> Self {
         let object = first.object.as_deref().unwrap_or(&first.at.file);
-        tracing::error!(code = %first.code, "{object}: {}; {stays}", first.message);
-        self.fault = Some(Fault { since: Instant::now(), first });
+        tracing::error!(code = %first.code, "{object}: {}; {}", first.message, effect(stays));
+        Self { since: Instant::now(), first: first.clone() }
     }
 }
 

@@ -36,7 +36,7 @@ fn parts(store: &Store) -> Vec<Arc<Resources>> {
 fn percent(store: &Store) -> Option<f64> {
     let parts = parts(store);
     let rule = parts.iter().flat_map(|part| &part.virtual_services).next()?;
-    rule.http[0].mirror_percentage.as_ref().map(|percent| percent.value)
+    rule.http[0].mirror_percentage.as_ref()?.as_ref().map(|percent| percent.value)
 }
 
 #[test]
@@ -96,7 +96,11 @@ fn files_win_and_one_agent_config_counts() {
     let mut store = Store::default();
     put(&mut store, "VirtualService", rule(10));
     for name in ["blue", "default"] {
-        put(&mut store, "AgentConfig", json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"workers": 3}}));
+        put(
+            &mut store,
+            "AgentConfig",
+            json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"workers": 3}}),
+        );
     }
     let agent = |overruled: &Overruled, wanted| {
         let parts = store.gather(overruled, wanted).parts;

@@ -54,7 +54,9 @@ impl Place {
             _ => return None,
         };
         let (namespace, rest) = match rest {
-            ["namespaces", namespace, rest @ ..] if !rest.is_empty() && rest[0] != "status" => (Some(*namespace), rest),
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() && rest[0] != "status" => {
+                (Some(*namespace), rest)
+            }
             rest => (None, rest),
         };
         let (plural, name, is_status) = match rest {
@@ -65,7 +67,14 @@ impl Place {
         };
         let own = str::to_owned;
         let (namespace, name) = (namespace.map(own), name.map(own));
-        Some(Self { group: own(group), version: own(version), plural: own(plural), namespace, name, is_status })
+        Some(Self {
+            group: own(group),
+            version: own(version),
+            plural: own(plural),
+            namespace,
+            name,
+            is_status,
+        })
     }
 
     fn key(&self) -> Key {
@@ -74,7 +83,9 @@ impl Place {
     }
 
     fn holds(&self, (group, plural, namespace, _): &Key) -> bool {
-        *group == self.group && *plural == self.plural && self.namespace.as_ref().is_none_or(|it| it == namespace)
+        *group == self.group
+            && *plural == self.plural
+            && self.namespace.as_ref().is_none_or(|it| it == namespace)
     }
 }
 
@@ -88,7 +99,9 @@ impl Selection {
 
     fn show(&self, object: &Value) -> Value {
         match self.metadata_only {
-            true => json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"]}),
+            true => {
+                json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"]})
+            }
             false => object.clone(),
         }
     }
@@ -129,12 +142,17 @@ impl Store {
             metadata["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
         }
         // What servers add to every object, and nobody wants.
-        metadata["managedFields"] = json!([{"manager": "test", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]);
+        metadata["managedFields"] =
+            json!([{"manager": "test", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]);
         if place.plural == "customresourcedefinitions" {
             let spec = &object["spec"];
             let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             for version in spec["versions"].as_array().into_iter().flatten() {
-                self.installed.insert((word(&spec["group"]), word(&version["name"]), word(&spec["names"]["plural"])));
+                self.installed.insert((
+                    word(&spec["group"]),
+                    word(&version["name"]),
+                    word(&spec["names"]["plural"]),
+                ));
             }
         }
         self.happened(place.key(), before, Some(object))
@@ -183,7 +201,12 @@ impl Store {
     }
 
     /// The version of now, and the events for who has seen this one.
-    pub(super) fn since(&self, seen: u64, place: &Place, selection: &Selection) -> (u64, Vec<(&'static str, Value)>) {
+    pub(super) fn since(
+        &self,
+        seen: u64,
+        place: &Place,
+        selection: &Selection,
+    ) -> (u64, Vec<(&'static str, Value)>) {
         let new = self.history.iter().filter(|(version, key, ..)| *version > seen && place.holds(key));
         let events = new.filter_map(|(_, _, before, after)| {
             let had = before.as_ref().filter(|object| selection.has(object));

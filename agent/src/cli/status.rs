@@ -1,5 +1,7 @@
 //! `umbra status`: is the running agent ready, in which namespaces does it capture, and why not in the others.
 
+mod cluster;
+
 use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Args;
@@ -38,9 +40,6 @@ impl Arguments {
         Ok(ExitCode::SUCCESS)
     }
 }
-
-/// Faults of the cluster that are shown here.
-const FAULTS: usize = 10;
 
 const NAMESPACES: [Column; 7] = [
     ("NAMESPACE", |row| text(&row["netns"])),
@@ -96,7 +95,7 @@ fn render(status: &Value, columns: &[Column], width: Option<usize>) -> String {
             line(&first["message"])
         );
     }
-    said += &cluster(&status["cluster"]);
+    said += &cluster::render(&status["cluster"]);
     said += &standing(status);
     let namespaces = status["namespaces"].as_array().unwrap_or(&empty);
     if namespaces.is_empty() {
@@ -106,48 +105,6 @@ fn render(status: &Value, columns: &[Column], width: Option<usize>) -> String {
     let ports: Vec<_> = namespaces.iter().flat_map(ports).collect();
     if !ports.is_empty() {
         let _ = write!(said, "\n{}", Table::new(&PORTS, &ports).render(width));
-    }
-    said
-}
-
-/// A line for the cluster, and one each for what of it is not as it should be; none where it is no source.
-fn cluster(cluster: &Value) -> String {
-    let mut said = String::new();
-    let Some(kinds) = cluster["kinds"].as_array() else { return said };
-    let objects: u64 = kinds.iter().filter_map(|kind| kind["objects"].as_u64()).sum();
-    let age_of = |kind: &Value| kind["ageSeconds"].as_f64().unwrap_or(0.0);
-    let away = kinds.iter().filter(|kind| kind["state"] == "away");
-    let oldest = away.max_by(|one, other| age_of(one).total_cmp(&age_of(other)));
-    // Writing to a `String` cannot fail.
-    let _ = match oldest {
-        Some(kind) => writeln!(
-            said,
-            "cluster: {} is away: {objects} objects as they were {} ago stay in force",
-            text(&cluster["server"]),
-            age(&kind["ageSeconds"])
-        ),
-        None => writeln!(said, "cluster: {objects} objects of {}", text(&cluster["server"])),
-    };
-    for kind in kinds.iter().filter(|kind| kind["state"] != "following") {
-        let state = match kind["state"].as_str() {
-            Some("notInstalled") => "not installed".to_owned(),
-            state => state.unwrap_or_default().to_owned(),
-        };
-        let why = kind["why"].as_str().map(|why| format!(": {}", line(&why.into()))).unwrap_or_default();
-        let _ = writeln!(said, "  {}: {state}{why}", text(&kind["kind"]));
-    }
-    let faults = cluster["faults"].as_array().into_iter().flatten();
-    for fault in faults.take(FAULTS) {
-        let (object, message, effect) =
-            (line(&fault["object"]), line(&fault["message"]), text(&fault["effect"]));
-        let _ = writeln!(said, "  {object}: {message}; {effect}");
-    }
-    let more = cluster["faultCount"].as_u64().unwrap_or(0).saturating_sub(FAULTS as u64);
-    if more > 0 {
-        let _ = writeln!(said, "  and {more} more; `umbra config dump` shows all");
-    }
-    for object in cluster["overruled"].as_array().into_iter().flatten() {
-        let _ = writeln!(said, "  {}: stands in a file too, which is in force", line(object));
     }
     said
 }

@@ -36,7 +36,7 @@ fn parts(store: &Store) -> Vec<Arc<Resources>> {
 fn percent(store: &Store) -> Option<f64> {
     let parts = parts(store);
     let rule = parts.iter().flat_map(|part| &part.virtual_services).next()?;
-    rule.http[0].mirror_percentage.as_ref()?.as_ref().map(|percent| percent.value)
+    rule.http[0].mirror_percentage.as_ref()?.value.as_ref().map(|percent| percent.value)
 }
 
 #[test]

@@ -103,10 +103,6 @@ impl World {
         )
     }
 
-    pub(crate) fn get(&self, path: &str) -> u16 {
-        self.client.get(self.primary.address(), path).status
-    }
-
     /// How long it took from now until the shadow of a version got a copy more.
     pub(crate) fn until_copied_to(&self, version: usize) -> Duration {
         let (start, before) = (Instant::now(), self.shadow(version).count());

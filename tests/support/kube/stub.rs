@@ -18,7 +18,6 @@ use std::{
 use serde_json::{Value, json};
 use store::{Place, Selection, Store};
 
-use super::free_port;
 use crate::Netns;
 
 /// Between bookmarks; a real server takes a minute.
@@ -61,8 +60,10 @@ struct Request {
 
 impl Stub {
     pub(super) fn start(netns: &Netns) -> Self {
-        let mut stub = Self { netns: netns.clone(), address: free_port(netns), shared: Arc::default() };
-        stub.come_back();
+        let listener = netns.listen(([127, 0, 0, 1], 0).into());
+        let stub =
+            Self { netns: netns.clone(), address: listener.local_addr().unwrap(), shared: Arc::default() };
+        stub.listen(listener);
         stub
     }
 
@@ -71,7 +72,13 @@ impl Stub {
     }
 
     pub(super) fn come_back(&mut self) {
-        let listener = self.netns.listen(self.address);
+        // A child of another thread may have the old one until it becomes another program.
+        let bind = || self.netns.run(|| TcpListener::bind(self.address)).ok();
+        let listener = crate::eventually("the stub's address to be free", bind);
+        self.listen(listener);
+    }
+
+    fn listen(&self, listener: TcpListener) {
         let stop = Arc::<AtomicBool>::default();
         self.inner().stop = Some(Arc::clone(&stop));
         let shared = Arc::clone(&self.shared);

@@ -148,11 +148,10 @@ impl Keeper<'_> {
             cluster.follow_labels(&compiled.snapshot);
         }
         self.node.snapshot.store(Arc::new(compiled.snapshot));
+        let agent = self.agent.clone();
         match what {
-            Changed::Files => self.published.accepted(self.agent.clone(), compiled.sources, &compiled.report),
-            Changed::Cluster => {
-                self.published.followed(self.agent.clone(), compiled.sources, &compiled.report)
-            }
+            Changed::Files => self.published.accepted(agent, compiled.sources, &compiled.report),
+            Changed::Cluster => self.published.followed(agent, compiled.sources, &compiled.report),
         }
         // A namespace whose map cannot be written goes on with the endpoints it had; the relay asks the new rules.
         if let Err(error) = capture(self.node, self.enrolled) {

@@ -22,7 +22,7 @@ mod tests;
 mod watch;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     env,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -205,18 +205,17 @@ impl Cluster {
         });
         let before = followed.len();
         for selector in wanted {
-            if !followed.contains_key(&selector) {
-                inner.begin(&selector);
-                let follow = Follow {
-                    client: self.client.clone(),
-                    shared: Arc::clone(&self.shared),
-                    target: Target::Labels(selector.clone()),
-                    version: "v1",
-                    namespace: Some(selector.namespace.clone()),
-                    fields: None,
-                };
-                followed.insert(selector, tokio::spawn(follow.run()));
-            }
+            let Entry::Vacant(new) = followed.entry(selector) else { continue };
+            inner.begin(new.key());
+            let follow = Follow {
+                client: self.client.clone(),
+                shared: Arc::clone(&self.shared),
+                target: Target::Labels(new.key().clone()),
+                version: "v1",
+                namespace: Some(new.key().namespace.clone()),
+                fields: None,
+            };
+            new.insert(tokio::spawn(follow.run()));
         }
         followed.len() > before
     }

@@ -16,7 +16,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::{Config, Metrics, Netns, Node, Upstream, client::Client, eventually, in_time};
+use crate::{ApiServer, Config, Metrics, Netns, Node, Upstream, client::Client, eventually, in_time};
 
 /// An agent on this node.
 pub fn agent(node: &Node) -> AgentBuilder<'_> {
@@ -33,6 +33,8 @@ pub struct AgentBuilder<'a> {
     prelude: String,
     binary: Option<PathBuf>,
     unprivileged: bool,
+    arguments: Vec<String>,
+    kubeconfig: Option<PathBuf>,
 }
 
 impl<'a> AgentBuilder<'a> {
@@ -48,7 +50,16 @@ impl<'a> AgentBuilder<'a> {
             prelude: String::new(),
             binary: None,
             unprivileged: false,
+            arguments: Vec::new(),
+            kubeconfig: None,
         }
+    }
+
+    /// It takes its rules from this API server, as the agent of this node.
+    pub fn kubernetes(mut self, server: &ApiServer, node: &str) -> Self {
+        self.arguments = ["--kubernetes", "--node-name", node].map(str::to_owned).into();
+        self.kubeconfig = Some(server.kubeconfig());
+        self
     }
 
     /// The address to name in a configuration of one's own.
@@ -133,9 +144,13 @@ impl<'a> AgentBuilder<'a> {
             command.args(["--mount", "--propagation", "slave", "sh", "-c", &script, "sh"]).arg(&binary);
             command
         };
+        if let Some(path) = &self.kubeconfig {
+            command.env("KUBECONFIG", path);
+        }
         let child = command
             .args(["run", "--config"])
             .arg(&config)
+            .args(&self.arguments)
             .env("RUST_LOG", &self.log_filter)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

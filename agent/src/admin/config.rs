@@ -71,8 +71,13 @@ impl Configuration {
     /// A reload took effect: nothing is refused any more. `agent` is what is in force of AgentConfig, which may be less
     /// than what was written.
     pub fn accepted(&self, agent: AgentConfig, sources: Sources, report: &Report) {
-        self.in_force.store(Arc::new(InForce { agent, sources, findings: Findings::new(report) }));
         self.refused.store(None);
+        self.followed(agent, sources, report);
+    }
+
+    /// The same for a change of the cluster: files that are refused stay so.
+    pub fn followed(&self, agent: AgentConfig, sources: Sources, report: &Report) {
+        self.in_force.store(Arc::new(InForce { agent, sources, findings: Findings::new(report) }));
         self.reloads.applied.fetch_add(1, Relaxed);
         self.reloads.applied_at.store(unix_time(), Relaxed);
     }

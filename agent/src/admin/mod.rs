@@ -9,6 +9,7 @@
 //!                                 └─▶ /livez /readyz /metrics, and / the dashboard
 //! ```
 
+mod cluster;
 mod config;
 mod endpoints;
 mod guard;
@@ -55,6 +56,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    cluster::{Cluster, Faulty, Kind},
     config::Configuration,
     log::Log,
     rates::Rates,
@@ -93,6 +95,8 @@ pub struct View {
     pub known: Rules,
     /// How each namespace stands. May take a moment.
     pub namespaces: Box<dyn Fn() -> Vec<Namespace> + Send + Sync>,
+    /// How the cluster stands; None where it is no source.
+    pub cluster: Box<dyn Fn() -> Option<Cluster> + Send + Sync>,
     /// What connections speak, and what is not read of them.
     pub mix: Arc<Mix>,
     /// What runs out, and whether new connections are left to the apps because of it.

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::{Serialize, Serializer};
 
-use super::{View, config::Standing, page, problem::Problem, standing};
+use super::{Cluster, View, config::Standing, page, problem::Problem, standing};
 use crate::route::Mirror;
 
 /// One wanted namespace, or one that is being left, or a plain listener, with stable names.
@@ -56,6 +56,8 @@ pub struct Port {
 struct Status {
     agent: Agent,
     configuration: Standing,
+    /// Where it comes from a cluster.
+    cluster: Option<Cluster>,
     mirroring: Mirroring,
     /// What runs out, and whether new connections are left to the apps because of it.
     pressure: BTreeMap<&'static str, bool>,
@@ -151,6 +153,7 @@ pub(super) async fn get(State(view): State<Arc<View>>, query: RawQuery) -> Resul
         page::json(&Status {
             agent,
             configuration: view.configuration.standing(),
+            cluster: (view.cluster)(),
             mirroring: Mirroring::of(&view),
             pressure: (view.pressure)(),
             protocols: view.mix.protocols.read(),

@@ -82,6 +82,7 @@ impl Scene {
             rates: Rates::default(),
             known: Rules::default(),
             namespaces: Box::new(Vec::new),
+            cluster: Box::new(|| None),
             mix: Arc::default(),
             pressure: Box::new(|| BTreeMap::from([("memory", false)])),
             log: Arc::new(Quiet),

@@ -40,6 +40,7 @@ use crate::{
     record::Accounts,
     relay::{Leaving, tls::Certificates},
     shadow::Plane,
+    source::kube,
 };
 use enrolled::Enrolled;
 use heart::Heart;
@@ -58,18 +59,25 @@ pub struct Log {
     pub level: Arc<dyn admin::Log>,
 }
 
-/// Runs an agent until it is told to stop.
+/// Runs an agent until it is told to stop. With a cluster its objects are added to what `source` says.
 ///
 /// # Errors
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
-pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
-    let stop = stop_signal()?;
+pub async fn run(source: Source, cluster: Option<kube::Options>, log: Log) -> anyhow::Result<()> {
+    let mut stop = Box::pin(stop_signal()?);
     if let Err(error) = descriptors::take_all() {
         tracing::warn!(%error, "the limit of open files cannot be raised (RLIMIT_NOFILE)");
     }
     let accounts = Arc::new(Accounts::default());
-    let mut loader = Loader::new(source);
-    let compiled = rules::first(&mut loader, &accounts)?;
+    let cluster = match cluster {
+        Some(options) => Some(Arc::new(kube::Cluster::follow(options).await?)),
+        None => None,
+    };
+    let mut loader = Loader::new(source, cluster.clone());
+    let compiled = tokio::select! {
+        compiled = rules::first(&mut loader, &accounts) => compiled?,
+        () = &mut stop => return Ok(()),
+    };
     let config = compiled.agent.unwrap_or_default();
 
     let mut observers = All::default();
@@ -98,9 +106,11 @@ pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
     let configuration =
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
     readings.extend(readings::reloads(&configuration));
+    readings.extend(cluster.iter().flat_map(readings::cluster));
     readings.extend([readings::shed(&pressure), readings::heartbeat(&last_beat), log.lost]);
     let metrics = Metrics::new(&observers.recorder, Arc::clone(&accounts), readings);
     let (rules, standing, room) = (Arc::clone(&node), enrolled.clone(), Arc::clone(&pressure));
+    let (unknown, followed) = (cluster.clone(), cluster);
     let window = Window::open(
         &config.admin,
         Published {
@@ -111,6 +121,8 @@ pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
             plane: Arc::clone(&plane),
             live: Arc::clone(&observers.live),
             namespaces: Box::new(move || status::namespaces(&standing)),
+            missing: Box::new(move || unknown.as_ref().map(|cluster| cluster.missing()).unwrap_or_default()),
+            cluster: Box::new(move || followed.as_deref().map(status::cluster)),
             mix: Arc::clone(&observers.recorder.mix),
             pressure: Box::new(move || room.shown().map(|(reason, shed)| (reason.as_str(), shed)).collect()),
             log: log.level,
@@ -154,7 +166,7 @@ pub async fn run(source: Source, log: Log) -> anyhow::Result<()> {
         tracing::info!(admin = %config.admin.address, ports, namespaces = namespaces_enrolled, "umbra is ready");
         let stopping = CancellationToken::new();
         let reconciling = tokio::spawn(reconciler.run(stopping.clone()));
-        let kept = keeper.keep(compiled.sources.fingerprint(), stop).await;
+        let kept = keeper.keep(compiled.fingerprint, stop).await;
         stopping.cancel();
         reconciling.await.context("keeping namespaces as they are wanted panicked")?;
         kept

@@ -15,6 +15,7 @@ use crate::{
     relay::tls::Certificates,
     route::Mirror,
     shadow::{Load, Plane},
+    source::kube::{Cluster, KindStanding, State},
 };
 
 pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>, certificates: &Arc<Certificates>) -> Vec<Reading> {
@@ -96,6 +97,34 @@ pub(super) fn reloads(configuration: &Arc<Configuration>) -> [Reading; 3] {
             kind: Kind::Gauge,
             read: read(Configuration::applied_at),
         },
+    ]
+}
+
+/// Whether the cluster is followed, by kind.
+pub(super) fn cluster(cluster: &Arc<Cluster>) -> [Reading; 4] {
+    let reading = |name, help, value: fn(&KindStanding) -> u64| {
+        let cluster = Arc::clone(cluster);
+        let sample = move |kind: KindStanding| (vec![("kind", kind.kind.to_owned())], value(&kind));
+        let read = Box::new(move || cluster.standing().kinds.into_iter().map(sample).collect());
+        Reading { name, help, kind: Kind::Gauge, read }
+    };
+    [
+        reading(
+            "umbra_cluster_followed",
+            "1 while every change of the kind is heard of, 0 while the API server is away, has no such kind or forbids it",
+            |kind| u64::from(kind.state == State::Following),
+        ),
+        reading(
+            "umbra_cluster_age_seconds",
+            "How old what is known of the kind is: 0 while changes are heard of, then the time since the last word",
+            |kind| kind.age.as_secs(),
+        ),
+        reading("umbra_cluster_objects", "Objects of the kind that are known", |kind| kind.objects as u64),
+        reading(
+            "umbra_cluster_faulty_objects",
+            "Objects of the kind whose newest version has errors and is not in force",
+            |kind| kind.faulty as u64,
+        ),
     ]
 }
 

@@ -1,10 +1,12 @@
 //! The rules in force: loaded, compiled, swapped when they change. A change with faults is reported in full and the
-//! last good configuration stays.
+//! last good configuration stays. In a cluster a faulty object keeps no other from taking effect.
+
+mod loader;
 
 use std::{
     io::{self, Write as _},
-    path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -13,109 +15,44 @@ use tokio::{
     sync::watch as channel,
 };
 
+use self::loader::Changed;
+pub(super) use self::loader::Loader;
+pub use self::loader::{Compiled, Source};
 use super::{enrolled::Enrolled, namespaces::Wanted};
 use crate::{
     admin::Configuration,
     capture::{Endpoints, Enrolment},
-    config::{self, Report, Resources, Sources, umbra::AgentConfig},
+    config::{Report, umbra::AgentConfig},
     connection::Node,
     record::Accounts,
-    relay,
-    route::{Compilation, Snapshot},
-    source::{Watch, files, watch},
-    upstream,
+    source::{Watch, kube, watch},
 };
 
-/// Where the configuration comes from.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// Files and directories, watched.
-    Files(Vec<PathBuf>),
-    /// The quick form's text; never changes.
-    CommandLine(String),
-}
-
-/// A configuration, read and compiled, with every fault of either step.
-#[derive(Debug)]
-pub struct Compiled {
-    pub agent: Option<AgentConfig>,
-    /// To be put in force only when the report has no errors.
-    pub snapshot: Snapshot,
-    pub report: Report,
-    /// What the report points into.
-    pub sources: Sources,
-}
-
-impl Source {
-    /// Reads everything anew.
-    pub fn read(&self) -> (Resources, Report, Sources) {
-        match self {
-            Self::Files(paths) => files::load(paths),
-            Self::CommandLine(text) => command_line(text),
-        }
-    }
-
-    /// Reads everything anew and compiles it.
-    pub fn compile(self, accounts: &Accounts) -> Compiled {
-        Loader::new(self).load(accounts)
-    }
-}
-
-/// Reads and compiles one configuration after the other; what did not change is neither parsed nor compiled again.
-#[derive(Debug)]
-pub(super) struct Loader {
-    source: Source,
-    reader: files::Reader,
-    compilation: Compilation,
-}
-
-impl Loader {
-    pub(super) fn new(source: Source) -> Self {
-        Self { source, reader: files::Reader::default(), compilation: Compilation::default() }
-    }
-
-    /// One with errors leaves no trace: the next is compared with the last good one.
-    fn load(&mut self, accounts: &Accounts) -> Compiled {
-        let (parts, mut report, sources) = match &self.source {
-            Source::Files(paths) => self.reader.load(paths),
-            Source::CommandLine(text) => {
-                let (resources, report, sources) = command_line(text);
-                (vec![Arc::new(resources)], report, sources)
-            }
-        };
-        let agent = parts.iter().find_map(|part| part.agent.as_deref().cloned());
-        let snapshot = self.compilation.compile(parts, accounts, &mut report);
-        upstream::check_files(snapshot.clusters(), &mut report);
-        if let Some(agent) = &agent {
-            relay::tls::check(&agent.capture.tls, &mut report);
-        }
-        if !report.has_errors() {
-            self.reader.accept();
-        }
-        Compiled { agent, snapshot, report, sources }
-    }
-}
-
-fn command_line(text: &str) -> (Resources, Report, Sources) {
-    const NAME: &str = "<command line>";
-    let (mut resources, mut report, mut sources) =
-        (Resources::default(), Report::default(), Sources::default());
-    config::read(NAME, text, &mut resources, &mut report);
-    sources.insert(NAME, text);
-    (resources, report, sources)
-}
+/// How long the start waits for the cluster before it goes on without its rules, which capture nothing until they are known.
+const FIRST_LISTS: Duration = Duration::from_secs(10);
+/// How long it waits for the labels that those rules ask for.
+const FIRST_LABELS: Duration = Duration::from_secs(2);
 
 /// The configuration an agent starts with.
 ///
 /// # Errors
 /// When it has faults; they are printed with their places.
-pub(super) fn first(loader: &mut Loader, accounts: &Accounts) -> anyhow::Result<Compiled> {
-    let compiled = loader.load(accounts);
+pub(super) async fn first(loader: &mut Loader, accounts: &Accounts) -> anyhow::Result<Compiled> {
+    if let Some(cluster) = loader.cluster() {
+        cluster.listed(FIRST_LISTS).await;
+    }
+    let compiled = loader.load(Changed::Files, accounts);
     print(&compiled);
-    if compiled.report.has_errors() {
+    if compiled.refused {
         bail!("the configuration is refused, nothing was started; `umbra check` shows the same findings");
     }
-    Ok(compiled)
+    match loader.cluster() {
+        Some(cluster) if cluster.follow_labels(&compiled.snapshot) => {
+            cluster.listed(FIRST_LABELS).await;
+            Ok(loader.load(Changed::Cluster, accounts))
+        }
+        _ => Ok(compiled),
+    }
 }
 
 /// Tells the kernel which endpoints to hand over by the rules in force, and what share of their connections, in every
@@ -161,30 +98,37 @@ pub(super) struct Keeper<'a> {
 }
 
 impl Keeper<'_> {
-    /// Reloads on SIGHUP and when a file changes, until `stop` is ready.
+    /// Reloads on SIGHUP and when a file or the cluster changes, until `stop` is ready.
     ///
     /// # Errors
     /// When signals or files cannot be watched.
     pub(super) async fn keep(&mut self, loaded: u64, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
-        let mut files = match &self.loader.source {
-            Source::Files(paths) => Some(watch(paths, loaded)?),
-            Source::CommandLine(_) => None,
+        let mut files = match self.loader.paths() {
+            [] => None,
+            paths => Some(watch(paths, loaded)?),
         };
+        let cluster = self.loader.cluster();
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => return Ok(()),
-                _ = hang_up.recv() => self.reload(),
-                () = changed(&mut files) => self.reload(),
+                _ = hang_up.recv() => {
+                    cluster.iter().for_each(|cluster| cluster.look());
+                    self.reload(Changed::Files);
+                }
+                () = changed(&mut files) => self.reload(Changed::Files),
+                () = changed_cluster(cluster.as_deref()) => self.reload(Changed::Cluster),
             }
         }
     }
 
-    fn reload(&mut self) {
-        let compiled = self.loader.load(&self.accounts);
-        print(&compiled);
-        if compiled.report.has_errors() {
+    fn reload(&mut self, what: Changed) {
+        let compiled = self.loader.load(what, &self.accounts);
+        if what == Changed::Files {
+            print(&compiled);
+        }
+        if compiled.refused {
             self.accounts.forget_unused();
             self.published.refused(&compiled.report);
             tracing::error!("the new configuration is refused; the last good one stays in force");
@@ -200,15 +144,27 @@ impl Keeper<'_> {
             agent => self.configure(&agent.unwrap_or_default()),
         }
         self.node.plane.enforce(&compiled.snapshot);
+        if let Some(cluster) = self.loader.cluster() {
+            cluster.follow_labels(&compiled.snapshot);
+        }
         self.node.snapshot.store(Arc::new(compiled.snapshot));
-        self.published.accepted(self.agent.clone(), compiled.sources, &compiled.report);
+        let agent = self.agent.clone();
+        match what {
+            Changed::Files => self.published.accepted(agent, compiled.sources, &compiled.report),
+            Changed::Cluster => self.published.followed(agent, compiled.sources, &compiled.report),
+        }
         // A namespace whose map cannot be written goes on with the endpoints it had; the relay asks the new rules.
         if let Err(error) = capture(self.node, self.enrolled) {
             tracing::error!("{error:#}");
         }
         self.accounts.forget_unused();
         super::memory::give_back();
-        tracing::info!(ports = self.node.snapshot.load().captured_ports().len(), "new rules are in force");
+        let ports = self.node.snapshot.load().captured_ports().len();
+        match what {
+            Changed::Files => tracing::info!(ports, "new rules are in force"),
+            // A cluster never rests.
+            Changed::Cluster => tracing::debug!(ports, "the cluster has changed"),
+        }
     }
 }
 
@@ -239,7 +195,18 @@ async fn changed(files: &mut Option<Watch>) {
     }
 }
 
-/// As `umbra check` shows them, source lines included. A reader that is gone misses them.
+/// Ready when the cluster has changed.
+async fn changed_cluster(cluster: Option<&kube::Cluster>) {
+    match cluster {
+        Some(cluster) => cluster.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// As `umbra check` shows them, source lines included. A reader that is gone misses them. Those of a cluster's objects have
+/// no line that anybody wrote, and may be many: the status has them.
 fn print(compiled: &Compiled) {
-    let _ = write!(io::stderr(), "{}", compiled.report.render(&compiled.sources));
+    let of_files = compiled.report.diagnostics.iter().filter(|fault| !kube::is_of_cluster(&fault.at.file));
+    let of_files = Report { diagnostics: of_files.cloned().collect() };
+    let _ = write!(io::stderr(), "{}", of_files.render(&compiled.sources));
 }

@@ -1,13 +1,14 @@
-//! How the namespaces stand, as the admin window shows it.
+//! How the namespaces and the cluster stand, as the admin window shows it.
 
 use super::{
     direct::Listening,
     enrolled::{Enrolled, Standing, verdicts},
 };
 use crate::{
-    admin::{Namespace, Port},
+    admin::{self, Namespace, Port},
     capture,
     route::CapturedPort,
+    source::kube,
 };
 
 const LISTENING: &str = "listening";
@@ -49,4 +50,31 @@ fn port(port: capture::Port) -> Port {
     let capture::Port { at: (address, number), share, way, reason } = port;
     let at = CapturedPort { address, port: number }.to_string();
     Port { at, percentage: f64::from(share.0) / 10_000.0, way, reason }
+}
+
+pub(super) fn cluster(cluster: &kube::Cluster) -> admin::Cluster {
+    let kube::ClusterStanding { kinds, faults, fault_count, overruled } = cluster.standing();
+    let kinds = kinds.into_iter().map(|kind| admin::Kind {
+        kind: kind.kind,
+        version: kind.version,
+        state: kind.state.as_str(),
+        since: kind.since,
+        age: kind.age,
+        objects: kind.objects,
+        faulty: kind.faulty,
+        why: kind.why,
+    });
+    let faults = faults.into_iter().map(|fault| admin::Faulty {
+        object: fault.object,
+        message: fault.message,
+        effect: fault.effect,
+        age: fault.since.elapsed(),
+    });
+    admin::Cluster {
+        server: cluster.server().to_owned(),
+        kinds: kinds.collect(),
+        fault_count,
+        faults: faults.collect(),
+        overruled,
+    }
 }

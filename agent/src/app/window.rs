@@ -30,6 +30,9 @@ pub(super) struct Published {
     pub(super) plane: Arc<Plane>,
     pub(super) live: Arc<Live>,
     pub(super) namespaces: Box<dyn Fn() -> Vec<admin::Namespace> + Send + Sync>,
+    /// What a source is still waited for.
+    pub(super) missing: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    pub(super) cluster: Box<dyn Fn() -> Option<admin::Cluster> + Send + Sync>,
     pub(super) mix: Arc<Mix>,
     pub(super) pressure: Box<dyn Fn() -> BTreeMap<&'static str, bool> + Send + Sync>,
     pub(super) log: Arc<dyn admin::Log>,
@@ -72,13 +75,18 @@ impl Window {
             plane,
             live,
             namespaces,
+            missing: waiting,
+            cluster,
             mix,
             pressure,
             log,
         } = published;
         let view = View {
             metrics,
-            missing: Box::new(move || said.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            missing: Box::new(move || {
+                let said = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                said.into_iter().chain(waiting()).collect()
+            }),
             rules,
             configuration,
             accounts,
@@ -88,6 +96,7 @@ impl Window {
             rates: Rates::default(),
             known: admin::Rules::default(),
             namespaces,
+            cluster,
             mix,
             pressure,
             log,

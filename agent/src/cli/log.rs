@@ -15,7 +15,8 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, Registry, filter::ParseError, layer::SubscriberExt as _, reload,
+    util::SubscriberInitExt as _,
 };
 
 use self::repeats::Repeats;
@@ -57,7 +58,7 @@ impl admin::Log for Level {
     }
 
     fn set(&self, level: &str) -> Result<(), String> {
-        let filter = level.parse::<EnvFilter>().map_err(|error| error.to_string())?;
+        let filter = filter_of(level).map_err(|error| error.to_string())?;
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         self.filter.reload(filter).map_err(|error| error.to_string())?;
         level.clone_into(&mut written);
@@ -77,7 +78,7 @@ struct Counting<W> {
 /// When the filter cannot be read.
 pub(super) fn start(filter: &str, format: Format) -> anyhow::Result<Log> {
     let written = Mutex::new(filter.to_owned());
-    let filter: EnvFilter = filter.parse().context("--log is not a level or a filter")?;
+    let filter = filter_of(filter).context("--log is not a level or a filter")?;
     let unwritten = Arc::<AtomicU64>::default();
     let writer = Counting { writer: io::stderr(), unwritten: Arc::clone(&unwritten) };
     let (lines, writing) =
@@ -93,6 +94,12 @@ pub(super) fn start(filter: &str, format: Format) -> anyhow::Result<Log> {
     tracing_subscriber::registry().with(filter).with(repeats).with(layer).init();
     let level = Arc::new(Level { filter: handle, written });
     Ok(Log { _writing: writing, too_many, unwritten, repeated, level })
+}
+
+/// kube's client reports as an error whatever failed once: who asked says what it means. It is heard of when it is named.
+fn filter_of(text: &str) -> Result<EnvFilter, ParseError> {
+    let named = text.contains("kube_client");
+    if named { text.parse() } else { format!("kube_client=off,{text}").parse() }
 }
 
 impl Log {

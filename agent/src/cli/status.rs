@@ -1,5 +1,7 @@
 //! `umbra status`: is the running agent ready, in which namespaces does it capture, and why not in the others.
 
+mod cluster;
+
 use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Args;
@@ -103,6 +105,7 @@ fn render(status: &Value, columns: &[Column], width: Option<usize>) -> String {
             line(&first["message"])
         );
     }
+    said += &cluster::render(&status["cluster"]);
     said += &standing(status);
     let namespaces = status["namespaces"].as_array().unwrap_or(&empty);
     if namespaces.is_empty() {

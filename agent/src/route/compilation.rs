@@ -19,7 +19,7 @@ use super::{
     units::Units,
 };
 use crate::{
-    config::{Report, Resources},
+    config::{Diagnostic, Report, Resources},
     record::Accounts,
 };
 
@@ -71,13 +71,25 @@ impl Compilation {
         accounts: &Accounts,
         report: &mut Report,
     ) -> Snapshot {
+        self.compile_unless(parts, accounts, report, Diagnostic::is_error)
+    }
+
+    /// The same, where some errors refuse the configuration and others do not: a mirror whose destination is unknown is left
+    /// out of the snapshot, and comes in with its service.
+    pub fn compile_unless(
+        &mut self,
+        parts: Vec<Arc<Resources>>,
+        accounts: &Accounts,
+        report: &mut Report,
+        refuses: impl Fn(&Diagnostic) -> bool,
+    ) -> Snapshot {
         let Self { kept, labels } = self;
         let difference = Difference::between(&kept.parts, &parts);
         kept.claims.update(&difference);
         kept.rules.update(&difference);
         let made = compile::compile(&difference, kept, labels, accounts, report, Keep::Captured);
         let snapshot = made.assembled.snapshot.clone();
-        if report.has_errors() {
+        if report.diagnostics.iter().any(refuses) {
             kept.claims.take_back(&difference);
             kept.rules.take_back(&difference);
         } else {

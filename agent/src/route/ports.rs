@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    CapturedPort, Decision, Share,
+    CapturedPort, Decision, Mirror, Share,
     hosts::{ServiceHost, split_authority},
     served::Served,
     services::Endpoint,
@@ -104,6 +104,13 @@ impl PortRules {
     /// The owners, then the services whose rules send requests here.
     pub fn services(&self) -> impl Iterator<Item = &Owner> {
         self.owners.iter().chain(&self.guests).map(|service| &**service)
+    }
+
+    /// Every mirror of every rule here; one that several rules share comes again.
+    pub fn all_mirrors(&self) -> impl Iterator<Item = &Arc<Mirror>> {
+        let rulings = self.services().flat_map(|service| &service.rulings);
+        let blocks = rulings.flat_map(|(_, ruling)| ruling.all()).flat_map(|table| &table.blocks);
+        blocks.flat_map(|entry| &entry.ways.destinations).flat_map(|(_, rule)| &rule.mirrors)
     }
 
     /// The endpoint.

@@ -52,12 +52,8 @@ fn what_the_api_server_refuses_the_agent_refuses_too_and_the_other_way_round() {
         (policy(json!({"body": {"max": "1MB"}})), "max"),
         (policy(json!({"body": {"onExceed": "Drop"}})), "max"),
         (policy(json!({"rateLimit": {"requestsPerSecond": 0.5}})), ""),
-<<<<<<< HEAD
-        (policy(json!({"rateLimit": {"requestsPerSecond": 0}})), "requestsPerSecond"),
-=======
         // A server compares whole numbers with the whole part of `minimum`.
         (policy(json!({"rateLimit": {"requestsPerSecond": 0}})), "CEL: requestsPerSecond"),
->>>>>>> deploy
         (policy(json!({"concurrency": 0})), "concurrency"),
         (sampling(json!({})), ""),
         (sampling(json!({"mode": "Sticky", "sticky": {"sourceAddress": true}})), ""),

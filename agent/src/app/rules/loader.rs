@@ -1,0 +1,192 @@
+//! From what is written to a snapshot: files are read, the cluster's objects are added, all of it is compiled. What did not
+//! change is neither parsed nor compiled again.
+//!
+//! Files stand and fall together: whoever writes them is told, and the last good ones stay. Objects of a cluster are many
+//! people's: an error takes back the object it lies in and nothing else. A reference that leads nowhere takes back nothing; the
+//! mirror it stands in is left out until there is what it names, for in a cluster services come and go.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    config::{self, Code, Diagnostic, Report, Resources, Sources, umbra::AgentConfig},
+    record::Accounts,
+    relay,
+    route::{Compilation, Snapshot},
+    source::{
+        files,
+        kube::{self, Cluster, Gathered, Overruled},
+    },
+    upstream,
+};
+
+/// How often objects are taken back before a change is refused as a whole. Each finds its errors at once as a rule.
+const ROUNDS: usize = 8;
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Files and directories, watched.
+    Files(Vec<PathBuf>),
+    /// The quick form's text; never changes.
+    CommandLine(String),
+}
+
+/// A configuration, read and compiled, with every fault of either step.
+#[derive(Debug)]
+pub struct Compiled {
+    pub agent: Option<AgentConfig>,
+    /// To be put in force only when it is not refused.
+    pub snapshot: Snapshot,
+    pub report: Report,
+    /// It has errors that keep it from being put in force.
+    pub refused: bool,
+    /// What the report points into.
+    pub sources: Sources,
+    /// Of what is watched of it, for [`watch`](crate::source::watch).
+    pub fingerprint: u64,
+}
+
+/// What is to be read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::app) enum Changed {
+    /// Both.
+    Files,
+    Cluster,
+}
+
+impl Source {
+    /// Reads everything anew.
+    pub fn read(&self) -> (Resources, Report, Sources) {
+        match self {
+            Self::Files(paths) => files::load(paths),
+            Self::CommandLine(text) => command_line(text),
+        }
+    }
+
+    /// Reads everything anew and compiles it.
+    pub fn compile(self, accounts: &Accounts) -> Compiled {
+        Loader::new(self, None).load(Changed::Files, accounts)
+    }
+}
+
+/// Reads and compiles one configuration after the other.
+pub(in crate::app) struct Loader {
+    source: Source,
+    cluster: Option<Arc<Cluster>>,
+    reader: files::Reader,
+    compilation: Compilation,
+    /// What is in force of the files.
+    written: Option<Arc<Written>>,
+}
+
+/// What was read of files.
+#[derive(Debug, Default)]
+struct Written {
+    parts: Vec<Arc<Resources>>,
+    report: Report,
+    sources: Sources,
+    overruled: Overruled,
+}
+
+impl Loader {
+    pub(in crate::app) fn new(source: Source, cluster: Option<Arc<Cluster>>) -> Self {
+        let (reader, compilation) = (files::Reader::default(), Compilation::default());
+        Self { source, cluster, reader, compilation, written: None }
+    }
+
+    pub(in crate::app) fn cluster(&self) -> Option<Arc<Cluster>> {
+        self.cluster.clone()
+    }
+
+    /// What is to be watched.
+    pub(in crate::app) fn paths(&self) -> &[PathBuf] {
+        match &self.source {
+            Source::Files(paths) => paths,
+            Source::CommandLine(_) => &[],
+        }
+    }
+
+    /// One that is refused leaves no trace: the next is compared with the last good one.
+    pub(in crate::app) fn load(&mut self, what: Changed, accounts: &Accounts) -> Compiled {
+        let written = match (what, &self.written) {
+            (Changed::Cluster, Some(written)) => Arc::clone(written),
+            _ => Arc::new(self.read()),
+        };
+        let fingerprint = written.sources.fingerprint();
+        let mut compiled = self.compile(&written, accounts);
+        if let Some(cluster) = self.cluster.clone() {
+            for _ in 0..ROUNDS {
+                let refuses = refuses(true);
+                let errors = compiled.report.diagnostics.iter();
+                let errors = errors.filter(|it| refuses(it) && kube::is_of_cluster(&it.at.file));
+                if !cluster.take_back(&errors.collect::<Vec<_>>()) {
+                    break;
+                }
+                compiled = self.compile(&written, accounts);
+            }
+            if !compiled.refused {
+                cluster.accept(compiled.report.diagnostics.iter().filter(|it| it.is_error()));
+            }
+            cluster.add_texts(&written.overruled, &mut compiled.sources);
+        }
+        if !compiled.refused {
+            self.reader.accept();
+            self.written = Some(written);
+        }
+        Compiled { fingerprint, ..compiled }
+    }
+
+    fn read(&mut self) -> Written {
+        let (parts, report, sources) = match &self.source {
+            Source::Files(paths) => self.reader.load(paths),
+            Source::CommandLine(text) => {
+                let (resources, report, sources) = command_line(text);
+                (vec![Arc::new(resources)], report, sources)
+            }
+        };
+        let overruled = if self.cluster.is_some() { overruled(&parts) } else { Overruled::default() };
+        Written { parts, report, sources, overruled }
+    }
+
+    fn compile(&mut self, written: &Written, accounts: &Accounts) -> Compiled {
+        let cluster = self.cluster.as_ref().map(|cluster| cluster.gather(&written.overruled));
+        let Gathered { parts, warnings } = cluster.unwrap_or_default();
+        let parts: Vec<_> = written.parts.iter().cloned().chain(parts).collect();
+        let mut report = written.report.clone();
+        report.diagnostics.extend(warnings);
+        let agent = parts.iter().find_map(|part| part.agent.as_deref().cloned());
+        let refuses = refuses(self.cluster.is_some());
+        let snapshot = self.compilation.compile_unless(parts, accounts, &mut report, refuses);
+        upstream::check_files(snapshot.clusters(), &mut report);
+        if let Some(agent) = &agent {
+            relay::tls::check(&agent.capture.tls, &mut report);
+        }
+        let refused = report.diagnostics.iter().any(refuses);
+        Compiled { agent, snapshot, report, refused, sources: written.sources.clone(), fingerprint: 0 }
+    }
+}
+
+/// What of a cluster does not count beside these.
+fn overruled(parts: &[Arc<Resources>]) -> Overruled {
+    let metas = parts.iter().flat_map(|part| part.metas());
+    let named = metas.map(|(kind, meta)| (kind, meta.namespace.clone(), meta.name.value.clone()));
+    Overruled { written: named.collect(), agent: parts.iter().any(|part| part.agent.is_some()) }
+}
+
+/// What keeps a configuration from being put in force. With a cluster a mirror to a service, subset or port that is not there is
+/// left out instead, and looked at again when it is.
+fn refuses(with_cluster: bool) -> impl Fn(&Diagnostic) -> bool + Copy {
+    let leads_nowhere = |fault: &Diagnostic| {
+        matches!(fault.code, Code::UnknownHost | Code::UnknownSubset | Code::UnknownPort)
+    };
+    move |fault| fault.is_error() && !(with_cluster && leads_nowhere(fault))
+}
+
+fn command_line(text: &str) -> (Resources, Report, Sources) {
+    const NAME: &str = "<command line>";
+    let (mut resources, mut report, mut sources) =
+        (Resources::default(), Report::default(), Sources::default());
+    config::read(NAME, text, &mut resources, &mut report);
+    sources.insert(NAME, text);
+    (resources, report, sources)
+}

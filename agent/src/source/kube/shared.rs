@@ -1,0 +1,306 @@
+//! What the watches write and everybody else reads: the objects, and how each kind stands.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::{
+    kinds::{COUNT, KINDS},
+    standing::{Standing, State},
+    store::{Faulty, Gathered, Name, Overruled, Selector, Store, Target},
+};
+use crate::config::Diagnostic;
+
+/// Faults that are shown; all are counted.
+const SHOWN: usize = 100;
+
+/// No lock is held longer than it takes to read an object, or to list the parts.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    inner: Mutex<Inner>,
+    /// There is something new to compile.
+    pub(super) changed: Notify,
+    /// Something became known for which the start may wait.
+    pub(super) progress: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inner {
+    pub(super) store: Store,
+    kinds: [Standing; COUNT],
+    labels: BTreeMap<Selector, Standing>,
+    /// When the server went away.
+    away: Option<Instant>,
+    /// The cluster's rules have been in force.
+    taken: bool,
+    overruled: Vec<String>,
+    /// References that lead nowhere, and how many there are.
+    dangling: (Vec<Faulty>, usize),
+}
+
+/// How one kind stands, for a person.
+#[derive(Clone, Debug)]
+pub struct KindStanding {
+    /// `PodLabels` for the labels of pods of other nodes.
+    pub kind: &'static str,
+    /// `networking.istio.io/v1`
+    pub version: Option<String>,
+    pub state: State,
+    /// How long it has been so.
+    pub since: Duration,
+    /// How old what is known is: nothing while changes are heard of.
+    pub age: Duration,
+    pub objects: usize,
+    pub faulty: usize,
+    pub why: Option<String>,
+}
+
+/// How the cluster stands as a source.
+#[derive(Clone, Debug)]
+pub struct ClusterStanding {
+    pub kinds: Vec<KindStanding>,
+    /// The first of them.
+    pub faults: Vec<Faulty>,
+    pub fault_count: usize,
+    /// Objects that stand in a file too, which wins.
+    pub overruled: Vec<String>,
+}
+
+impl Shared {
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn put(&self, target: &Target, name: Name, text: String) {
+        let changed = self.inner().store.put(target, name, text);
+        self.tell(changed);
+    }
+
+    pub(super) fn remove(&self, target: &Target, name: &Name) {
+        let changed = self.inner().store.remove(target, name);
+        self.tell(changed);
+    }
+
+    /// A list has come to its end; what it has not is gone.
+    pub(super) fn listed(&self, target: &Target, seen: &HashSet<Name>) {
+        let changed = self.inner().store.retain(target, seen);
+        self.turn(target, State::Following, None);
+        self.tell(changed);
+    }
+
+    fn tell(&self, changed: bool) {
+        if changed && self.inner().is_known() {
+            self.changed.notify_one();
+        }
+    }
+
+    pub(super) fn heard(&self, target: &Target) {
+        if let Some(standing) = self.inner().of(target) {
+            standing.heard = Some(Instant::now());
+        }
+    }
+
+    pub(super) fn turn(&self, target: &Target, state: State, why: Option<String>) {
+        let mut inner = self.inner();
+        let Some(standing) = inner.of(target) else { return };
+        let was_known = standing.state != State::Listing;
+        standing.turn(state, why);
+        let becomes_known = !was_known && standing.state != State::Listing;
+        inner.tell_of_server();
+        drop(inner);
+        if becomes_known {
+            self.progress.notify_one();
+            self.tell(true);
+        }
+    }
+
+    /// A kind is there, in this version.
+    pub(super) fn begins(&self, kind: usize, version: &'static str) {
+        let mut inner = self.inner();
+        let standing = &mut inner.kinds[kind];
+        standing.version = Some(version);
+        if standing.state == State::NotInstalled {
+            tracing::info!(version, "{} is installed now", KINDS[kind].name);
+            // Not `Listing`: what else is known goes on being compiled meanwhile.
+            standing.why = Some("being listed for the first time".to_owned());
+        }
+    }
+
+    /// The server says that it does not have a kind. What is known of it stays: a server that has just begun, or whoever stands
+    /// before it, may say so too.
+    pub(super) fn lost(&self, kind: usize) {
+        let known = self.inner().kinds[kind].state != State::Listing;
+        let state = if known { State::Away } else { State::NotInstalled };
+        self.turn(&Target::Kind(kind), state, Some("the API server does not have it".to_owned()));
+    }
+
+    /// How long a kind has been known to be away; for ever, when it never was there.
+    pub(super) fn lost_for(&self, kind: usize) -> Duration {
+        let inner = self.inner();
+        let standing = &inner.kinds[kind];
+        if standing.state == State::Away { standing.since.elapsed() } else { Duration::MAX }
+    }
+
+    pub(super) fn not_installed(&self, kind: usize) {
+        let target = Target::Kind(kind);
+        self.turn(&target, State::NotInstalled, None);
+        let changed = self.inner().store.retain(&target, &HashSet::new());
+        self.tell(changed);
+    }
+
+    /// What has not been listed yet, and why.
+    pub(super) fn missing(&self) -> Vec<String> {
+        self.inner().missing()
+    }
+
+    pub(super) fn was_taken(&self) -> bool {
+        self.inner().taken
+    }
+
+    pub(super) fn gather(&self, overruled: &Overruled, agent: Option<&str>) -> Gathered {
+        let mut inner = self.inner();
+        if !inner.is_known() {
+            return Gathered::default();
+        }
+        inner.taken = true;
+        let names = inner.store.overruled(overruled);
+        if names != inner.overruled {
+            for name in names.iter().filter(|name| !inner.overruled.contains(name)) {
+                tracing::warn!("{name} stands in a file and in the cluster: the file's is in force");
+            }
+            inner.overruled = names;
+        }
+        inner.store.gather(overruled, agent)
+    }
+
+    pub(super) fn accept<'d>(&self, dangling: impl Iterator<Item = &'d Diagnostic>) {
+        let mut inner = self.inner();
+        inner.store.accept();
+        let (mut shown, mut count) = (Vec::new(), 0);
+        for diagnostic in dangling {
+            count += 1;
+            if shown.len() == SHOWN {
+                continue;
+            }
+            let object = diagnostic.object.clone().unwrap_or_else(|| diagnostic.at.file.to_string());
+            let known = |known: &&Faulty| known.object == object && known.message == diagnostic.message;
+            let before = inner.dangling.0.iter().find(known).cloned();
+            shown.push(before.unwrap_or_else(|| {
+                tracing::warn!(code = %diagnostic.code, "{object}: {}; its other mirrors are in force", diagnostic.message);
+                let effect = "this mirror is left out until it is there";
+                Faulty { object, message: diagnostic.message.clone(), effect, since: Instant::now() }
+            }));
+        }
+        inner.dangling = (shown, count);
+    }
+
+    pub(super) fn standing(&self) -> ClusterStanding {
+        let inner = self.inner();
+        let mut kinds: Vec<_> =
+            inner.kinds.iter().enumerate().map(|(kind, standing)| inner.kind(kind, standing)).collect();
+        kinds.extend(inner.of_labels());
+        let faults: Vec<_> = inner.store.faults().chain(inner.dangling.0.iter().cloned()).collect();
+        let unshown = inner.dangling.1 - inner.dangling.0.len();
+        let fault_count = faults.len() + unshown;
+        let faults = faults.into_iter().take(SHOWN).collect();
+        ClusterStanding { kinds, faults, fault_count, overruled: inner.overruled.clone() }
+    }
+}
+
+impl Inner {
+    /// None for pods whose labels nobody wants any more.
+    fn of(&mut self, target: &Target) -> Option<&mut Standing> {
+        match target {
+            Target::Kind(kind) => Some(&mut self.kinds[*kind]),
+            Target::Labels(selector) => self.labels.get_mut(selector),
+        }
+    }
+
+    pub(super) fn begin(&mut self, selector: &Selector) {
+        self.store.begin(selector);
+        self.labels.insert(selector.clone(), Standing::default());
+    }
+
+    pub(super) fn end(&mut self, selector: &Selector) {
+        self.store.end(selector);
+        self.labels.remove(selector);
+    }
+
+    /// Half of a cluster is never compiled: rules without their services would be nothing but faults.
+    fn is_known(&self) -> bool {
+        self.taken || self.kinds.iter().all(|standing| standing.state != State::Listing)
+    }
+
+    fn missing(&self) -> Vec<String> {
+        let kinds = self.kinds.iter().zip(&KINDS).map(|(standing, kind)| (kind.name.to_owned(), standing));
+        let pods =
+            |selector: &Selector| format!("labels of pods {} in {}", selector.labels, selector.namespace);
+        let labels = self.labels.iter().map(|(selector, standing)| (pods(selector), standing));
+        let missing = kinds.chain(labels).filter(|(_, standing)| standing.state == State::Listing);
+        let told = missing.map(|(what, standing)| match &standing.why {
+            Some(why) => format!("{what} ({why})"),
+            None => what,
+        });
+        told.collect()
+    }
+
+    /// One line when the server goes away and one when it is back, whatever the number of kinds.
+    fn tell_of_server(&mut self) {
+        let mut standings = self.kinds.iter().chain(self.labels.values());
+        let gone = standings.find(|standing| standing.state == State::Away);
+        match (gone, self.away) {
+            (Some(standing), None) => {
+                let why = standing.why.as_deref().unwrap_or_default();
+                tracing::warn!("the API server is away: what is known of the cluster stays in force: {why}");
+                self.away = Some(Instant::now());
+            }
+            (None, Some(since)) => {
+                tracing::info!("the API server is back after {:.1?}", since.elapsed());
+                self.away = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn kind(&self, kind: usize, standing: &Standing) -> KindStanding {
+        let group = KINDS[kind].group;
+        let version = standing.version.map(|version| match group {
+            "" => version.to_owned(),
+            group => format!("{group}/{version}"),
+        });
+        KindStanding {
+            kind: KINDS[kind].name,
+            version,
+            state: standing.state,
+            since: standing.since.elapsed(),
+            age: standing.age(),
+            objects: self.store.count(&Target::Kind(kind)),
+            faulty: self.store.faulty(kind),
+            why: standing.why.clone(),
+        }
+    }
+
+    /// All selectors in one: the worst of them.
+    fn of_labels(&self) -> Option<KindStanding> {
+        let worst = self
+            .labels
+            .values()
+            .max_by_key(|standing| (standing.state != State::Following, standing.age()))?;
+        let objects =
+            self.labels.keys().map(|selector| self.store.count(&Target::Labels(selector.clone()))).sum();
+        Some(KindStanding {
+            kind: "PodLabels",
+            version: Some("v1".to_owned()),
+            state: worst.state,
+            since: worst.since.elapsed(),
+            age: worst.age(),
+            objects,
+            faulty: 0,
+            why: worst.why.clone(),
+        })
+    }
+}

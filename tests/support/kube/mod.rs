@@ -1,0 +1,209 @@
+//! An API server for an agent, with what a test does to it: a real one with its etcd where KUBEBUILDER_ASSETS names a folder
+//! of both (as envtest has it), else a stub that speaks as much of the protocol as an agent asks for. Objects are written the
+//! same way in either: by server-side apply, with curl.
+
+mod objects;
+mod real;
+mod stub;
+
+use std::{env, fs, net::SocketAddr, path::PathBuf, process::Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub use objects::{KubeService, endpoint, pod_object};
+use real::Real;
+use stub::Stub;
+
+use crate::{Netns, eventually};
+
+/// What every client shows.
+const TOKEN: &str = "of-the-test";
+
+/// An API server on loopback in a namespace; gone when dropped.
+#[derive(Debug)]
+pub struct ApiServer {
+    netns: Netns,
+    kind: Kind,
+    dir: TempDir,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Stub(Stub),
+    Real(Real),
+}
+
+impl ApiServer {
+    /// The real one where there is one.
+    pub fn start(netns: &Netns) -> Self {
+        let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        let Some(assets) = assets else {
+            println!("KUBEBUILDER_ASSETS names no API server: a stub takes its place");
+            return Self::stub(netns);
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let kind = Kind::Real(Real::start(netns, &assets, dir.path()));
+        Self::new(netns, kind, dir)
+    }
+
+    /// One that misbehaves when told to.
+    pub fn stub(netns: &Netns) -> Self {
+        Self::new(netns, Kind::Stub(Stub::start(netns)), tempfile::tempdir().unwrap())
+    }
+
+    fn new(netns: &Netns, kind: Kind, dir: TempDir) -> Self {
+        let server = Self { netns: netns.clone(), kind, dir };
+        let cluster = json!({"server": server.url(), "insecure-skip-tls-verify": true});
+        let text = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "it",
+            "clusters": [{"name": "it", "cluster": cluster}],
+            "users": [{"name": "it", "user": {"token": TOKEN}}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": "umbra"}}],
+        });
+        fs::write(server.kubeconfig(), text.to_string()).unwrap();
+        server
+    }
+
+    /// What tells an agent where it is.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.path().join("kubeconfig")
+    }
+
+    fn url(&self) -> String {
+        match &self.kind {
+            Kind::Stub(stub) => format!("http://{}", stub.address()),
+            Kind::Real(real) => format!("https://{}", real.address()),
+        }
+    }
+
+    /// Adds kinds that are not built in: `(group, version, kind)`.
+    pub fn install(&self, kinds: &[(&str, &str, &str)]) {
+        for (group, version, kind) in kinds {
+            let plural = objects::plural(kind);
+            self.apply(&json!({
+                "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                "metadata": {"name": format!("{plural}.{group}")},
+                "spec": {
+                    "group": group, "scope": "Namespaced",
+                    "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
+                    "versions": [{"name": version, "served": true, "storage": true,
+                        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
+                },
+            }));
+            let path = format!("/apis/{group}/{version}/{plural}");
+            eventually(&format!("{kind} to be served"), || self.ask("GET", &path, None).map(drop).ok());
+        }
+    }
+
+    /// Makes an object what this says.
+    pub fn apply(&self, object: &Value) {
+        let path = format!("{}?fieldManager=test&force=true", objects::path(object));
+        self.insist("PATCH", &path, Some(object));
+        if !object["status"].is_null() {
+            let path = format!("{}/status?fieldManager=test&force=true", objects::path(object));
+            self.insist("PATCH", &path, Some(object));
+        }
+    }
+
+    /// Many at once, past the door.
+    pub fn fill(&self, objects: &[Value]) {
+        self.stub_only().fill(objects);
+    }
+
+    pub fn delete(&self, object: &Value) {
+        self.insist("DELETE", &format!("{}?gracePeriodSeconds=0", objects::path(object)), None);
+    }
+
+    /// The server is gone, in the midst of everything; its objects are not.
+    pub fn go_away(&mut self) {
+        match &mut self.kind {
+            Kind::Stub(stub) => stub.go_away(),
+            Kind::Real(real) => real.go_away(),
+        }
+    }
+
+    /// At the same address as before.
+    pub fn come_back(&mut self) {
+        match &mut self.kind {
+            Kind::Stub(stub) => stub.come_back(),
+            Kind::Real(real) => real.come_back(),
+        }
+        eventually("the API server to answer", || self.ask("GET", "/api/v1/namespaces", None).map(drop).ok());
+    }
+
+    /// Every connection ends in the midst of a line, and what was is forgotten: who watches from there is told so (410).
+    pub fn forget(&self) {
+        self.stub_only().forget();
+    }
+
+    /// From now on each answer begins this much later, and every list is cut in pages of this many.
+    pub fn hobble(&self, by: std::time::Duration, page: usize) {
+        self.stub_only().hobble(by, page);
+    }
+
+    /// From now on it knows of no streamed lists.
+    pub fn stream_no_lists(&self) {
+        self.stub_only().stream_no_lists();
+    }
+
+    /// What it was asked for so far: `GET /api/v1/pods?…`.
+    pub fn asked(&self) -> Vec<String> {
+        self.stub_only().asked()
+    }
+
+    fn stub_only(&self) -> &Stub {
+        match &self.kind {
+            Kind::Stub(stub) => stub,
+            Kind::Real(_) => panic!("only the stub does that"),
+        }
+    }
+
+    fn insist(&self, method: &str, path: &str, body: Option<&Value>) {
+        // A namespace that is new, or a kind, may take a moment.
+        let mut last = String::new();
+        let done = crate::in_time(|| match self.ask(method, path, body) {
+            Ok(_) => Some(()),
+            Err(why) => {
+                last = why;
+                None
+            }
+        });
+        assert!(done.is_some(), "{method} {path}: {last}");
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
+        let mut curl = self.netns.command("curl");
+        curl.args([
+            "--silent",
+            "--insecure",
+            "--max-time",
+            "10",
+            "--write-out",
+            "\n%{http_code}",
+            "--request",
+            method,
+        ]);
+        curl.args(["--header", &format!("authorization: Bearer {TOKEN}")]);
+        if let Some(body) = body {
+            curl.args([
+                "--header",
+                "content-type: application/apply-patch+yaml",
+                "--data-binary",
+                &body.to_string(),
+            ]);
+        }
+        let output = curl.arg(format!("{}{path}", self.url())).stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let (said, status) = text.rsplit_once('\n').unwrap_or(("", ""));
+        match status {
+            "200" | "201" => Ok(serde_json::from_str(said).unwrap_or_default()),
+            status => Err(format!("{status} {said}")),
+        }
+    }
+}
+
+/// A port of the namespace's loopback that is free at this moment.
+fn free_port(netns: &Netns) -> SocketAddr {
+    netns.listen(([127, 0, 0, 1], 0).into()).local_addr().unwrap()
+}

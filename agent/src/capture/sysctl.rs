@@ -1,7 +1,15 @@
 //! Kernel settings of the namespace the calling thread is in. Who switched them on, and so may switch them off again, is
 //! known to [`passage`](super::passage).
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use super::mounts;
 
 /// A setting under /proc/sys.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +55,31 @@ impl Sysctl {
     }
 
     fn path(self) -> PathBuf {
-        PathBuf::from("/proc/sys").join(self.0)
+        root().join(self.0)
     }
 
     fn explain(self, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), format!("{}: {error}", self.path().display()))
     }
+}
+
+/// Where settings can be written. In a container that is not privileged /proc/sys is read-only; then another mount of proc
+/// counts, such as the host's: whichever it is, `net` in it is that of the thread's network namespace.
+fn root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let usual = PathBuf::from("/proc/sys");
+        if !is_read_only(&usual) {
+            return usual;
+        }
+        let mounts = mounts::read().unwrap_or_default();
+        let others = mounts.into_iter().filter(|mount| mount.kind == "proc" && mount.root == "/");
+        let found = others.map(|mount| mount.at.join("sys")).find(|root| !is_read_only(root));
+        found.unwrap_or(usual)
+    })
+}
+
+/// One that cannot be asked is no better.
+fn is_read_only(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|of| of.flags().contains(FsFlags::ST_RDONLY))
 }

@@ -13,7 +13,7 @@ use tokio::{
     sync::watch as channel,
 };
 
-use super::{enrolled::Enrolled, namespaces::Wanted};
+use super::{enrolled::Enrolled, namespaces::Wanted, pods::Pods};
 use crate::{
     admin::Configuration,
     capture::{Endpoints, Enrolment},
@@ -21,7 +21,7 @@ use crate::{
     connection::Node,
     record::Accounts,
     relay,
-    route::{Compilation, Snapshot},
+    route::{Compilation, Here, Snapshot},
     source::{Watch, files, watch},
     upstream,
 };
@@ -41,6 +41,8 @@ pub struct Compiled {
     pub agent: Option<AgentConfig>,
     /// To be put in force only when the report has no errors.
     pub snapshot: Snapshot,
+    /// Where pods are enrolled by their labels: those of this node.
+    pub(super) pods: Option<Pods>,
     pub report: Report,
     /// What the report points into.
     pub sources: Sources,
@@ -57,7 +59,7 @@ impl Source {
 
     /// Reads everything anew and compiles it.
     pub fn compile(self, accounts: &Accounts) -> Compiled {
-        Loader::new(self).load(accounts)
+        Loader::new(self, Here::default()).load(accounts)
     }
 }
 
@@ -65,13 +67,16 @@ impl Source {
 #[derive(Debug)]
 pub(super) struct Loader {
     source: Source,
+    /// The name of this one; None: pods are not enrolled by their labels.
+    node: Option<String>,
     reader: files::Reader,
     compilation: Compilation,
 }
 
 impl Loader {
-    pub(super) fn new(source: Source) -> Self {
-        Self { source, reader: files::Reader::default(), compilation: Compilation::default() }
+    pub(super) fn new(source: Source, here: Here) -> Self {
+        let node = here.node.clone();
+        Self { source, node, reader: files::Reader::default(), compilation: Compilation::at(here) }
     }
 
     /// One with errors leaves no trace: the next is compared with the last good one.
@@ -84,6 +89,7 @@ impl Loader {
             }
         };
         let agent = parts.iter().find_map(|part| part.agent.as_deref().cloned());
+        let pods = self.node.as_ref().map(|node| Pods::of(node, parts.iter().map(|part| &**part)));
         let snapshot = self.compilation.compile(parts, accounts, &mut report);
         upstream::check_files(snapshot.clusters(), &mut report);
         if let Some(agent) = &agent {
@@ -92,7 +98,7 @@ impl Loader {
         if !report.has_errors() {
             self.reader.accept();
         }
-        Compiled { agent, snapshot, report, sources }
+        Compiled { agent, snapshot, pods, report, sources }
     }
 }
 
@@ -199,6 +205,8 @@ impl Keeper<'_> {
             }
             agent => self.configure(&agent.unwrap_or_default()),
         }
+        let wanted = Wanted::by(&self.agent, compiled.pods.as_ref());
+        self.wanted.send_if_modified(|before| std::mem::replace(before, wanted) != *before);
         self.node.plane.enforce(&compiled.snapshot);
         self.node.snapshot.store(Arc::new(compiled.snapshot));
         self.published.accepted(self.agent.clone(), compiled.sources, &compiled.report);
@@ -215,8 +223,6 @@ impl Keeper<'_> {
 impl Keeper<'_> {
     /// Takes over what can change while the agent runs, and tells of the rest.
     fn configure(&mut self, new: &AgentConfig) {
-        let wanted = Wanted::by(new);
-        self.wanted.send_if_modified(|before| std::mem::replace(before, wanted) != *before);
         self.agent.meta.clone_from(&new.meta);
         self.agent.capture.inbound.clone_from(&new.capture.inbound);
         self.agent.capture.exempt.clone_from(&new.capture.exempt);

@@ -31,6 +31,7 @@ pub struct AgentBuilder<'a> {
     configuration: String,
     log_filter: String,
     prelude: String,
+    arguments: Vec<String>,
     binary: Option<PathBuf>,
     unprivileged: bool,
 }
@@ -46,6 +47,7 @@ impl<'a> AgentBuilder<'a> {
             configuration: String::new(),
             log_filter: "info".to_owned(),
             prelude: String::new(),
+            arguments: Vec::new(),
             binary: None,
             unprivileged: false,
         }
@@ -89,6 +91,12 @@ impl<'a> AgentBuilder<'a> {
     /// Shell commands run before it, in a mount namespace that it keeps to itself: what they mount is gone with it.
     pub fn after(mut self, prelude: &str) -> Self {
         prelude.clone_into(&mut self.prelude);
+        self
+    }
+
+    /// More arguments of `umbra run`.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         self
     }
 
@@ -136,6 +144,7 @@ impl<'a> AgentBuilder<'a> {
         let child = command
             .args(["run", "--config"])
             .arg(&config)
+            .args(&self.arguments)
             .env("RUST_LOG", &self.log_filter)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

@@ -31,6 +31,7 @@ pub struct AgentBuilder<'a> {
     configuration: String,
     log_filter: String,
     prelude: String,
+    arguments: Vec<String>,
     binary: Option<PathBuf>,
     unprivileged: bool,
     arguments: Vec<String>,
@@ -48,6 +49,7 @@ impl<'a> AgentBuilder<'a> {
             configuration: String::new(),
             log_filter: "info".to_owned(),
             prelude: String::new(),
+            arguments: Vec::new(),
             binary: None,
             unprivileged: false,
             arguments: Vec::new(),
@@ -100,6 +102,12 @@ impl<'a> AgentBuilder<'a> {
     /// Shell commands run before it, in a mount namespace that it keeps to itself: what they mount is gone with it.
     pub fn after(mut self, prelude: &str) -> Self {
         prelude.clone_into(&mut self.prelude);
+        self
+    }
+
+    /// More arguments of `umbra run`.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         self
     }
 

@@ -35,6 +35,9 @@ struct Row {
     /// Istio's name of the destination a shadow belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<String>,
+    /// Of a shadow: 0 for the nearest of its cluster. The next get what those of a level cannot take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<u8>,
 }
 
 /// The captured ones by their place, then shadows by cluster and place.
@@ -64,6 +67,7 @@ fn captured(rules: &Snapshot) -> impl Iterator<Item = (Key, Make<'_>)> {
             services: rules.owners().iter().map(|owner| owner.service.to_string()).collect(),
             labels: rules.owners().first().map(|owner| (*owner.labels).clone()).unwrap_or_default(),
             cluster: None,
+            level: None,
         };
         ((0, String::new(), place), Box::new(make) as Make<'_>)
     })
@@ -82,6 +86,7 @@ fn shadows(mirrors: &[Arc<Mirror>]) -> impl Iterator<Item = (Key, Make<'_>)> {
                 services: Vec::new(),
                 labels: Labels::NONE,
                 cluster: Some(cluster.to_owned()),
+                level: Some(endpoint.level),
             };
             ((1, cluster.to_owned(), place), Box::new(make) as Make<'_>)
         })

@@ -12,13 +12,16 @@ use serde::{Serialize, Serializer};
 use super::{Cluster, View, config::Standing, page, problem::Problem, standing};
 use crate::route::Mirror;
 
-/// One wanted namespace, or one that is being left, or a plain listener, with stable names.
+/// One wanted namespace, or one that is being left, a pod that is skipped, or a plain listener; with stable names.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Namespace {
     /// As configured; `direct ADDRESS:PORT` for a plain listener.
     pub netns: String,
-    /// `enrolled`, `failing` (and tried again), `same` (as another one) or `leaving`; `listening` for a plain listener.
+    /// `namespace/name` of a pod whose labels ask for it.
+    pub pod: Option<String>,
+    /// `enrolled`, `failing` (and tried again), `same` (as another one) or `leaving`; `skipped` for a pod that is labelled and
+    /// cannot be captured, `listening` for a plain listener.
     pub state: &'static str,
     pub why: Option<String>,
     /// Since it was enrolled; None when it is not. As is the rest.

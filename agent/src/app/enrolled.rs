@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio_util::task::TaskTracker;
 
-use super::direct::Listening;
+use super::{direct::Listening, pods::PodName};
 use crate::capture::Enrolment;
 
 /// The enrolled namespaces, shared with metrics, status and reloads.
@@ -34,11 +34,13 @@ struct List {
     past: BTreeMap<&'static str, u64>,
 }
 
-/// How one wanted namespace stands, or one that is being left.
+/// How one wanted namespace stands, or one that is being left, or a pod that is skipped.
 #[derive(Clone)]
 pub(super) struct Standing {
     /// As configured.
     pub(super) netns: String,
+    /// Whose it is, where its labels ask for it.
+    pub(super) pod: Option<PodName>,
     pub(super) state: &'static str,
     pub(super) why: Option<String>,
     /// While it is enrolled, or being left.
@@ -46,11 +48,12 @@ pub(super) struct Standing {
 }
 
 /// Every state there is, for metrics.
-pub(super) const STATES: [&str; 4] = [ENROLLED, FAILING, SAME, LEAVING];
+pub(super) const STATES: [&str; 5] = [ENROLLED, FAILING, SAME, LEAVING, SKIPPED];
 pub(super) const ENROLLED: &str = "enrolled";
 pub(super) const FAILING: &str = "failing";
 pub(super) const SAME: &str = "same";
 pub(super) const LEAVING: &str = "leaving";
+pub(super) const SKIPPED: &str = "skipped";
 
 impl Enrolled {
     pub(super) fn add(&self, enrolment: Arc<Enrolment>) {

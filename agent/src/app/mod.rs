@@ -8,6 +8,7 @@ mod enrolled;
 mod heart;
 mod memory;
 mod namespaces;
+mod pods;
 mod pressure;
 mod proof;
 mod readings;
@@ -29,6 +30,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use rules::{Compiled, Source};
+
+pub use crate::route::Here;
 
 use crate::{
     admin::{self, Configuration},
@@ -59,11 +62,12 @@ pub struct Log {
     pub level: Arc<dyn admin::Log>,
 }
 
-/// Runs an agent until it is told to stop. With a cluster its objects are added to what `source` says.
+/// Runs an agent until it is told to stop. With a cluster its objects are added to what `source` says. Where it knows its node,
+/// the pods of that are enrolled by their labels, and not the host's namespace.
 ///
 /// # Errors
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
-pub async fn run(source: Source, cluster: Option<kube::Options>, log: Log) -> anyhow::Result<()> {
+pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log: Log) -> anyhow::Result<()> {
     let mut stop = Box::pin(stop_signal()?);
     if let Err(error) = descriptors::take_all() {
         tracing::warn!(%error, "the limit of open files cannot be raised (RLIMIT_NOFILE)");
@@ -73,7 +77,7 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, log: Log) -> an
         Some(options) => Some(Arc::new(kube::Cluster::follow(options).await?)),
         None => None,
     };
-    let mut loader = Loader::new(source, cluster.clone());
+    let mut loader = Loader::new(source, cluster.clone(), here);
     let compiled = tokio::select! {
         compiled = rules::first(&mut loader, &accounts) => compiled?,
         () = &mut stop => return Ok(()),
@@ -138,7 +142,7 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, log: Log) -> an
     let renewing = tokio::spawn(renewals::renew(certificates));
     let proof = proof::begin(&accounts, &plane, workers.count() + config.shadow.workers);
     let hands = workers.hands();
-    let (wanted, wishes) = watch::channel(Wanted::by(&config));
+    let (wanted, wishes) = watch::channel(Wanted::by(&config, compiled.pods.as_ref()));
     let mut reconciler = Reconciler::new(&config, wishes, &node, hands.clone(), &enrolled);
     let agent = config.clone();
     let mut keeper = Keeper {

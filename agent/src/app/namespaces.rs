@@ -4,6 +4,7 @@
 
 mod exempt;
 mod member;
+mod wanted;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,7 +13,6 @@ use std::{
 };
 
 use anyhow::bail;
-use ipnet::IpNet;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet, spawn_blocking},
@@ -22,17 +22,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ending::{self, LAST_HANDSHAKES},
-    enrolled::{ENROLLED, Enrolled, FAILING, LEAVING, SAME, Standing},
+    enrolled::{ENROLLED, Enrolled, FAILING, LEAVING, SAME, SKIPPED, Standing},
+    pods::Skipped,
     rules,
     workers::Hands,
 };
 use crate::{
-    capture::{self, EnrolError, Enrolment, Identity, Inbound, WorkerListeners},
+    capture::{self, EnrolError, Enrolment, Identity, Inbound, Place, Pods, WorkerListeners},
     config::umbra::{AgentConfig, NetnsRef},
     connection::Node,
 };
 use exempt::Exempt;
-use member::{Attended, Member, Question, Seen, State};
+use member::{Attended, Lost, Member, Seen, State};
+pub(super) use wanted::{Wanted, Wish};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Namespaces that are enrolled at the same time: most of it is the kernel's work, and the apps need it too.
@@ -41,27 +43,6 @@ const AT_ONCE: usize = 4;
 const AFTER_AT_MOST: Duration = Duration::from_secs(60);
 /// The same for one that is not there. Looking costs little.
 const LOOK_AT_MOST: Duration = Duration::from_secs(4);
-
-/// What is to be captured where. A reload, or whoever knows the pods of this node, changes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub(super) namespaces: Vec<NetnsRef>,
-    /// Sources whose connections are never captured.
-    pub(super) exempt: Vec<IpNet>,
-    /// The node's own addresses too.
-    pub(super) exempt_node: bool,
-}
-
-impl Wanted {
-    /// The host's namespace, unless something else is named.
-    pub(super) fn by(config: &AgentConfig) -> Self {
-        let capture = &config.capture;
-        let named = capture.inbound.iter().map(|inbound| inbound.netns.value.clone());
-        let nothing = capture.inbound.is_empty() && capture.direct.is_empty();
-        let namespaces = if nothing { vec![NetnsRef::Host] } else { named.collect() };
-        Self { namespaces, exempt: capture.exempt.clone(), exempt_node: capture.exempt_node }
-    }
-}
 
 /// Keeps what is enrolled as it is wanted.
 pub(super) struct Reconciler {
@@ -74,6 +55,8 @@ pub(super) struct Reconciler {
     enrolled: Enrolled,
     /// One for each wanted namespace, in their order.
     members: Vec<Member>,
+    /// Pods that are not to be enrolled, though somebody wants it.
+    skipped: Vec<Skipped>,
     leaving: Vec<Leaving>,
 }
 
@@ -112,6 +95,7 @@ impl Reconciler {
             hands,
             enrolled: enrolled.clone(),
             members: Vec::new(),
+            skipped: Vec::new(),
             leaving: Vec::new(),
         }
     }
@@ -156,7 +140,8 @@ impl Reconciler {
         let exempt = self.exempt.sources(&wanted).await;
         let exempt_changed = exempt != self.options.exempt;
         self.options.exempt = exempt;
-        self.want(&wanted.namespaces);
+        self.want(wanted.namespaces);
+        self.skipped = wanted.skipped;
         let seen = self.look().await;
         let (due, changed) = self.settle(seen);
         let new = self.enrol(due).await;
@@ -166,16 +151,19 @@ impl Reconciler {
     }
 
     /// Makes the members those that are wanted; others are left.
-    fn want(&mut self, wanted: &[NetnsRef]) {
+    fn want(&mut self, wanted: Vec<Wish>) {
         let mut before: HashMap<_, _> =
-            self.members.drain(..).map(|member| (member.reference.clone(), member)).collect();
-        let member =
-            |reference: &NetnsRef| before.remove(reference).unwrap_or_else(|| Member::new(reference));
+            self.members.drain(..).map(|member| (member.wish.netns.clone(), member)).collect();
         let mut named = HashSet::new();
-        self.members = wanted.iter().filter(|reference| named.insert(*reference)).map(member).collect();
-        for Member { reference, state } in before.into_values() {
-            if let State::Enrolled(attended) = state {
-                self.leave(&reference, attended, "it is not wanted any more");
+        for wish in wanted.into_iter().filter(|wish| named.insert(wish.netns.clone())) {
+            self.members.push(match before.remove(&wish.netns) {
+                Some(member) => Member { wish, ..member },
+                None => Member::new(wish),
+            });
+        }
+        for mut member in before.into_values() {
+            if let Some(lost) = member.lose("it is not wanted any more") {
+                self.leave(lost);
             }
         }
     }
@@ -184,15 +172,19 @@ impl Reconciler {
     async fn look(&mut self) -> Vec<Seen> {
         let questions: Vec<_> = self.members.iter_mut().map(Member::question).collect();
         let count = questions.len();
-        let answers = spawn_blocking(move || questions.into_iter().map(Question::answer).collect());
+        let answers = spawn_blocking(move || {
+            // Looked for once for all of them, and not at all while each is where it was.
+            let mut pods = Pods::default();
+            questions.into_iter().map(|question| question.answer(&mut pods)).collect()
+        });
         answers.await.unwrap_or_else(|error| {
             tracing::error!(%error, "looking for namespaces panicked");
             (0..count).map(|_| Seen::NotNow).collect()
         })
     }
 
-    /// Takes in what was seen: which members are to be enrolled now, and whose addresses have changed.
-    fn settle(&mut self, seen: Vec<Seen>) -> (Vec<usize>, Vec<Arc<Enrolment>>) {
+    /// Takes in what was seen: which members are to be enrolled now and where, and whose addresses have changed.
+    fn settle(&mut self, seen: Vec<Seen>) -> (Vec<(usize, Place)>, Vec<Arc<Enrolment>>) {
         let (mut found, mut lost, mut changed) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (member, seen)) in self.members.iter_mut().zip(seen).enumerate() {
             match (&mut member.state, seen) {
@@ -205,11 +197,11 @@ impl Reconciler {
                 }
                 (_, Seen::At(place)) => {
                     lost.extend(member.lose("another namespace has taken its place"));
-                    found.push((index, place.identity()));
+                    found.push((index, place));
                 }
                 (_, Seen::Nowhere(reason)) => {
                     lost.extend(member.lose("it is gone"));
-                    let missing = EnrolError::Netns { name: member.reference.to_string(), reason };
+                    let missing = EnrolError::Netns { name: member.wish.netns.to_string(), reason };
                     member.fail(&missing, LOOK_AT_MOST);
                 }
                 (_, Seen::InMesh(error)) => {
@@ -219,22 +211,20 @@ impl Reconciler {
                 (_, Seen::NotNow | Seen::Still { .. }) => {}
             }
         }
-        for (reference, attended, why) in lost {
-            self.leave(&reference, attended, why);
-        }
+        lost.into_iter().for_each(|lost| self.leave(lost));
         let enrolled = self.members.iter().filter_map(|member| match &member.state {
-            State::Enrolled(it) => Some((it.place.identity(), member.reference.clone())),
+            State::Enrolled(it) => Some((it.place.identity(), member.wish.netns.clone())),
             _ => None,
         });
         let mut taken: HashMap<Identity, NetnsRef> = enrolled.collect();
         let mut due = Vec::new();
-        for (index, identity) in found {
+        for (index, place) in found {
             let member = &mut self.members[index];
-            match taken.get(&identity) {
+            match taken.get(&place.identity()) {
                 Some(first) => member.state = State::Same(first.clone()),
                 None => {
-                    taken.insert(identity, member.reference.clone());
-                    due.push(index);
+                    taken.insert(place.identity(), member.wish.netns.clone());
+                    due.push((index, place));
                 }
             }
         }
@@ -242,15 +232,15 @@ impl Reconciler {
     }
 
     /// Enrols these members; returns those that are.
-    async fn enrol(&mut self, due: Vec<usize>) -> Vec<Arc<Enrolment>> {
+    async fn enrol(&mut self, due: Vec<(usize, Place)>) -> Vec<Arc<Enrolment>> {
         let (mut due, mut enrolling, mut new) = (due.into_iter(), JoinSet::new(), Vec::new());
         let options = Arc::new(self.options.clone());
         loop {
             while enrolling.len() < AT_ONCE
-                && let Some(index) = due.next()
+                && let Some((index, place)) = due.next()
             {
-                let (reference, options) = (self.members[index].reference.clone(), Arc::clone(&options));
-                enrolling.spawn_blocking(move || (index, Enrolment::enrol(&reference, &options)));
+                let (netns, options) = (self.members[index].wish.netns.clone(), Arc::clone(&options));
+                enrolling.spawn_blocking(move || (index, Enrolment::enrol_at(&netns, place, &options)));
             }
             let Some(joined) = enrolling.join_next().await else { return new };
             match joined {
@@ -272,17 +262,18 @@ impl Reconciler {
     ) -> Option<Arc<Enrolment>> {
         let inbound = Arc::new(Inbound::Enrolled(Arc::clone(&enrolment)));
         let member = &mut self.members[index];
+        let pod = member.wish.pod();
         let attendance = match self.hands.listen(listeners, &inbound).await {
             Ok(attendance) => attendance,
             Err(error) => {
-                tracing::error!(netns = enrolment.name(), "not captured: {error:#}");
+                tracing::error!(netns = enrolment.name(), pod, "not captured: {error:#}");
                 return None;
             }
         };
         for note in enrolment.notes() {
-            tracing::warn!(netns = enrolment.name(), "{note}");
+            tracing::warn!(netns = enrolment.name(), pod, "{note}");
         }
-        tracing::info!(netns = enrolment.name(), "enrolled");
+        tracing::info!(netns = enrolment.name(), pod, "enrolled");
         self.enrolled.add(Arc::clone(&enrolment));
         let place = enrolment.place().clone();
         let asked = Instant::now();
@@ -317,12 +308,12 @@ impl Reconciler {
 
     /// New connections go to the app from now on; those that are open end as when the whole agent stops, so that their
     /// clients come to the app too.
-    fn leave(&mut self, reference: &NetnsRef, attended: Attended, why: &'static str) {
+    fn leave(&mut self, Lost { wish, attended, why }: Lost) {
         let Attended { enrolment, attendance, .. } = attended;
-        let netns = reference.to_string();
-        tracing::info!(netns, "left: {why}");
+        tracing::info!(netns = %wish.netns, pod = wish.pod(), "left: {why}");
         let standing = Standing {
-            netns,
+            netns: wish.netns.to_string(),
+            pod: wish.pod,
             state: LEAVING,
             why: Some(why.to_owned()),
             enrolment: Some((Arc::clone(&enrolment), attendance.connections.clone())),
@@ -350,22 +341,25 @@ impl Reconciler {
     }
 
     fn standings(&self) -> Vec<Standing> {
-        let members = self.members.iter().map(|Member { reference, state }| {
-            let netns = reference.to_string();
-            match state {
+        let members = self.members.iter().map(|Member { wish, state }| {
+            let (state, why, enrolment) = match state {
                 State::Enrolled(Attended { enrolment, attendance, .. }) => {
-                    let enrolment = Some((Arc::clone(enrolment), attendance.connections.clone()));
-                    Standing { netns, state: ENROLLED, why: None, enrolment }
+                    let enrolment = (Arc::clone(enrolment), attendance.connections.clone());
+                    (ENROLLED, None, Some(enrolment))
                 }
-                State::Failing(failure) => {
-                    Standing { netns, state: FAILING, why: Some(failure.why.clone()), enrolment: None }
-                }
-                State::Same(first) => {
-                    let why = Some(format!("{first} leads to the same namespace"));
-                    Standing { netns, state: SAME, why, enrolment: None }
-                }
-            }
+                State::Failing(failure) => (FAILING, Some(failure.why.clone()), None),
+                State::Same(first) => (SAME, Some(format!("{first} leads to the same namespace")), None),
+            };
+            Standing { netns: wish.netns.to_string(), pod: wish.pod.clone(), state, why, enrolment }
         });
-        members.chain(self.leaving.iter().map(|leaving| leaving.standing.clone())).collect()
+        let skipped = self.skipped.iter().map(|Skipped { pod, netns, why }| Standing {
+            netns: netns.clone(),
+            pod: Some(pod.clone()),
+            state: SKIPPED,
+            why: Some(why.clone()),
+            enrolment: None,
+        });
+        let leaving = self.leaving.iter().map(|leaving| leaving.standing.clone());
+        members.chain(leaving).chain(skipped).collect()
     }
 }

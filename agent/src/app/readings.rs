@@ -32,7 +32,7 @@ pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>, certificates: &Arc<Ce
         },
         Reading {
             name: "umbra_capture_namespaces",
-            help: "Network namespaces by how they stand: enrolled; failing and tried again; the same as another; leaving",
+            help: "Network namespaces by how they stand: enrolled; failing and tried again; the same as another; leaving; skipped pods",
             kind: Kind::Gauge,
             read: Box::new(move || namespaces(&standing)),
         },

@@ -143,6 +143,8 @@ impl Keeper<'_> {
             }
             agent => self.configure(&agent.unwrap_or_default()),
         }
+        let wanted = Wanted::by(&self.agent, compiled.pods.as_ref());
+        self.wanted.send_if_modified(|before| std::mem::replace(before, wanted) != *before);
         self.node.plane.enforce(&compiled.snapshot);
         if let Some(cluster) = self.loader.cluster() {
             cluster.follow_labels(&compiled.snapshot);
@@ -171,8 +173,6 @@ impl Keeper<'_> {
 impl Keeper<'_> {
     /// Takes over what can change while the agent runs, and tells of the rest.
     fn configure(&mut self, new: &AgentConfig) {
-        let wanted = Wanted::by(new);
-        self.wanted.send_if_modified(|before| std::mem::replace(before, wanted) != *before);
         self.agent.meta.clone_from(&new.meta);
         self.agent.capture.inbound.clone_from(&new.capture.inbound);
         self.agent.capture.exempt.clone_from(&new.capture.exempt);

@@ -32,8 +32,9 @@ fn listening(Listening { direct, connections }: &Listening) -> Namespace {
 }
 
 fn namespace(standing: &Standing) -> Namespace {
-    let Standing { netns, state, why, enrolment } = standing.clone();
-    let mut namespace = Namespace { netns, state, why, ..Namespace::default() };
+    let Standing { netns, pod, state, why, enrolment } = standing.clone();
+    let pod = pod.map(|pod| pod.to_string());
+    let mut namespace = Namespace { netns, pod, state, why, ..Namespace::default() };
     let Some((enrolment, connections)) = enrolment else { return namespace };
     let (port_count, ports) = enrolment.ports();
     namespace.age = Some(enrolment.age());

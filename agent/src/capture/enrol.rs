@@ -20,6 +20,7 @@ use super::{
     allowed::AllowedNow,
     canonical,
     endpoints::{Endpoints, MOST_CAPTURED},
+    find::Pods,
     inside::Inside,
     listener::{self, WorkerListeners},
     loader::{Link, LoadError},
@@ -96,7 +97,17 @@ impl Enrolment {
         options: &Options,
     ) -> Result<(Arc<Self>, Vec<WorkerListeners>), EnrolError> {
         let unreachable = |reason| EnrolError::Netns { name: netns.to_string(), reason };
-        let netns = Arc::new(Netns::open(netns).map_err(unreachable)?);
+        Self::enrol_at(netns, Place::of(netns, &mut Pods::default()).map_err(unreachable)?, options)
+    }
+
+    /// The same where the namespace was found.
+    pub fn enrol_at(
+        netns: &NetnsRef,
+        place: Place,
+        options: &Options,
+    ) -> Result<(Arc<Self>, Vec<WorkerListeners>), EnrolError> {
+        let unreachable = |reason| EnrolError::Netns { name: netns.to_string(), reason };
+        let netns = Arc::new(Netns::at(netns, place).map_err(unreachable)?);
         let inside = netns.on_thread(|| Inside::make(&netns, options)).map_err(unreachable)??;
 
         let maps = Arc::new(inside.maps);

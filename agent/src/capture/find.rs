@@ -2,12 +2,18 @@
 //! after it, whatever the container runtime. Where cgroups are mounted is read from the kernel, never assumed.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, HashSet, VecDeque},
     fs, io,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
-/// Directories looked at in search of one pod: a node has some hundreds above its pods.
+use super::{
+    mounts::{self, Mount},
+    netns::{self, Identity},
+};
+
+/// Directories looked at in search of pods: a node has some hundreds above and beside its pods.
 const MOST_LOOKED_AT: usize = 20_000;
 
 /// Below its pods a node has a cgroup per container, and systemd's own may nest.
@@ -17,69 +23,165 @@ pub(super) fn of_process(pid: u32) -> PathBuf {
     format!("/proc/{pid}/ns/net").into()
 }
 
-/// Through one of the pod's processes: all of them share its network.
-///
-/// # Errors
-/// `NotFound` where no process of such a pod runs here.
-pub(super) fn of_pod(uid: &str) -> io::Result<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    let roots = cgroups(&mounts);
-    if roots.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "no cgroup file system is mounted here"));
+/// The pods of this node, by their cgroups. These are looked through once, when the first pod is asked for: one value is
+/// for one look.
+#[derive(Debug, Default)]
+pub struct Pods {
+    node: Option<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    trees: Vec<Tree>,
+    /// Namespaces that are no pod's own: the agent's and the host's.
+    shared: Vec<Identity>,
+}
+
+/// A hierarchy of cgroups.
+#[derive(Debug)]
+struct Tree {
+    root: PathBuf,
+    /// The cgroup of each pod in it, by UID. None before somebody asks.
+    pods: Option<HashMap<String, PathBuf>>,
+}
+
+/// Why a pod's network is not found. Of several reasons the last here says most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Missing {
+    /// Nor any other pod.
+    NoPods,
+    NotHere,
+    /// It has processes that have no number here.
+    Invisible,
+    OnHost,
+    Forbidden,
+}
+
+impl Pods {
+    /// Through one of the pod's processes: all of them share its network.
+    ///
+    /// # Errors
+    /// `NotFound` where no process of such a pod runs here.
+    pub(super) fn netns_of(&mut self, uid: &str) -> io::Result<PathBuf> {
+        let node = match &mut self.node {
+            Some(node) => node,
+            none => none.insert(Node::read()?),
+        };
+        let Node { trees, shared } = node;
+        let found = process_of(uid, trees, |pid| whose(pid, shared));
+        found.map(of_process).map_err(|missing| missing.of(uid))
     }
-    process_of(uid, &roots).map(of_process).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::NotFound, format!("no process of a pod {uid} runs on this node"))
-    })
+}
+
+impl Node {
+    fn read() -> io::Result<Self> {
+        let roots = cgroups(mounts::read()?);
+        let shared = [Path::new(netns::OWN), &of_process(1)];
+        Ok(Self {
+            trees: roots.into_iter().map(Tree::new).collect(),
+            // Another PID namespace's first process says nothing about the host, and may not be looked at.
+            shared: shared
+                .iter()
+                .filter_map(|path| path.metadata().ok())
+                .map(|it| netns::identity(&it))
+                .collect(),
+        })
+    }
 }
 
 /// Where cgroups are mounted, those of version 2 first (also in hybrid mode, where it is below version 1's), then each
-/// controller of version 1 (proc_pid_mountinfo(5)).
-fn cgroups(mounts: &str) -> Vec<PathBuf> {
-    let mut found: Vec<_> = mounts
-        .lines()
-        .filter_map(|line| {
-            let (before, after) = line.split_once(" - ")?;
-            let version = match after.split(' ').next()? {
-                "cgroup2" => 2,
-                "cgroup" => 1,
-                _ => return None,
-            };
-            Some((version, PathBuf::from(unescaped(before.split(' ').nth(4)?))))
+/// controller of version 1; the same tree once. In a container with a cgroup namespace of its own the host's are those that
+/// somebody has mounted there from outside.
+fn cgroups(mut mounts: Vec<Mount>) -> Vec<PathBuf> {
+    let mut known = HashSet::new();
+    mounts.retain(|mount| {
+        matches!(mount.kind.as_str(), "cgroup" | "cgroup2")
+            && known.insert((mount.device.clone(), mount.root.clone()))
+    });
+    mounts.sort_by_key(|mount| mount.kind != "cgroup2");
+    mounts.into_iter().map(|mount| mount.at).collect()
+}
+
+impl Tree {
+    fn new(root: PathBuf) -> Self {
+        Self { root, pods: None }
+    }
+
+    /// What is below a pod is the pod's own, also where it is a node itself.
+    fn pods(&mut self) -> &HashMap<String, PathBuf> {
+        self.pods.get_or_insert_with(|| {
+            let mut pods = HashMap::new();
+            let _: Option<()> = walk(&self.root, |cgroup| {
+                let pod = pod_of(cgroup);
+                let descend = pod.is_none();
+                if let Some(uid) = pod {
+                    pods.entry(uid).or_insert_with(|| cgroup.to_owned());
+                }
+                ControlFlow::Continue(descend)
+            });
+            pods
         })
-        .collect();
-    found.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
-    found.into_iter().map(|(_, path)| path).collect()
+    }
 }
 
-/// Spaces, tabs, new lines and backslashes stand there as `\040` and so on.
-fn unescaped(path: &str) -> String {
-    let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-    escapes.iter().fold(path.to_owned(), |path, (code, text)| path.replace(code, text))
+/// The first process of the pod's cgroup, or of one below, that is in a namespace of the pod's. Runtimes have helpers there
+/// that stay in the host's (CRI-O's conmon).
+fn process_of(
+    uid: &str,
+    trees: &mut [Tree],
+    whose: impl Fn(u32) -> Result<(), Missing>,
+) -> Result<u32, Missing> {
+    let mut missing = Missing::NoPods;
+    for tree in trees {
+        let pods = tree.pods();
+        if !pods.is_empty() {
+            missing = missing.max(Missing::NotHere);
+        }
+        let Some(cgroup) = pods.get(uid) else { continue };
+        let found = walk(cgroup, |cgroup| {
+            for pid in processes(cgroup) {
+                // One of a PID namespace that is not below the agent's is 0.
+                let judged = if pid == 0 { Err(Missing::Invisible) } else { whose(pid) };
+                match judged {
+                    Ok(()) => return ControlFlow::Break(pid),
+                    Err(why) => missing = missing.max(why),
+                }
+            }
+            ControlFlow::Continue(true)
+        });
+        if let Some(pid) = found {
+            return Ok(pid);
+        }
+    }
+    Err(missing)
 }
 
-/// The first process of the pod's cgroup, or of one below.
-fn process_of(uid: &str, roots: &[PathBuf]) -> Option<u32> {
-    let named = |cgroup: &Path| pod_of(cgroup).is_some_and(|pod| pod == uid);
-    roots.iter().find_map(|root| {
-        let other_pod = |cgroup: &Path| pod_of(cgroup).is_some() && !named(cgroup);
-        let pod = walk(root, other_pod, |cgroup| named(cgroup).then(|| cgroup.to_owned()))?;
-        walk(&pod, |_| false, first_process)
-    })
+/// Whether a process is in a namespace that is its pod's own.
+fn whose(pid: u32, shared: &[Identity]) -> Result<(), Missing> {
+    match of_process(pid).metadata() {
+        Ok(metadata) if shared.contains(&netns::identity(&metadata)) => Err(Missing::OnHost),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Missing::Forbidden),
+        // It has just ended.
+        Err(_) => Err(Missing::NotHere),
+    }
 }
 
-/// Breadth first, but for what is left out and all below it. Links are not followed.
-fn walk<T>(root: &Path, left_out: impl Fn(&Path) -> bool, look: impl Fn(&Path) -> Option<T>) -> Option<T> {
+/// Breadth first: `visit` is given each cgroup and says whether to go on below it. Links are not followed.
+fn walk<T>(root: &Path, mut visit: impl FnMut(&Path) -> ControlFlow<T, bool>) -> Option<T> {
     let mut waiting = VecDeque::from([(root.to_owned(), 0)]);
     for _ in 0..MOST_LOOKED_AT {
         let (path, depth) = waiting.pop_front()?;
-        if let Some(found) = look(&path) {
-            return Some(found);
+        match visit(&path) {
+            ControlFlow::Break(found) => return Some(found),
+            ControlFlow::Continue(false) => continue,
+            ControlFlow::Continue(true) if depth == DEEPEST => continue,
+            ControlFlow::Continue(true) => {}
         }
         // What has ended meanwhile has nothing below it.
         let entries = fs::read_dir(&path).into_iter().flatten().flatten();
         let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        let below = directories.map(|entry| entry.path()).filter(|path| depth < DEEPEST && !left_out(path));
-        waiting.extend(below.map(|path| (path, depth + 1)));
+        waiting.extend(directories.map(|entry| (entry.path(), depth + 1)));
     }
     None
 }
@@ -94,72 +196,43 @@ fn pod_of(cgroup: &Path) -> Option<String> {
     }
 }
 
-fn first_process(cgroup: &Path) -> Option<u32> {
-    // A threaded cgroup cannot be asked, and a process of another PID namespace is 0.
-    let processes = fs::read_to_string(cgroup.join("cgroup.procs")).ok()?;
-    processes.lines().filter_map(|pid| pid.parse().ok()).find(|pid| *pid > 0)
+/// A threaded cgroup cannot be asked.
+fn processes(cgroup: &Path) -> Vec<u32> {
+    let processes = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    processes.lines().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+impl Missing {
+    fn of(self, uid: &str) -> io::Error {
+        let none = format!("no process of a pod {uid} runs on this node");
+        let (kind, why) = match self {
+            Self::NoPods => (
+                io::ErrorKind::NotFound,
+                format!(
+                    "{none}, nor of any other pod; in a container the agent needs the host's /sys/fs/cgroup, mounted anywhere"
+                ),
+            ),
+            Self::NotHere => (io::ErrorKind::NotFound, none),
+            Self::Invisible => (
+                io::ErrorKind::NotFound,
+                format!(
+                    "the processes of pod {uid} cannot be seen from here: in a container the agent needs `hostPID: true`"
+                ),
+            ),
+            Self::OnHost => (
+                io::ErrorKind::Other,
+                format!(
+                    "what runs of pod {uid} is on the host's network (hostNetwork), which it shares with everything else there"
+                ),
+            ),
+            Self::Forbidden => (
+                io::ErrorKind::PermissionDenied,
+                format!("the network of pod {uid} may not be looked at: it takes CAP_SYS_PTRACE"),
+            ),
+        };
+        io::Error::new(kind, why)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const UID: &str = "6b1f0a4e-37a5-4b1c-9d7e-0c9a3a4c1f55";
-
-    /// A tree of cgroups with these processes.
-    fn tree(cgroups: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, processes) in cgroups {
-            fs::create_dir_all(root.path().join(path)).unwrap();
-            fs::write(root.path().join(path).join("cgroup.procs"), processes).unwrap();
-        }
-        root
-    }
-
-    #[test]
-    fn a_pod_is_found_under_either_driver() {
-        let systemd = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod6b1f0a4e_37a5_4b1c_9d7e_0c9a3a4c1f55.slice";
-        let fs = format!("kubepods/besteffort/pod{UID}");
-        for pod in [systemd, &fs] {
-            let container = format!("{pod}/cri-containerd-0123.scope");
-            let tree = tree(&[
-                ("system.slice/ssh.service", "1\n"),
-                ("kubepods/pod00000000-37a5-4b1c-9d7e-0c9a3a4c1f55/c", "2\n"),
-                (pod, ""),
-                (&container, "0\n77\n78\n"),
-            ]);
-            assert_eq!(process_of(UID, &[tree.path().to_owned()]), Some(77), "{pod}");
-        }
-    }
-
-    #[test]
-    fn a_pod_that_is_elsewhere_or_over_is_not_found() {
-        let pod = format!("kubepods/pod{UID}");
-        for cgroups in [&[(pod.as_str(), "")][..], &[], &[("kubepods/pod6b1f0a4e", "5\n")]] {
-            assert_eq!(process_of(UID, &[tree(cgroups).path().to_owned()]), None);
-        }
-    }
-
-    #[test]
-    fn of_several_hierarchies_the_one_with_the_pod_counts() {
-        let (unified, memory) =
-            (tree(&[("init.scope", "1\n")]), tree(&[(&format!("kubepods/pod{UID}/c"), "9\n")]));
-        assert_eq!(process_of(UID, &[unified.path().to_owned(), memory.path().to_owned()]), Some(9));
-    }
-
-    #[test]
-    fn mounts_are_those_of_the_kernel_in_any_mode() {
-        let hybrid = "24 1 0:22 / /sys rw - sysfs sysfs rw\n\
-            31 24 0:27 / /sys/fs/cgroup/memory rw,nosuid shared:8 - cgroup cgroup rw,memory\n\
-            30 24 0:26 / /sys/fs/cgroup/uni\\040fied rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
-        let expected = ["/sys/fs/cgroup/uni fied", "/sys/fs/cgroup/memory"].map(PathBuf::from);
-        assert_eq!(cgroups(hybrid), expected);
-        assert!(cgroups("24 1 0:22 / /sys rw - sysfs sysfs rw\n").is_empty());
-    }
-
-    #[test]
-    fn nobody_has_a_pod_that_was_never_made() {
-        let error = of_pod("00000000-0000-0000-0000-000000000000").unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
-    }
-}
+mod tests;

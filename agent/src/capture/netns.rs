@@ -8,7 +8,7 @@ use std::{
         fd::{AsFd, AsRawFd as _},
         unix::fs::MetadataExt as _,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
 };
 
@@ -17,11 +17,11 @@ use nix::{
     sys::statfs::{NSFS_MAGIC, fstatfs},
 };
 
-use super::find;
+use super::find::{self, Pods};
 use crate::config::umbra::NetnsRef;
 
 /// The namespace of the thread that looks.
-const OWN: &str = "/proc/thread-self/ns/net";
+pub(super) const OWN: &str = "/proc/thread-self/ns/net";
 
 thread_local! {
     /// The namespace this thread lives in, opened on first use.
@@ -40,9 +40,16 @@ pub struct Place {
 pub type Identity = (u64, u64);
 
 impl Place {
-    /// Where this reference leads at this moment.
-    pub fn of(reference: &NetnsRef) -> io::Result<Self> {
-        Ok(Netns::open(reference)?.place)
+    /// Where this reference leads at this moment; `pods` knows that of pods.
+    pub fn of(reference: &NetnsRef, pods: &mut Pods) -> io::Result<Self> {
+        let path = match reference {
+            NetnsRef::Host => PathBuf::from(OWN),
+            NetnsRef::Path(path) => path.clone(),
+            NetnsRef::Pid(pid) => find::of_process(*pid),
+            NetnsRef::Pod(uid) => pods.netns_of(uid)?,
+        };
+        let identity = identity(&open(&path)?.metadata()?);
+        Ok(Self { path, identity })
     }
 
     pub fn identity(&self) -> Identity {
@@ -55,8 +62,17 @@ impl Place {
     }
 }
 
-fn identity(metadata: &std::fs::Metadata) -> Identity {
+pub(super) fn identity(metadata: &std::fs::Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    // What `ip netns del` has unmounted is an empty file for a moment.
+    if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
+        return Err(io::Error::other(format!("{} is no network namespace", path.display())));
+    }
+    Ok(file)
 }
 
 /// An open network namespace. It lives as long as this does, also when its last process is gone.
@@ -70,25 +86,16 @@ pub(super) struct Netns {
 impl Netns {
     /// Opens a namespace. [`NetnsRef::Host`] is the one the calling thread lives in.
     pub(super) fn open(reference: &NetnsRef) -> io::Result<Self> {
-        let path = match reference {
-            NetnsRef::Host => PathBuf::from(OWN),
-            NetnsRef::Path(path) => path.clone(),
-            NetnsRef::Pid(pid) => find::of_process(*pid),
-            NetnsRef::Pod(uid) => find::of_pod(uid)?,
-        };
-        let file = File::open(&path)?;
-        // What `ip netns del` has unmounted is an empty file for a moment.
-        if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
-            return Err(io::Error::other(format!("{} is no network namespace", path.display())));
+        Self::at(reference, Place::of(reference, &mut Pods::default())?)
+    }
+
+    /// Opens the namespace that this reference was found to lead to.
+    pub(super) fn at(reference: &NetnsRef, place: Place) -> io::Result<Self> {
+        let file = open(&place.path)?;
+        if identity(&file.metadata()?) != place.identity {
+            return Err(io::Error::other("another namespace has just taken its place"));
         }
-        let identity = identity(&file.metadata()?);
-        let own = matches!(reference, NetnsRef::Pod(_)).then(|| std::fs::metadata(OWN)).transpose()?;
-        if own.is_some_and(|own| self::identity(&own) == identity) {
-            return Err(io::Error::other(
-                "the pod is on the host's network (hostNetwork), which it shares with everything else there",
-            ));
-        }
-        Ok(Self { name: reference.to_string(), file, place: Place { path, identity } })
+        Ok(Self { name: reference.to_string(), file, place })
     }
 
     /// `host`, the path, `pid:1234` or `pod:UID`: as configured.

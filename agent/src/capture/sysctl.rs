@@ -4,11 +4,12 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
-/// Where `deploy/helm` mounts the node's own settings, for those of a container are read-only. Whoever's they are, they show
-/// the namespace that the asking thread is in (net/sysctl_net.c, `net_ctl_header_lookup`).
-const OF_NODE: &str = "/host/proc/sys";
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use super::mounts;
 
 /// A setting under /proc/sys.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +55,37 @@ impl Sysctl {
     }
 
     fn path(self) -> PathBuf {
-        let of_node = Path::new(OF_NODE).join(self.0);
-        if of_node.exists() { of_node } else { Path::new("/proc/sys").join(self.0) }
+        root().join(self.0)
     }
 
     fn explain(self, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), format!("{}: {error}", self.path().display()))
     }
+}
+
+/// Where settings can be written. In a container that is not privileged /proc/sys is read-only; then another mount of proc
+/// counts, or of its `sys/net`, such as the node's that `deploy/helm` mounts: whichever it is, `net` in it is that of the
+/// thread's network namespace (net/sysctl_net.c, `net_ctl_header_lookup`).
+fn root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let usual = PathBuf::from("/proc/sys");
+        if !is_read_only(&usual.join("net")) {
+            return usual;
+        }
+        let mounts = mounts::read().unwrap_or_default();
+        let others = mounts.into_iter().filter(|mount| mount.kind == "proc");
+        let roots = others.filter_map(|mount| match mount.root.as_str() {
+            "/" => Some(mount.at.join("sys")),
+            "/sys/net" if mount.at.ends_with("net") => mount.at.parent().map(Path::to_owned),
+            _ => None,
+        });
+        let found = roots.into_iter().find(|root| !is_read_only(&root.join("net")));
+        found.unwrap_or(usual)
+    })
+}
+
+/// One that cannot be asked is no better.
+fn is_read_only(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|of| of.flags().contains(FsFlags::ST_RDONLY))
 }

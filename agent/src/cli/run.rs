@@ -1,13 +1,14 @@
 //! `umbra run`: from files, from a cluster, or from three flags.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{env, fs, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 use super::quick;
 use crate::{
-    app::{self, Log, Source},
+    app::{self, Here, Log, Source},
+    route::Locality,
     source::kube,
 };
 
@@ -15,6 +16,7 @@ use crate::{
 #[command(after_help = "Examples:
   umbra run --config rules.yaml
   umbra run --kubernetes --config agent.yaml
+  umbra run --config rules.yaml --config pods.yaml --node-name node-1
   umbra run --port 8080 --mirror http://127.0.0.1:9090 --percent 10")]
 #[group(skip)]
 pub(super) struct Arguments {
@@ -25,13 +27,19 @@ pub(super) struct Arguments {
     /// too is taken from the file.
     #[arg(long, conflicts_with = "port")]
     kubernetes: bool,
-    /// The node whose pods may be captured; the host's name unless it is said.
-    #[arg(long, env = "NODE_NAME", value_name = "NAME")]
+    /// This node's name in its cluster (with --kubernetes also NODE_NAME, else the host's name): instead of the host's
+    /// namespace, the pods of this node are captured that have the label umbra.dev/capture: enabled, or whose namespace has it.
+    /// Without --kubernetes, Pods and Namespaces are read from files like rules.
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "port")]
     node_name: Option<String>,
     /// The AgentConfig in the agent's own namespace (POD_NAMESPACE), where no file has one; the only one there, or that called
     /// `default`, unless it is said.
     #[arg(long, value_name = "NAME", requires = "kubernetes")]
     agent_config: Option<String>,
+    /// Where this node is: REGION/ZONE or REGION/ZONE/SUB-ZONE, as the node's labels topology.kubernetes.io/region and /zone
+    /// say. Shadow endpoints of its zone come first where Istio's or Kubernetes' rules ask for it.
+    #[arg(long, env = "UMBRA_LOCALITY", value_name = "LOCALITY")]
+    locality: Option<Locality>,
     #[command(flatten)]
     quick: quick::Arguments,
 }
@@ -46,23 +54,26 @@ pub(super) fn usage(program: &str) -> String {
 
 impl Arguments {
     pub(super) fn execute(self, log: Log) -> anyhow::Result<ExitCode> {
-        let cluster = self.kubernetes.then(|| kube::Options {
-            node: self.node_name.unwrap_or_else(host_name),
-            agent: self.agent_config,
-        });
+        let node =
+            if self.kubernetes { Some(self.node_name.unwrap_or_else(node_name)) } else { self.node_name };
+        let cluster = node.clone().filter(|_| self.kubernetes);
+        let cluster = cluster.map(|node| kube::Options { node, agent: self.agent_config });
         let source = match self.quick.to_yaml() {
             Some(yaml) => Source::CommandLine(yaml),
             None => Source::Files(self.config),
         };
+        let here = Here { node, locality: self.locality.unwrap_or_default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start")?;
-        let ran = runtime.block_on(app::run(source, cluster, log));
+        let ran = runtime.block_on(app::run(source, cluster, here, log));
         // Told to stop twice, nothing that still drains is waited for.
         runtime.shutdown_background();
         ran.map(|()| ExitCode::SUCCESS)
     }
 }
 
-/// What the kubelet calls a node that nobody named, in lower case.
-fn host_name() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_lowercase()
+/// What the DaemonSet says, else what the kubelet calls a node that nobody named: the host's name in lower case.
+fn node_name() -> String {
+    let said = env::var("NODE_NAME").ok().filter(|name| !name.is_empty());
+    let host = || fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_lowercase();
+    said.unwrap_or_else(host)
 }

@@ -16,8 +16,9 @@ use super::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-STATE of a namespace: enrolled; failing (NOTE says why, and it is tried again); same (another one leads there too); leaving
-(its last connections end). CLIENT ADDRESS is what apps see of their clients: kept, or local.
+NAMESPACE is as configured, or the pod whose labels ask for it (`-o wide` shows its UID). STATE: enrolled; failing (NOTE says
+why, and it is tried again); same (another one leads there too); leaving (its last connections end); skipped (a pod that is
+labelled and cannot be captured, NOTE says why). CLIENT ADDRESS is what apps see of their clients: kept, or local.
 WAY is how the agent reaches the app of a captured port: `V4 reserved` through 169.254.77.1 or fd00:77:77::1, `V2 own` at the
 address that was dialled, `V5 local` from a local address; REASON is what decided for it.")]
 pub(super) struct Arguments {
@@ -44,7 +45,7 @@ impl Arguments {
             View::Json | View::Yaml => print_value(&status, self.output)?,
             View::Table => out::print(&render(&status, &NAMESPACES, table::width()))?,
             View::Wide => {
-                out::print(&render(&status, &[&NAMESPACES[..], &[VERDICTS]].concat(), None))?;
+                out::print(&render(&status, &[&NAMESPACES[..], &[VERDICTS, NETNS]].concat(), None))?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -52,7 +53,7 @@ impl Arguments {
 }
 
 const NAMESPACES: [Column; 7] = [
-    ("NAMESPACE", |row| text(&row["netns"])),
+    ("NAMESPACE", name),
     ("STATE", |row| text(&row["state"])),
     (" AGE", |row| if row["ageSeconds"].is_null() { "-".to_owned() } else { age(&row["ageSeconds"]) }),
     (" CONNECTIONS", |row| text(&row["connections"])),
@@ -66,13 +67,20 @@ const VERDICTS: Column = ("VERDICTS", |row| {
     verdicts.map(|(verdict, count)| format!("{verdict} {count}")).collect::<Vec<_>>().join(", ")
 });
 
+const NETNS: Column = ("NETNS", |row| text(&row["netns"]));
+
 const PORTS: [Column; 5] = [
-    ("NAMESPACE", |row| text(&row["netns"])),
+    ("NAMESPACE", name),
     ("CAPTURED", |row| text(&row["at"])),
     (" SHARE", |row| format!("{} %", row["percentage"])),
     ("WAY", |row| text(&row["way"])),
     ("REASON", |row| text(&row["reason"])),
 ];
+
+/// The pod's, where it is one's.
+fn name(row: &Value) -> String {
+    text(if row["pod"].is_string() { &row["pod"] } else { &row["netns"] })
+}
 
 fn note(row: &Value) -> String {
     let notes = row["notes"].as_array().into_iter().flatten().map(text);
@@ -169,7 +177,9 @@ fn standing(status: &Value) -> String {
 fn ports(namespace: &Value) -> Vec<Value> {
     let named = |port: &Value| {
         let mut port = port.clone();
-        port["netns"] = namespace["netns"].clone();
+        for key in ["netns", "pod"] {
+            port[key] = namespace[key].clone();
+        }
         port
     };
     namespace["ports"].as_array().into_iter().flatten().map(named).collect()
@@ -189,6 +199,8 @@ mod tests {
                 {"netns": "/run/netns/a", "state": "enrolled", "why": null, "ageSeconds": 61.0, "notes": ["no IPv6"],
                  "clientAddress": "kept", "connections": 3, "portCount": 1, "verdicts": {"assigned": 4},
                  "ports": [{"at": "10.0.0.1:80", "percentage": 12.5, "way": "V4 reserved", "reason": "the app listens"}]},
+                {"netns": "pod:0b1f", "pod": "shop/cart-1", "state": "skipped", "why": "a mesh", "ageSeconds": null, "notes": [],
+                 "clientAddress": null, "connections": 0, "portCount": 0, "verdicts": {}, "ports": []},
                 {"netns": "pid:7", "state": "failing", "why": "it is gone", "ageSeconds": null, "notes": [],
                  "clientAddress": null, "connections": 0, "portCount": 0, "verdicts": {}, "ports": []},
             ],
@@ -198,6 +210,7 @@ umbra 1.2.3 is ready, up 2h
 
 NAMESPACE      STATE      AGE   CONNECTIONS   PORTS   CLIENT ADDRESS   NOTE
 /run/netns/a   enrolled   61s             3       1   kept             no IPv6
+shop/cart-1    skipped      -             0       0   -                a mesh
 pid:7          failing      -             0       0   -                it is gone
 
 NAMESPACE      CAPTURED       SHARE   WAY           REASON
@@ -205,6 +218,7 @@ NAMESPACE      CAPTURED       SHARE   WAY           REASON
 ";
         assert_eq!(render(&status, &NAMESPACES, None), expected);
         assert!(render(&status, &[VERDICTS], None).contains("assigned 4"));
+        assert!(render(&status, &[NETNS], None).contains("pod:0b1f"));
     }
 
     #[test]

@@ -19,8 +19,18 @@ pub struct Service {
     /// Of type ExternalName only.
     pub external_name: Option<Located<String>>,
     pub publish_not_ready_addresses: bool,
+    pub traffic_distribution: Option<TrafficDistribution>,
     /// The annotation `networking.istio.io/exportTo`; empty means `["*"]`.
     pub export_to: Vec<Located<String>>,
+}
+
+/// `spec.trafficDistribution`: which endpoints come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrafficDistribution {
+    /// Its older name is `PreferClose`.
+    PreferSameZone,
+    /// Then those of the same zone.
+    PreferSameNode,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +91,8 @@ pub struct SliceEndpoint {
     pub zone: Option<String>,
     /// `hints.forZones`
     pub for_zones: Vec<String>,
+    /// `hints.forNodes`
+    pub for_nodes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +114,9 @@ pub struct SlicePort {
 #[derive(Clone, Debug)]
 pub struct Pod {
     pub meta: Meta,
+    /// What the kubelet names its cgroups after: `metadata.uid`, or of a static pod what its mirror in the API has in the
+    /// annotation `kubernetes.io/config.mirror`.
+    pub uid: Option<String>,
     pub ips: Vec<IpAddr>,
     pub phase: PodPhase,
     /// The condition `Ready`.
@@ -113,6 +128,19 @@ pub struct Pod {
     pub node: Option<String>,
     pub host_network: bool,
     pub service_account: Option<String>,
+    /// None: none says that it redirects the pod's connections.
+    pub mesh: Option<Mesh>,
+}
+
+/// A service mesh that redirects a pod's connections, as annotations of the pod tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mesh {
+    /// `sidecar.istio.io/status`, which Istio's injector writes.
+    IstioSidecar,
+    /// `ambient.istio.io/redirection: enabled`, which Istio's CNI plugin writes.
+    IstioAmbient,
+    /// `linkerd.io/proxy-version`, which Linkerd's injector writes.
+    Linkerd,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,7 +153,7 @@ pub enum PodPhase {
     Unknown,
 }
 
-/// Its labels select policies and routes.
+/// Its labels select policies, routes and pods to capture.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     pub meta: Meta,

@@ -9,6 +9,7 @@ use super::{
     findings::{Finding, Findings, Hint},
     hosts,
     known::{Asked, Known},
+    nearness::{self, Preference},
     services::{Endpoint, Port, Service},
     subsets,
     traffic::Policies,
@@ -192,6 +193,7 @@ fn cluster(known: &Known<'_>, place: Place<'_>, findings: &mut Findings<'_>) -> 
     let ready = || endpoints(service, place).filter(|endpoint| endpoint.ready);
     let mut endpoints = Vec::with_capacity(ready().count());
     let mut labels = Vec::with_capacity(endpoints.capacity());
+    let mut near = Vec::with_capacity(endpoints.capacity());
     for endpoint in ready() {
         let Some(target) = endpoint.target(port) else { continue };
         // "Every local address" is where requests are captured, not a place to send them to.
@@ -202,10 +204,16 @@ fn cluster(known: &Known<'_>, place: Place<'_>, findings: &mut Findings<'_>) -> 
         if is_new {
             endpoints.push(target);
             labels.push(Arc::clone(&endpoint.labels));
+            near.push(&endpoint.nearness);
         }
     }
+    let settings = policies.settings(service, port, findings);
+    let locality = policies.locality(port.number);
+    let preference = Preference::new(locality, settings.outliers.is_some(), service.distribution);
+    let levels = nearness::levels(known.here(), preference, &near);
+    endpoints.iter_mut().zip(levels).for_each(|(endpoint, level)| endpoint.level = level);
     let workloads = Workloads::new(service.namespace().into(), &labels);
-    Cluster { name, endpoints, settings: policies.settings(service, port, findings), workloads }
+    Cluster { name, endpoints, settings, workloads }
 }
 
 fn members(known: &Known<'_>, place: Place<'_>) -> Members {

@@ -4,7 +4,7 @@
 use std::{mem, sync::Arc};
 
 use super::{
-    Snapshot,
+    Here, Snapshot,
     clusters::Spots,
     compile::{self, Keep},
     delegates::AllFound,
@@ -32,6 +32,7 @@ use crate::{
 pub struct Compilation {
     kept: Kept,
     labels: SharedLabels,
+    here: Arc<Here>,
 }
 
 /// All that can be used again.
@@ -63,6 +64,11 @@ pub(super) struct Made {
 }
 
 impl Compilation {
+    /// For an agent that runs there.
+    pub fn at(here: Here) -> Self {
+        Self { here: Arc::new(here), ..Self::default() }
+    }
+
     /// Compiles a configuration read in parts, in order. With errors in the report the snapshot must not be put in
     /// force, and the next configuration is compared with the one before this. `accounts` are the same ones every time.
     pub fn compile(
@@ -83,8 +89,9 @@ impl Compilation {
         report: &mut Report,
         refuses: impl Fn(&Diagnostic) -> bool,
     ) -> Snapshot {
-        let Self { kept, labels } = self;
-        let difference = Difference::between(&kept.parts, &parts);
+        let Self { kept, labels, here } = self;
+        let mut difference = Difference::between(&kept.parts, &parts);
+        difference.now.here = Arc::clone(here);
         kept.claims.update(&difference);
         kept.rules.update(&difference);
         let made = compile::compile(&difference, kept, labels, accounts, report, Keep::Captured);

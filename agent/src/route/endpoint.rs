@@ -8,6 +8,8 @@ pub struct Endpoint {
     pub at: At,
     /// Its share of copies among the cluster's others; at least 1. Every address of a name has it.
     pub weight: u32,
+    /// 0 for the nearest; the next one's get what those of a level cannot take.
+    pub level: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ pub enum Answers {
 
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
-        Self { at: At::Address(address), weight: 1 }
+        Self { at: At::Address(address), weight: 1, level: 0 }
     }
 }
 

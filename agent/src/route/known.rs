@@ -9,6 +9,7 @@ use std::{cell::RefCell, sync::Arc};
 use foldhash::HashSet;
 
 use super::{
+    Here,
     difference::Difference,
     hosts::Hosts,
     objects::address,
@@ -110,6 +111,11 @@ impl<'a> Known<'a> {
     pub(super) fn rules(&self, service: &Service, client: &str) -> Vec<&'a DestinationRule> {
         self.note(Topic::Rules, [&service.host, service.namespace(), client]);
         self.subsets.rules(&service.host, service.namespace(), client)
+    }
+
+    /// Where the agent runs; always the same.
+    pub(super) fn here(&self) -> &'a Here {
+        &self.registry.here
     }
 
     /// Whether any client's workload is known.

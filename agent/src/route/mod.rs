@@ -38,6 +38,7 @@ mod known;
 mod listing;
 mod matcher;
 mod mirrors;
+mod nearness;
 mod objects;
 mod open;
 mod paths;
@@ -79,6 +80,7 @@ pub use compilation::Compilation;
 pub use endpoint::{Answers, At, Endpoint};
 pub use inventory::KnownRule;
 pub use listing::{Mirroring, RuleRow, ServiceRules};
+pub use nearness::{Here, Locality};
 pub use policy::{
     Adaptive, BodyLimit, CopyFaults, CopyTrace, Coverage, DrawnFor, Enforced, HostChange, Marker, OnExceed,
     Policy, Redact, Sampling, StickyKey, Ttl,

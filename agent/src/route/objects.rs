@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::Here;
 use crate::config::{Resources, gateway, istio, kubernetes, shadow_policy::ShadowPolicy};
 
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct Objects<'a> {
     pub(super) shadow_policies: Vec<&'a ShadowPolicy>,
     /// Ports of apps at which HTTPS is read, as AgentConfig names them.
     pub(super) opened: Arc<[u16]>,
+    /// Where the agent runs.
+    pub(super) here: Arc<Here>,
 }
 
 impl<'a> Objects<'a> {

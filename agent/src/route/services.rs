@@ -15,13 +15,17 @@ use std::{
 use foldhash::HashMap;
 
 use super::{
-    Answers, At, Protocol,
+    Answers, At, Here, Protocol,
     difference::{Difference, differing},
     exports,
     findings::{Finding, Findings, Hint, Site},
+    nearness::Nearness,
     objects::address,
 };
-use crate::config::{Code, Labels, Located, Location, Meta, kubernetes::SlicePort};
+use crate::config::{
+    Code, Labels, Located, Location, Meta,
+    kubernetes::{SlicePort, TrafficDistribution},
+};
 pub(super) use kept::SharedLabels;
 use kept::{AllDeclared, Kept};
 pub(super) use nearest::Nearest;
@@ -35,6 +39,7 @@ pub(super) struct Registry {
     findings: Vec<Finding>,
     /// Ports of apps at which HTTPS is read: every service is about them.
     opened: Arc<[u16]>,
+    pub(super) here: Arc<Here>,
 }
 
 /// One host of a ServiceEntry, or a Service of Kubernetes. The same value for as long as nothing about it changes.
@@ -57,6 +62,7 @@ pub(super) struct Service {
     /// One of these must be in its certificate.
     pub(super) subject_alt_names: Vec<Located<String>>,
     export_to: Vec<Located<String>>,
+    pub(super) distribution: Option<TrafficDistribution>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +103,7 @@ pub(super) struct Endpoint {
     pub(super) labels: Arc<Labels>,
     /// One that is not ready may still have requests under way, but gets no copies.
     pub(super) ready: bool,
+    pub(super) nearness: Nearness,
     ports: Ports,
 }
 
@@ -133,7 +140,8 @@ impl Registry {
         if !changed {
             return None;
         }
-        let mut registry = Self { opened: Arc::clone(&objects.opened), ..Self::default() };
+        let (opened, here) = (Arc::clone(&objects.opened), Arc::clone(&objects.here));
+        let mut registry = Self { opened, here, ..Self::default() };
         registry.services.reserve(before.services.len());
         registry.by_host.reserve(before.services.len());
         let nothing = AllDeclared::default();
@@ -235,6 +243,7 @@ impl Endpoint {
             weight: 1,
             labels: labels.share(&Labels::NONE),
             ready: true,
+            nearness: Nearness::default(),
             ports: Ports::Written(None),
         }
     }
@@ -261,7 +270,7 @@ impl Endpoint {
                 At::Name { name: Arc::clone(name), port: number, answers: *answers }
             }
         };
-        Some(super::Endpoint { at, weight: self.weight })
+        Some(super::Endpoint { at, weight: self.weight, level: 0 })
     }
 
     fn port(&self, port: &Port) -> Option<u16> {

@@ -17,7 +17,7 @@ use crate::config::{
     Code, Located, Location,
     istio::{
         ClientTls, ConnectionPool, DestinationRule, H2UpgradePolicy, Http2KeepAlive, LoadBalancer,
-        OutlierDetection, PolicyBlocks, SimpleLoadBalancer, TlsMode, TrafficPolicy,
+        LocalityLoadBalancer, OutlierDetection, PolicyBlocks, SimpleLoadBalancer, TlsMode, TrafficPolicy,
     },
 };
 
@@ -89,6 +89,11 @@ impl<'a> Policies<'a> {
             outliers: outliers.map(|block| outlier_detection(block.written)),
             security,
         }
+    }
+
+    /// What is said of localities, for a port.
+    pub(super) fn locality(&self, port: u16) -> Option<&'a LocalityLoadBalancer> {
+        self.block(port, |blocks| blocks.load_balancer.as_ref())?.written.locality.as_ref()
     }
 
     /// All that settings are made of, as text. Empty where nothing is written.

@@ -12,7 +12,7 @@ use fastrand::Rng;
 use tokio::time::Instant;
 
 use super::{
-    balance::Hosts,
+    balance::{Hosts, Listed},
     limit::Limit,
     names::{Names, State},
     outlier::{Detector, Sign},
@@ -173,9 +173,9 @@ impl Upstream {
 }
 
 impl Members {
-    fn set(&mut self, addresses: Vec<(SocketAddr, u32)>) {
+    fn set(&mut self, addresses: Vec<Listed>) {
         if let Some(detector) = &mut self.detector {
-            detector.set_hosts(addresses.iter().map(|(address, _)| *address));
+            detector.set_hosts(addresses.iter().map(|listed| listed.address));
         }
         self.hosts.set(addresses);
         self.choose();
@@ -214,17 +214,18 @@ fn resolve(cluster: &Cluster, names: &Arc<Names>, now: Instant) -> Named {
 
 impl Named {
     /// Every endpoint of the cluster by its addresses.
-    fn addresses(&self, cluster: &Cluster) -> Vec<(SocketAddr, u32)> {
+    fn addresses(&self, cluster: &Cluster) -> Vec<Listed> {
         let mut named = self.addresses.iter();
         let mut found = Vec::with_capacity(cluster.endpoints.len());
         for endpoint in &cluster.endpoints {
+            let listed = |address| Listed { address, weight: endpoint.weight, level: endpoint.level };
             match &endpoint.at {
-                At::Address(address) => found.push((*address, endpoint.weight)),
+                At::Address(address) => found.push(listed(*address)),
                 At::Name { port, answers, .. } => {
                     let of_name = named.next().map_or(&[][..], |addresses| &**addresses);
                     let many = if *answers == Answers::First { 1 } else { of_name.len() };
                     let sockets = of_name.iter().take(many).map(|address| SocketAddr::new(*address, *port));
-                    found.extend(sockets.map(|socket| (socket, endpoint.weight)));
+                    found.extend(sockets.map(listed));
                 }
             }
         }

@@ -13,7 +13,7 @@ function namespace() {
   const element = h("section", { class: "card" }, h("div", { class: "mirror-head" }, title, state), why, verdicts,
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Captured endpoints" }, table));
   element.update = item => {
-    text(title, item.netns);
+    text(title, item.pod ?? item.netns);
     marked(state, STATES[item.state] ?? "idle", item.state === "enrolled" ? `enrolled, ${number(item.connections)} connections open` : item.state);
     why.hidden = !item.why && !item.notes.length;
     text(why, [item.why, ...item.notes].filter(Boolean).join(" "));
@@ -60,7 +60,7 @@ export function node() {
     text(pressure, `New connections are left to the apps, for want of ${short.join(", ")}.`);
     const { version, uptimeSeconds, state, why } = status.agent;
     marked(agent, state === "ready" ? "good" : "bad", `umbra ${version}, ${state === "ready" ? "ready" : `not ready: ${why.join("; ")}`}, up for ${Math.round(uptimeSeconds / 60)} min`);
-    keep(list, status.namespaces, item => item.netns, namespace);
+    keep(list, status.namespaces, item => item.pod ?? item.netns, namespace);
     for (const [key, table] of tables) table.update(Object.entries(status[key] ?? {}).filter(([, count]) => count));
   } };
 }

@@ -17,7 +17,7 @@ function attention({ traffic, status }) {
   const found = [];
   if (status?.agent.state === "notReady") found.push(["bad", `Not ready: ${status.agent.why.join("; ")}`]);
   for (const namespace of status?.namespaces ?? []) {
-    if (namespace.state === "failing") found.push(["bad", `Nothing is captured in ${namespace.netns}: ${namespace.why}`]);
+    if (namespace.state === "failing") found.push(["bad", `Nothing is captured in ${namespace.pod ?? namespace.netns}: ${namespace.why}`]);
   }
   if (traffic.allPaused) found.push(["warn", "All copies are paused."]);
   for (const route of traffic.busiest()) {

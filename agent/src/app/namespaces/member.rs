@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::super::workers::Attendance;
+use super::{super::workers::Attendance, wanted::Wish};
 use crate::{
-    capture::{EnrolError, Enrolment, Place},
+    capture::{EnrolError, Enrolment, Place, Pods},
     config::umbra::NetnsRef,
 };
 
@@ -18,7 +18,7 @@ const AFTER: Duration = Duration::from_secs(1);
 const MESH_EVERY: Duration = Duration::from_secs(5);
 
 pub(super) struct Member {
-    pub(super) reference: NetnsRef,
+    pub(super) wish: Wish,
     pub(super) state: State,
 }
 
@@ -47,15 +47,20 @@ pub(super) struct Failure {
     again: Instant,
 }
 
+/// What was enrolled and is to be left.
+pub(super) struct Lost {
+    pub(super) wish: Wish,
+    pub(super) attended: Attended,
+    pub(super) why: &'static str,
+}
+
 impl Member {
-    pub(super) fn new(reference: &NetnsRef) -> Self {
-        let failure =
-            Failure { why: "not tried yet".to_owned(), everywhere: false, tries: 0, again: Instant::now() };
-        Self { reference: reference.clone(), state: State::Failing(failure) }
+    pub(super) fn new(wish: Wish) -> Self {
+        Self { wish, state: State::untried() }
     }
 
     pub(super) fn question(&mut self) -> Question {
-        let reference = self.reference.clone();
+        let reference = self.wish.netns.clone();
         match &mut self.state {
             State::Enrolled(it) => {
                 let mesh = it.asked.elapsed() > MESH_EVERY;
@@ -71,12 +76,12 @@ impl Member {
     }
 
     /// What is to be left, where it was enrolled.
-    pub(super) fn lose(&mut self, why: &'static str) -> Option<(NetnsRef, Attended, &'static str)> {
+    pub(super) fn lose(&mut self, why: &'static str) -> Option<Lost> {
         if !matches!(self.state, State::Enrolled(_)) {
             return None;
         }
-        match std::mem::replace(self, Self::new(&self.reference)).state {
-            State::Enrolled(attended) => Some((self.reference.clone(), attended, why)),
+        match std::mem::replace(&mut self.state, State::untried()) {
+            State::Enrolled(attended) => Some(Lost { wish: self.wish.clone(), attended, why }),
             _ => None,
         }
     }
@@ -87,12 +92,22 @@ impl Member {
             State::Failing(failure) => (failure.tries + 1, failure.why == why),
             _ => (1, false),
         };
-        if !said {
-            tracing::warn!(netns = %self.reference, "not captured, and tried again: {why}");
+        let (netns, pod) = (&self.wish.netns, self.wish.pod());
+        if self.wish.is_ending() {
+            tracing::debug!(%netns, pod, "not captured: {why}");
+        } else if !said {
+            tracing::warn!(%netns, pod, "not captured, and tried again: {why}");
         }
         let after = AFTER.saturating_mul(1 << (tries - 1).min(10)).min(after_at_most);
         let again = Instant::now() + after;
         self.state = State::Failing(Failure { why, everywhere: error.is_everywhere(), tries, again });
+    }
+}
+
+impl State {
+    fn untried() -> Self {
+        let why = "not tried yet".to_owned();
+        Self::Failing(Failure { why, everywhere: false, tries: 0, again: Instant::now() })
     }
 }
 
@@ -125,10 +140,10 @@ pub(super) enum Seen {
 }
 
 impl Question {
-    pub(super) fn answer(self) -> Seen {
+    pub(super) fn answer(self, pods: &mut Pods) -> Seen {
         match self {
             Self::Nothing => Seen::NotNow,
-            Self::Where(reference) => Place::of(&reference).map_or_else(Seen::Nowhere, Seen::At),
+            Self::Where(reference) => Place::of(&reference, pods).map_or_else(Seen::Nowhere, Seen::At),
             Self::Still { place, enrolment, mesh, .. } if place.holds() => {
                 if let Some(error) = mesh.then(|| enrolment.mesh()).flatten() {
                     return Seen::InMesh(error);
@@ -139,7 +154,7 @@ impl Question {
                 });
                 Seen::Still { new_addresses }
             }
-            Self::Still { reference, .. } => Self::Where(reference).answer(),
+            Self::Still { reference, .. } => Self::Where(reference).answer(pods),
         }
     }
 }

@@ -8,10 +8,11 @@
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
+    app::pods::Pods,
     config::{self, Code, Diagnostic, Report, Resources, Sources, umbra::AgentConfig},
     record::Accounts,
     relay,
-    route::{Compilation, Snapshot},
+    route::{Compilation, Here, Snapshot},
     source::{
         files,
         kube::{self, Cluster, Gathered, Overruled},
@@ -40,6 +41,8 @@ pub struct Compiled {
     pub report: Report,
     /// It has errors that keep it from being put in force.
     pub refused: bool,
+    /// Where pods are enrolled by their labels: those of this node.
+    pub(in crate::app) pods: Option<Pods>,
     /// What the report points into.
     pub sources: Sources,
     /// Of what is watched of it, for [`watch`](crate::source::watch).
@@ -65,7 +68,7 @@ impl Source {
 
     /// Reads everything anew and compiles it.
     pub fn compile(self, accounts: &Accounts) -> Compiled {
-        Loader::new(self, None).load(Changed::Files, accounts)
+        Loader::new(self, None, Here::default()).load(Changed::Files, accounts)
     }
 }
 
@@ -73,6 +76,8 @@ impl Source {
 pub(in crate::app) struct Loader {
     source: Source,
     cluster: Option<Arc<Cluster>>,
+    /// The name of this one; None: pods are not enrolled by their labels.
+    node: Option<String>,
     reader: files::Reader,
     compilation: Compilation,
     /// What is in force of the files.
@@ -89,9 +94,10 @@ struct Written {
 }
 
 impl Loader {
-    pub(in crate::app) fn new(source: Source, cluster: Option<Arc<Cluster>>) -> Self {
-        let (reader, compilation) = (files::Reader::default(), Compilation::default());
-        Self { source, cluster, reader, compilation, written: None }
+    pub(in crate::app) fn new(source: Source, cluster: Option<Arc<Cluster>>, here: Here) -> Self {
+        let node = here.node.clone();
+        let (reader, compilation) = (files::Reader::default(), Compilation::at(here));
+        Self { source, cluster, node, reader, compilation, written: None }
     }
 
     pub(in crate::app) fn cluster(&self) -> Option<Arc<Cluster>> {
@@ -155,6 +161,7 @@ impl Loader {
         let mut report = written.report.clone();
         report.diagnostics.extend(warnings);
         let agent = parts.iter().find_map(|part| part.agent.as_deref().cloned());
+        let pods = self.node.as_ref().map(|node| Pods::of(node, parts.iter().map(|part| &**part)));
         let refuses = refuses(self.cluster.is_some());
         let snapshot = self.compilation.compile_unless(parts, accounts, &mut report, refuses);
         upstream::check_files(snapshot.clusters(), &mut report);
@@ -162,7 +169,7 @@ impl Loader {
             relay::tls::check(&agent.capture.tls, &mut report);
         }
         let refused = report.diagnostics.iter().any(refuses);
-        Compiled { agent, snapshot, report, refused, sources: written.sources.clone(), fingerprint: 0 }
+        Compiled { agent, snapshot, pods, report, refused, sources: written.sources.clone(), fingerprint: 0 }
     }
 }
 

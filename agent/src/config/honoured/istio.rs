@@ -6,7 +6,7 @@ const ANSWERS: &str =
     "the primary's responses are left as they are, those of shadows are read and thrown away";
 const RETRIES: &str = "no copy is ever retried";
 const NETWORK: &str = "the address is dialled as it stands";
-const LOCALITY: &str = "every endpoint is taken to be equally near";
+const LOCALITY: &str = "every endpoint is taken to be equally near (localityLbSetting.failover is honoured)";
 const IDENTITY: &str = "no identity of the mesh is checked; `subjectAltNames` of a DestinationRule's tls are";
 
 pub(super) const VIRTUAL_SERVICE: Rows = &[
@@ -44,7 +44,11 @@ pub(super) const DESTINATION_RULE: Rows = &[
         "it never applies to mirrors, in Istio neither: LEAST_REQUEST is used",
     ),
     (
-        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}loadBalancer.{localityLbSetting,zoneAwareLbSetting}",
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}loadBalancer.localityLbSetting.{enabled,failover.from,failover.to}",
+        HONOURED,
+    ),
+    (
+        "spec.{,subsets.}trafficPolicy.{,portLevelSettings.}loadBalancer.{localityLbSetting.distribute,localityLbSetting.failoverPriority,zoneAwareLbSetting}",
         LOCALITY,
     ),
     (
@@ -104,9 +108,8 @@ pub(super) const DESTINATION_RULE: Rows = &[
 pub(super) const SERVICE_ENTRY: Rows = &[
     ("spec.{hosts,location,resolution,exportTo}", HONOURED),
     ("spec.ports.{number,name,protocol,targetPort}", HONOURED),
-    ("spec.endpoints.{address,labels,ports,weight}", HONOURED),
+    ("spec.endpoints.{address,labels,locality,ports,weight}", HONOURED),
     ("spec.endpoints.network", NETWORK),
-    ("spec.endpoints.locality", LOCALITY),
     ("spec.endpoints.serviceAccount", IDENTITY),
     ("spec.workloadSelector.labels", HONOURED),
     ("spec.subjectAltNames", HONOURED),
@@ -114,8 +117,7 @@ pub(super) const SERVICE_ENTRY: Rows = &[
 ];
 
 pub(super) const WORKLOAD_ENTRY: Rows = &[
-    ("spec.{address,labels,ports,weight}", HONOURED),
+    ("spec.{address,labels,locality,ports,weight}", HONOURED),
     ("spec.network", NETWORK),
-    ("spec.locality", LOCALITY),
     ("spec.serviceAccount", IDENTITY),
 ];

@@ -49,10 +49,12 @@ fn endpoint(faults: &mut Faults<'_>, field: &Field<'_>, namespace: &str) -> Opti
     let ready = condition(faults, "ready").unwrap_or(true);
     let serving = condition(faults, "serving").unwrap_or(ready);
     let terminating = condition(faults, "terminating").unwrap_or(false);
-    let hints = fields.get("hints").and_then(|field| field.fields(faults));
-    let for_zones = hints.map(|mut hints| {
-        hints.items(faults, "forZones", |faults, item| item.fields(faults)?.plain(faults, "name"))
-    });
+    let mut hints = fields.get("hints").and_then(|field| field.fields(faults));
+    let mut hinted = |faults: &mut Faults<'_>, name| {
+        let name_of = |faults: &mut Faults<'_>, item: &Field<'_>| item.fields(faults)?.plain(faults, "name");
+        hints.as_mut().map(|hints: &mut Fields<'_>| hints.items(faults, name, name_of)).unwrap_or_default()
+    };
+    let (for_zones, for_nodes) = (hinted(faults, "forZones"), hinted(faults, "forNodes"));
     Some(SliceEndpoint {
         addresses: fields.items(faults, "addresses", pod::address),
         ready,
@@ -61,7 +63,8 @@ fn endpoint(faults: &mut Faults<'_>, field: &Field<'_>, namespace: &str) -> Opti
         pod: fields.get("targetRef").and_then(|field| pod_ref(faults, &field, namespace)),
         node: fields.plain(faults, "nodeName"),
         zone: fields.plain(faults, "zone"),
-        for_zones: for_zones.unwrap_or_default(),
+        for_zones,
+        for_nodes,
     })
 }
 

@@ -6,7 +6,7 @@ use crate::config::{
     Code,
     field::{Faults, Field},
     fields::Fields,
-    kubernetes::{Namespace, Pod, PodPhase},
+    kubernetes::{Mesh, Namespace, Pod, PodPhase},
     read::Object,
 };
 
@@ -18,8 +18,19 @@ const PHASES: &[(&str, PodPhase)] = &[
     ("Unknown", PodPhase::Unknown),
 ];
 
+/// On the mirror of a static pod: the UID that the kubelet gave the pod itself.
+const MIRRORED: &str = "kubernetes.io/config.mirror";
+
 pub(in crate::config) fn read(faults: &mut Faults<'_>, object: &mut Object<'_>) -> Option<Pod> {
-    let terminating = object.metadata.fields(faults)?.has("deletionTimestamp");
+    let mut metadata = object.metadata.fields(faults)?;
+    let terminating = metadata.has("deletionTimestamp");
+    let uid = metadata.plain(faults, "uid");
+    let mut annotations = match metadata.get("annotations") {
+        Some(field) => field.fields(faults),
+        None => None,
+    };
+    let mirrored = annotations.as_mut().and_then(|found| found.plain(faults, MIRRORED));
+    let mesh = annotations.as_mut().and_then(|found| mesh(faults, found));
     let mut spec = object.spec(faults)?;
     let mut ports = BTreeMap::new();
     // Of two ports with one name the first counts, and containers come before what starts them.
@@ -45,6 +56,7 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, object: &mut Object<'_>) 
     });
     Some(Pod {
         meta: object.meta.clone(),
+        uid: mirrored.or(uid),
         ips,
         phase: status.one_of(faults, "phase", PHASES).map_or(PodPhase::Unknown, |found| found.value),
         ready: conditions.iter().any(|(name, status)| name == "Ready" && status == "True"),
@@ -53,7 +65,18 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, object: &mut Object<'_>) 
         node: spec.plain(faults, "nodeName"),
         host_network: spec.flag(faults, "hostNetwork").is_some_and(|flag| flag.value),
         service_account: spec.plain(faults, "serviceAccountName"),
+        mesh,
     })
+}
+
+fn mesh(faults: &mut Faults<'_>, annotations: &mut Fields<'_>) -> Option<Mesh> {
+    if annotations.has("sidecar.istio.io/status") {
+        Some(Mesh::IstioSidecar)
+    } else if annotations.plain(faults, "ambient.istio.io/redirection").as_deref() == Some("enabled") {
+        Some(Mesh::IstioAmbient)
+    } else {
+        annotations.has("linkerd.io/proxy-version").then_some(Mesh::Linkerd)
+    }
 }
 
 pub(in crate::config) fn namespace(_: &mut Faults<'_>, object: &mut Object<'_>) -> Option<Namespace> {

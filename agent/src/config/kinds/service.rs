@@ -7,7 +7,7 @@ use crate::config::{
     decode::Value,
     field::{Faults, Field},
     fields::Fields,
-    kubernetes::{KubePort, Service, ServiceType, TargetPort, Transport},
+    kubernetes::{KubePort, Service, ServiceType, TargetPort, TrafficDistribution, Transport},
     read::Object,
 };
 
@@ -37,8 +37,18 @@ pub(in crate::config) fn read(faults: &mut Faults<'_>, object: &mut Object<'_>) 
         publish_not_ready_addresses: spec
             .flag(faults, "publishNotReadyAddresses")
             .is_some_and(|flag| flag.value),
+        traffic_distribution: distribution(spec.plain(faults, "trafficDistribution").as_deref()),
         export_to: export_to(faults, &object.metadata),
     })
+}
+
+/// Whoever implements Services takes a value that is not known for none (API reference of ServiceSpec).
+fn distribution(written: Option<&str>) -> Option<TrafficDistribution> {
+    match written? {
+        "PreferClose" | "PreferSameZone" => Some(TrafficDistribution::PreferSameZone),
+        "PreferSameNode" => Some(TrafficDistribution::PreferSameNode),
+        _ => None,
+    }
 }
 
 fn port(faults: &mut Faults<'_>, field: &Field<'_>) -> Option<KubePort> {

@@ -50,11 +50,11 @@ fn every_shipped_file_reads_without_fault_or_with_the_warnings_it_is_about() {
             "rewrites.yaml" | "tls-and-tcp.yaml" | "shadow-policy.yaml" => &[("UMB0201", 2)],
             "weights.yaml" => &[("UMB0202", 1)],
             "percentages.yaml" => &[("UMB0202", 3)],
-            "workloads.yaml" => &[("UMB0201", 3)],
-            "service-entries.yaml" => &[("UMB0201", 4)],
+            "workloads.yaml" => &[("UMB0201", 2)],
+            "service-entries.yaml" => &[("UMB0201", 3)],
             "grpc-route.yaml" => &[("UMB0201", 6)],
             "http-route.yaml" => &[("UMB0201", 9)],
-            "traffic-policy.yaml" => &[("UMB0201", 18), ("UMB0202", 2)],
+            "traffic-policy.yaml" => &[("UMB0201", 17), ("UMB0202", 2)],
             _ => &[],
         };
         assert_eq!(

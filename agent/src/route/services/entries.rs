@@ -16,6 +16,7 @@ use crate::{
     route::{
         Answers, Protocol,
         findings::{Findings, Site},
+        nearness::Nearness,
         objects::Objects,
     },
 };
@@ -64,6 +65,7 @@ fn service(entry: &ServiceEntry, host: &str, endpoints: Arc<[Endpoint]>, opened:
         external: entry.location == MeshLocation::External,
         subject_alt_names: entry.subject_alt_names.clone(),
         export_to: entry.export_to.clone(),
+        distribution: None,
     }
 }
 
@@ -110,6 +112,7 @@ fn endpoints<'w, 'a: 'w>(
         weight: weight(written.weight),
         labels: shared.share(&written.labels),
         ready: true,
+        nearness: Nearness::of_workload(&objects.here, written),
         ports: Ports::written(&written.ports),
     };
     entry.endpoints.iter().map(endpoint).collect()
@@ -140,6 +143,7 @@ fn selected(
             weight: 1,
             labels: shared.share(&pod.meta.labels),
             ready: pod.ready && !pod.terminating,
+            nearness: Nearness::default(),
             ports: ports.clone(),
         }));
     }
@@ -151,6 +155,7 @@ fn selected(
                 weight: weight(workload.endpoint.weight),
                 labels: shared.share(labels),
                 ready: true,
+                nearness: Nearness::of_workload(&objects.here, &workload.endpoint),
                 ports: Ports::written(&workload.endpoint.ports),
             });
         }

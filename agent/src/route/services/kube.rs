@@ -15,7 +15,8 @@ use crate::{
         kubernetes::{self, EndpointSlice, KubePort, Pod, PodPhase, SliceEndpoint, TargetPort, Transport},
     },
     route::{
-        Answers, Protocol, hosts,
+        Answers, Here, Protocol, hosts,
+        nearness::Nearness,
         objects::{Objects, address},
     },
 };
@@ -64,6 +65,7 @@ impl<'a> Workloads<'a> {
         &self,
         service: &kubernetes::Service,
         slices: &[&EndpointSlice],
+        here: &Here,
         shared: &mut SharedLabels,
     ) -> Vec<Endpoint> {
         let mut endpoints = Vec::new();
@@ -77,6 +79,7 @@ impl<'a> Workloads<'a> {
                     weight: 1,
                     labels: shared.share(self.labels(endpoint, *address)),
                     ready: endpoint.ready || service.publish_not_ready_addresses,
+                    nearness: Nearness::of_slice(here, endpoint),
                     ports: ports.clone(),
                 });
             }
@@ -106,6 +109,7 @@ impl<'a> Workloads<'a> {
                 weight: 1,
                 labels: shared.share(&pod.meta.labels),
                 ready,
+                nearness: Nearness::default(),
                 ports: ports.clone(),
             }));
         }
@@ -133,7 +137,7 @@ pub(super) fn services<'w, 'a: 'w>(
         let inputs = slices.into_iter().flatten().map(|slice| address(*slice)).collect();
         let declared = kept.declared(address(service), same, inputs, |shared, _| {
             let endpoints = match slices {
-                Some(slices) => workloads().of_slices(service, slices, shared),
+                Some(slices) => workloads().of_slices(service, slices, &objects.here, shared),
                 None => match &service.external_name {
                     Some(name) => vec![Endpoint::alone(address_of(name, Answers::All), shared)],
                     None => workloads().of_pods(service, shared),
@@ -160,6 +164,7 @@ fn service(written: &kubernetes::Service, endpoints: Vec<Endpoint>, opened: &Arc
         external: written.external_name.is_some(),
         subject_alt_names: Vec::new(),
         export_to: written.export_to.clone(),
+        distribution: written.traffic_distribution,
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) fn kube_service(name: &str, app: &str) -> kubernetes::Service {
         headless: false,
         external_name: None,
         publish_not_ready_addresses: false,
+        traffic_distribution: None,
         export_to: Vec::new(),
     }
 }
@@ -51,6 +52,7 @@ pub(super) fn kube_service(name: &str, app: &str) -> kubernetes::Service {
 pub(super) fn pod(name: &str, app: &str, address: &str) -> kubernetes::Pod {
     kubernetes::Pod {
         meta: meta(name).with(|meta| meta.labels = labels(&[("app", app)])),
+        uid: None,
         ips: vec![address.parse().unwrap()],
         phase: kubernetes::PodPhase::Running,
         ready: true,
@@ -59,6 +61,7 @@ pub(super) fn pod(name: &str, app: &str, address: &str) -> kubernetes::Pod {
         node: None,
         host_network: false,
         service_account: None,
+        mesh: None,
     }
 }
 

@@ -46,6 +46,7 @@ fn at(address: &str) -> SliceEndpoint {
         node: None,
         zone: None,
         for_zones: Vec::new(),
+        for_nodes: Vec::new(),
     }
 }
 

@@ -99,7 +99,7 @@ async fn what_cannot_be_encrypted_or_resolved_fails_with_its_reason() {
 
     // No name server may answer for this domain (RFC 6761 §6.4).
     let at = At::Name { name: "shadow.invalid.".into(), port: 80, answers: Answers::All };
-    let endpoints = vec![Endpoint { at, weight: 1 }];
+    let endpoints = vec![Endpoint { at, weight: 1, level: 0 }];
     let scene =
         Scene::to(config(), Cluster { endpoints, ..Cluster::plain("outbound|80||shadow.invalid", []) });
     assert_eq!(outcomes(&scene, 2).await, [Outcome::Failed(FailReason::Dns); 2]);

@@ -4,16 +4,23 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use fastrand::Rng;
 
-use crate::{route::Balance, upstream::balance::Hosts};
+use crate::{
+    route::Balance,
+    upstream::balance::{Hosts, Listed},
+};
 
 fn address(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
 }
 
+fn listed(port: u16, weight: u32, level: u8) -> Listed {
+    Listed { address: address(port), weight, level }
+}
+
 /// Endpoints by their ports, each with a weight.
 fn hosts(balance: Balance, weights: &[(u16, u32)]) -> Hosts {
     let mut hosts = Hosts::new(balance, Rng::with_seed(7));
-    hosts.set(weights.iter().map(|&(port, weight)| (address(port), weight)).collect());
+    hosts.set(weights.iter().map(|&(port, weight)| listed(port, weight, 0)).collect());
     hosts.choose_from(|_| true);
     hosts
 }
@@ -113,9 +120,53 @@ fn only_those_in_force_take_part() {
 fn those_that_stay_keep_what_is_known_of_them() {
     let mut hosts = hosts(Balance::RoundRobin, &[(1, 1), (2, 1)]);
     assert_eq!(hosts.pick(), Some(address(1)));
-    hosts.set(vec![(address(3), 1), (address(2), 1), (address(1), 1), (address(1), 1)]);
+    hosts.set([3, 2, 1, 1].map(|port| listed(port, 1, 0)).into());
     hosts.choose_from(|_| true);
     assert_eq!(hosts.pick(), Some(address(2)), "the second one's turn was next");
     // Those that went are no longer counted, even if a copy to them ends now.
     hosts.done(address(9));
+}
+
+/// Two near, two further away, one far, by their ports: 11, 12, 21, 22, 31.
+fn in_levels(balance: Balance) -> Hosts {
+    let mut hosts = Hosts::new(balance, Rng::with_seed(7));
+    hosts.set(
+        [(11, 0), (12, 0), (21, 1), (22, 1), (31, 2)].map(|(port, level)| listed(port, 1, level)).into(),
+    );
+    hosts.choose_from(|_| true);
+    hosts
+}
+
+#[test]
+fn the_nearest_get_every_copy_while_they_are_in_force() {
+    for balance in [Balance::LeastRequest, Balance::RoundRobin, Balance::Random] {
+        let shares = shares(&mut in_levels(balance), 1_000);
+        assert_eq!(shares.keys().copied().collect::<Vec<_>>(), [11, 12], "{balance:?}");
+    }
+}
+
+#[test]
+fn those_further_away_get_what_the_nearest_cannot_take() {
+    let mut hosts = in_levels(Balance::Random);
+    hosts.choose_from(|address| address.port() != 12);
+    // Of two one is left, and carries 70 % of what both had.
+    let some_gone = shares(&mut hosts, 100_000);
+    assert_near(&some_gone, 11, 0.7);
+    assert_near(&some_gone, 21, 0.15);
+    assert!(!some_gone.contains_key(&31), "{some_gone:?}");
+
+    hosts.choose_from(|address| address.port() > 12);
+    assert_eq!(shares(&mut hosts, 1_000).keys().copied().collect::<Vec<_>>(), [21, 22]);
+    hosts.choose_from(|address| address.port() == 31);
+    assert_eq!(shares(&mut hosts, 1_000), BTreeMap::from([(31, 1_000)]));
+}
+
+#[test]
+fn where_too_few_are_left_everywhere_they_share_it_all() {
+    let mut hosts = Hosts::new(Balance::Random, Rng::with_seed(7));
+    let far = (20..30).map(|port| listed(port, 1, 1));
+    hosts.set((10..20).map(|port| listed(port, 1, 0)).chain(far).collect());
+    // One of ten near (14 %), and two of ten further away (28 %).
+    hosts.choose_from(|address| [10, 20, 21].contains(&address.port()));
+    assert_near(&shares(&mut hosts, 100_000), 10, 1.0 / 3.0);
 }

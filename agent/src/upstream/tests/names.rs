@@ -105,7 +105,7 @@ impl NameServer {
 
 fn named(answers: Answers) -> Arc<Cluster> {
     let name = At::Name { name: "shadow.example.com".into(), port: 80, answers };
-    let endpoints = vec![RouteEndpoint { at: name, weight: 1 }];
+    let endpoints = vec![RouteEndpoint { at: name, weight: 1, level: 0 }];
     let settings = Settings { balance: crate::route::Balance::RoundRobin, ..Settings::default() };
     Arc::new(Cluster { endpoints, settings, ..Cluster::plain("outbound|80||shadow.example.com", []) })
 }
@@ -223,7 +223,7 @@ async fn the_systems_hosts_are_known() {
         let upstreams = Upstreams::new(LIMITS, 1, names);
         let client: Client<Body> = Client::new(upstreams, 0);
         let name = At::Name { name: "localhost".into(), port: 80, answers: Answers::All };
-        let endpoints = vec![RouteEndpoint { at: name, weight: 1 }];
+        let endpoints = vec![RouteEndpoint { at: name, weight: 1, level: 0 }];
         let cluster = Arc::new(Cluster { endpoints, ..Cluster::plain("local", []) });
         assert!(turn(&client.pool(&cluster), &cluster).await.unwrap().is_loopback());
     })

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// As client-go's reflectors do (0.8 s to 30 s, doubling).
+/// As client-go's reflectors do, doubling; they go on to 30 s, which a person who waits for a rule finds long.
 const FIRST: Duration = Duration::from_millis(800);
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// The waits after failures in a row.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 //! What a service manager is told, in systemd's words (sd_notify(3)): to systemd, and to whoever else sets `NOTIFY_SOCKET`.
-//! Without one nothing is said. It never waits, and what cannot be sent is lost: a service manager must not hold an agent.
+//! Without one nothing is said. A sign of life never waits, for the heart gives it; the rest waits a moment at most.
 //!
 //! The crate `sd-notify` opens a socket for each message, which an agent that has no descriptor left cannot: it would
 //! be taken for hung just then. This one has its socket from the start.
@@ -9,6 +9,7 @@ use std::{
     ffi::OsStr,
     io,
     os::{
+        fd::AsRawFd as _,
         linux::net::SocketAddrExt as _,
         unix::{
             ffi::OsStrExt as _,
@@ -18,6 +19,11 @@ use std::{
     process,
     time::Duration,
 };
+
+use nix::sys::socket::{MsgFlags, send};
+
+/// How long one that does not read may hold who is ready or stops: only few messages wait to be read (`net.unix.max_dgram_qlen`).
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Who started this process, if it wants to know how it is.
 #[derive(Debug, Default)]
@@ -47,22 +53,23 @@ impl Supervisor {
 
     /// Everything runs.
     pub fn ready(&self) {
-        self.tell("READY=1\n");
+        self.tell("READY=1\n", MsgFlags::empty());
     }
 
     /// A sign of life.
     pub fn alive(&self) {
-        self.tell("WATCHDOG=1\n");
+        self.tell("WATCHDOG=1\n", MsgFlags::MSG_DONTWAIT);
     }
 
     /// This process ends, and may take that long.
     pub fn stopping(&self, time: Duration) {
-        self.tell(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={}\n", time.as_micros()));
+        let words = format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={}\n", time.as_micros());
+        self.tell(&words, MsgFlags::empty());
     }
 
-    fn tell(&self, what: &str) {
+    fn tell(&self, what: &str, how: MsgFlags) {
         if let Some(socket) = &self.socket
-            && let Err(error) = socket.send(what.as_bytes())
+            && let Err(error) = send(socket.as_raw_fd(), what.as_bytes(), how)
         {
             tracing::debug!(%error, "the service manager was not told {}", what.trim_end());
         }
@@ -77,7 +84,7 @@ fn connected(name: &OsStr) -> io::Result<UnixDatagram> {
     };
     let socket = UnixDatagram::unbound()?;
     socket.connect_addr(&address)?;
-    socket.set_nonblocking(true)?;
+    socket.set_write_timeout(Some(LONGEST_WAIT))?;
     Ok(socket)
 }
 

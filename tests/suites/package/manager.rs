@@ -139,10 +139,7 @@ impl<'a> Manager<'a> {
     /// Waits until the service has said this.
     pub(crate) fn is_told(&mut self, what: &str) {
         eventually(what, || {
-            let mut words = [0; 256];
-            while let Ok(length) = self.notify.recv(&mut words) {
-                self.told.extend(String::from_utf8_lossy(&words[..length]).lines().map(str::to_owned));
-            }
+            self.listen();
             if let Some(running) = &mut self.running {
                 assert!(running.exit_status().is_none(), "the service has ended:\n{}", running.log());
             }
@@ -150,7 +147,16 @@ impl<'a> Manager<'a> {
         });
     }
 
+    fn listen(&mut self) {
+        let mut words = [0; 256];
+        while let Ok(length) = self.notify.recv(&mut words) {
+            self.told.extend(String::from_utf8_lossy(&words[..length]).lines().map(str::to_owned));
+        }
+    }
+
     fn stop(&mut self) {
+        // Only ten messages wait to be read, and a sign of life has come four times a second.
+        self.listen();
         let Some(running) = self.running.take() else { return };
         let (status, log) = running.stop();
         assert!(status.success() && log.contains("connections_cut=0"), "{status}: {log}");

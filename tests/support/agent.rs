@@ -34,7 +34,6 @@ pub struct AgentBuilder<'a> {
     arguments: Vec<String>,
     binary: Option<PathBuf>,
     unprivileged: bool,
-    arguments: Vec<String>,
     kubeconfig: Option<PathBuf>,
 }
 
@@ -52,7 +51,6 @@ impl<'a> AgentBuilder<'a> {
             arguments: Vec::new(),
             binary: None,
             unprivileged: false,
-            arguments: Vec::new(),
             kubeconfig: None,
         }
     }

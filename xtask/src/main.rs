@@ -6,6 +6,7 @@ mod demo;
 mod floors;
 mod fuzz;
 mod kernels;
+mod package;
 mod setup;
 mod shell;
 mod test;
@@ -71,6 +72,12 @@ enum Command {
         /// Only these targets
         targets: Vec<String>,
     },
+    /// Build what users are given: static binary, image, Debian package, manual pages, completions, SBOM, checksums
+    ///
+    /// In target/package, for this machine's architecture and for the other one where it can be built here. Neither a
+    /// container engine nor a registry nor root is needed. Read the image with `docker load`, `podman load`,
+    /// `ctr images import` or skopeo. One commit and one compiler make the same bytes.
+    Package(package::Options),
     /// Formatting, lints, documentation, floors, dependencies
     Check,
 }
@@ -83,6 +90,7 @@ fn main() -> Result<ExitCode> {
         Command::Bench(options) => bench::run(&options),
         Command::Kernels { only } => kernels::run(&only),
         Command::Fuzz { time, targets } => fuzz::run(time, &targets),
+        Command::Package(options) => package::run(&options),
         Command::Check => check::run(),
     }
 }

@@ -24,6 +24,12 @@ pub(crate) fn target_dir() -> PathBuf {
     }
 }
 
+/// Where cargo keeps what it installs and fetches.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    let said = env::var_os("CARGO_HOME").map(PathBuf::from);
+    said.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")))
+}
+
 /// A program to run in the workspace's root.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
@@ -95,10 +101,7 @@ pub(crate) fn exists(program: &str) -> bool {
 /// This process's PATH, and what a bare login often lacks: cargo's own programs, and the system administrator's.
 fn search_path() -> OsString {
     let mut dirs: Vec<PathBuf> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
-    let cargo_home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
-    let wanted = cargo_home.into_iter().map(|home| home.join("bin"));
+    let wanted = cargo_home().into_iter().map(|home| home.join("bin"));
     for dir in wanted.chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from)) {
         if !dirs.contains(&dir) {
             dirs.push(dir);

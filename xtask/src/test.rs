@@ -13,12 +13,20 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::{setup, shell};
+use crate::{package, setup, shell};
+
+/// The suite that takes apart what `cargo xtask package` makes.
+const PACKAGE_SUITE: &str = "tests: test package";
 
 pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     setup::run(setup::For::Tests)?;
     println!("▸ build the agent and all tests");
     let suites = build()?;
+    for suite in &suites {
+        if suite.name == PACKAGE_SUITE && suite.has(filter)? {
+            package::for_tests()?;
+        }
+    }
 
     let mut ran = Vec::new();
     for suite in suites {
@@ -44,6 +52,13 @@ struct Suite {
 }
 
 impl Suite {
+    /// Whether one of its tests is to run.
+    fn has(&self, filter: Option<&str>) -> Result<bool> {
+        let tests =
+            shell::output(shell::command(&self.executable.to_string_lossy()).args(filter).arg("--list"))?;
+        Ok(tests.lines().any(|line| line.ends_with(": test")))
+    }
+
     fn command(&self, filter: Option<&str>) -> Result<Command> {
         let mut command = shell::command_as_root("env")?;
         // What cargo would set; `env` carries it through sudo.

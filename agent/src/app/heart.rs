@@ -9,19 +9,21 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{JoinHandle, park_timeout},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
     enrolled::Enrolled,
     pressure::{Pressure, Reason},
 };
-use crate::process::privileges;
+use crate::process::{privileges, supervisor::Supervisor};
 
 /// A worker silent for longer than this is taken for hung. With a beat it stays well below the second that is promised,
 /// and far above the tick.
 const LONGEST_SILENCE: Duration = Duration::from_millis(500);
 const BEAT: Duration = Duration::from_millis(100);
+/// Signs of life within the time after which a service manager takes the agent for hung.
+const SIGNS: u32 = 4;
 
 /// The thread that beats. Dropping it stops the heart.
 pub(super) struct Heart {
@@ -35,6 +37,7 @@ struct Pulse {
     /// How long the slowest data thread has said nothing.
     silence: Box<dyn Fn() -> Duration + Send + Sync>,
     pressure: Arc<Pressure>,
+    supervisor: Arc<Supervisor>,
     /// When every namespace was last told to hand connections over: seconds since 1970.
     last: Arc<AtomicU64>,
 }
@@ -43,7 +46,8 @@ struct Pulse {
 type Trouble = BTreeSet<String>;
 
 impl Heart {
-    /// Beats for `enrolled` as long as `silence` stays short and there is room; `last` tells when it last did.
+    /// Beats for `enrolled` as long as `silence` stays short and there is room; `last` tells when it last did. The
+    /// `supervisor` hears of it as long as `silence` stays short.
     ///
     /// # Errors
     /// When the thread cannot be made.
@@ -51,15 +55,17 @@ impl Heart {
         enrolled: Enrolled,
         silence: impl Fn() -> Duration + Send + Sync + 'static,
         pressure: Arc<Pressure>,
+        supervisor: Arc<Supervisor>,
         last: Arc<AtomicU64>,
     ) -> std::io::Result<Self> {
-        let pulse = Arc::new(Pulse { enrolled, silence: Box::new(silence), pressure, last });
+        let pulse = Arc::new(Pulse { enrolled, silence: Box::new(silence), pressure, supervisor, last });
         let stop = Arc::<AtomicBool>::default();
         let (pulsing, stopped) = (Arc::clone(&pulse), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("umbra-heart".into()).spawn(move || {
             // It also looks for other agents' programs, which takes the right to list them.
             privileges::keep_for_traffic();
             let mut told = Trouble::new();
+            let mut sign = Instant::now();
             loop {
                 park_timeout(BEAT);
                 if stopped.load(Ordering::Relaxed) {
@@ -73,6 +79,7 @@ impl Heart {
                     tracing::info!("no longer: {what}");
                 }
                 told = trouble;
+                pulsing.show_life(&mut sign);
             }
         })?;
         pulse.pressure.wakes(thread.thread().clone());
@@ -101,6 +108,15 @@ impl Pulse {
         self.pressure.show(Reason::Ports, !lacking.is_empty());
         trouble.extend(lacking.iter().map(|name| format!("{name}: {}", Reason::Ports.tell())));
         trouble
+    }
+
+    /// Tells the service manager, where it waits for that, but for while a data thread hangs.
+    fn show_life(&self, last: &mut Instant) {
+        let due = self.supervisor.patience().is_some_and(|patience| last.elapsed() >= patience / SIGNS);
+        if due && (self.silence)() <= LONGEST_SILENCE {
+            self.supervisor.alive();
+            *last = Instant::now();
+        }
     }
 
     /// Says the one thing that holds in every enrolled namespace. Why nothing is captured, if so.

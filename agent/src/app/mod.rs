@@ -39,7 +39,7 @@ use crate::{
     config::umbra::AgentConfig,
     connection::Node,
     observe::{All, Audit, Metrics, Reading},
-    process::{descriptors, privileges},
+    process::{descriptors, privileges, supervisor::Supervisor},
     record::Accounts,
     relay::{Leaving, tls::Certificates},
     shadow::Plane,
@@ -52,6 +52,9 @@ use pressure::Pressure;
 use rules::{Keeper, Loader};
 use window::{Published, Window};
 use workers::Workers;
+
+/// What stopping may take beside `drainTimeout`: the last handshakes, copies and lines, and leaving every namespace.
+const BESIDE_DRAINING: Duration = Duration::from_secs(5);
 
 /// How long the audit log may take for what came last.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -69,6 +72,7 @@ pub struct Log {
 /// When the configuration is refused (its faults are already printed) or a part cannot be started.
 pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log: Log) -> anyhow::Result<()> {
     let mut stop = Box::pin(stop_signal()?);
+    let supervisor = Arc::new(Supervisor::of_environment());
     if let Err(error) = descriptors::take_all() {
         tracing::warn!(%error, "the limit of open files cannot be raised (RLIMIT_NOFILE)");
     }
@@ -133,8 +137,9 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
         },
     )?;
     let workers = Workers::start(worker_count(&config), &node, &pressure)?;
-    let heart = Heart::start(enrolled.clone(), workers.silence(), pressure, last_beat)
-        .context("start the heartbeat")?;
+    let heart =
+        Heart::start(enrolled.clone(), workers.silence(), pressure, Arc::clone(&supervisor), last_beat)
+            .context("start the heartbeat")?;
 
     let (steered, capturing) = (Arc::clone(&node), enrolled.clone());
     let steering =
@@ -166,6 +171,7 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
         }
         memory::give_back();
         window.ready();
+        supervisor.ready();
         let (ports, namespaces_enrolled) = (node.snapshot.load().captured_ports().len(), enrolled.all().len());
         tracing::info!(admin = %config.admin.address, ports, namespaces = namespaces_enrolled, "umbra is ready");
         let stopping = CancellationToken::new();
@@ -179,6 +185,7 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
 
     // Also when the start failed: namespaces that were enrolled are left as they were found.
     window.close("the agent is stopping");
+    supervisor.stopping(config.drain_timeout + BESIDE_DRAINING);
     let told_again = stop_signal()?;
     tokio::select! {
         cut = ending::drain(config.drain_timeout, &node.leaving, workers, plane, &enrolled) => {

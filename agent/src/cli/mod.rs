@@ -2,10 +2,12 @@
 
 mod agent;
 mod check;
+mod completion;
 mod config;
 mod doctor;
 mod level;
 mod log;
+mod man;
 mod matches;
 mod mirrors;
 mod out;
@@ -75,6 +77,11 @@ enum Command {
     Resume(switch::Arguments),
     /// Print the JSON Schema of AgentConfig and ShadowPolicy, for editors.
     Schema(schema::Arguments),
+    /// Print what a shell needs to complete these commands.
+    Completion(completion::Arguments),
+    /// Write manual pages of all commands, for packages.
+    #[command(hide = true)]
+    Man(man::Arguments),
 }
 
 /// How a command answers: for a person or for a program.
@@ -86,12 +93,14 @@ enum Output {
 
 /// What was asked for; wrong usage ends the program here.
 fn arguments() -> Arguments {
-    let command = Arguments::command().mut_subcommand("run", |run| {
-        let program = std::env::args_os().next().map(PathBuf::from);
-        let name = program.as_ref().and_then(|path| path.file_name()?.to_str()).unwrap_or("umbra");
-        run.override_usage(run::usage(name))
-    });
-    Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    let program = std::env::args_os().next().map(PathBuf::from);
+    let name = program.as_ref().and_then(|path| path.file_name()?.to_str()).unwrap_or("umbra");
+    Arguments::from_arg_matches(&command(name).get_matches()).unwrap_or_else(|error| error.exit())
+}
+
+/// All commands, of a program of this name.
+fn command(program: &str) -> clap::Command {
+    Arguments::command().mut_subcommand("run", |run| run.override_usage(run::usage(program)))
 }
 
 /// Runs the command that was asked for.
@@ -122,6 +131,8 @@ pub fn main() -> ExitCode {
         Command::Pause(switch) => switch.execute(Switch::Pause),
         Command::Resume(switch) => switch.execute(Switch::Resume),
         Command::Schema(schema) => schema.execute(),
+        Command::Completion(completion) => completion.execute(),
+        Command::Man(man) => man.execute(),
     };
     done.unwrap_or_else(|error| {
         tell(&error);

@@ -3,6 +3,7 @@
 
 mod apt;
 mod bpf;
+mod debian;
 pub(crate) mod envoy;
 mod kustomize;
 mod npm;
@@ -28,6 +29,8 @@ pub(crate) enum For {
     Kernels,
     /// The same as the demo, and what libFuzzer is compiled with.
     Fuzz,
+    /// The same as the demo, and what builds and packs for other machines.
+    Package,
 }
 
 /// Programs and the Debian packages that bring them.
@@ -46,6 +49,11 @@ const TEST_PROGRAMS: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
+    // The suite `package`: what reads an image, runs it, makes a Debian and judges a unit.
+    ("skopeo", "skopeo"),
+    ("bwrap", "bubblewrap"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("systemd-analyze", "systemd"),
 ];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[
     ("nginx", "nginx-light"),
@@ -64,23 +72,42 @@ const KERNEL_PROGRAMS: &[(&str, &str)] = &[
     ("strip", "binutils"),
 ];
 const FUZZ_PROGRAMS: &[(&str, &str)] = &[("c++", "g++")];
+const PACKAGE_PROGRAMS: &[(&str, &str)] =
+    &[("dpkg-deb", "dpkg"), ("readelf", "binutils"), ("musl-gcc", "musl-tools")];
 
 /// Sets the machine up and tells who compiles the eBPF programs.
 pub(crate) fn run(purpose: For) -> Result<Toolchain> {
     let more = match purpose {
         For::Demo => &[],
-        For::Tests => TEST_PROGRAMS,
-        For::Bench => BENCH_PROGRAMS,
-        For::Kernels => KERNEL_PROGRAMS,
-        For::Fuzz => FUZZ_PROGRAMS,
+        For::Tests => &[TEST_PROGRAMS, PACKAGE_PROGRAMS][..],
+        For::Bench => &[BENCH_PROGRAMS],
+        For::Kernels => &[KERNEL_PROGRAMS],
+        For::Fuzz => &[FUZZ_PROGRAMS],
+        For::Package => &[PACKAGE_PROGRAMS],
     };
-    let toolchain = programs(more)?;
+    let toolchain = programs(&more.concat())?;
     if purpose == For::Tests {
         python::install()?;
         npm::install()?;
         kustomize::install()?;
+        debian::install()?;
     }
     Ok(toolchain)
+}
+
+/// The C compiler for another processor, by its names of GNU and of Debian; it is installed when it is not there.
+pub(crate) fn cross_compiler(cpu: &str, arch: &str) -> Result<String> {
+    let gcc = format!("{cpu}-linux-gnu-gcc");
+    let headers = format!("/usr/{cpu}-linux-gnu/include/stdlib.h");
+    if !shell::exists(&gcc) || !std::path::Path::new(&headers).exists() {
+        let packages =
+            [format!("gcc-{}-linux-gnu", cpu.replace('_', "-")), format!("libc6-dev-{arch}-cross")];
+        apt::install(
+            &format!("a C compiler for {arch} is missing"),
+            &packages.each_ref().map(String::as_str),
+        )?;
+    }
+    Ok(gcc)
 }
 
 fn programs(more: &[(&str, &str)]) -> Result<Toolchain> {

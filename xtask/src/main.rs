@@ -76,7 +76,7 @@ enum Command {
     ///
     /// In target/package, for this machine's architecture and for the other one where it can be built here. Neither a
     /// container engine nor a registry nor root is needed. Read the image with `docker load`, `podman load`,
-    /// `ctr images import` or skopeo. One commit and one compiler make the same bytes.
+    /// `ctr images import` or skopeo.
     Package(package::Options),
     /// Formatting, lints, documentation, floors, dependencies
     Check,

@@ -297,7 +297,14 @@ impl Reconciler {
                     }
                 }
             }
-            rules::capture_in(&node, &enrolled, || [changed, new].concat())
+            let captured = rules::capture_in(&node, &enrolled, || [changed, new.clone()].concat());
+            // The heart has its time. A connection that comes before its first beat here meets the app for as long as it lasts.
+            for enrolment in new {
+                if let Err(error) = enrolment.beat() {
+                    tracing::debug!(netns = enrolment.name(), %error, "the first beat has to wait for the next");
+                }
+            }
+            captured
         });
         match told.await {
             Ok(Ok(())) => {}

@@ -1,6 +1,6 @@
 //! Everything that is given to users: a static binary, an image, a Debian package, manual pages, completions, the list of
-//! what is inside, and checksums. No container engine, registry or root is needed; what is built from one commit with
-//! one compiler is the same to the byte.
+//! what is inside, and checksums. No container engine, registry or root is needed; one commit, built in
+//! one place with one compiler, is the same to the byte (the programs for the kernel name the place of their source).
 
 mod binary;
 mod deb;
@@ -106,7 +106,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         match binary {
             Ok(binary) => edition.pack(&binary, &manual)?,
             Err(error) if options.arch.is_empty() => {
-                println!("▸ no packages for {}: {error:#}", arch.as_str())
+                println!("▸ no packages for {}: {error:#}", arch.as_str());
             }
             Err(error) => return Err(error.context(format!("no packages for {}", arch.as_str()))),
         }

@@ -237,7 +237,7 @@ async fn a_mirror_shows_its_books_and_what_went_wrong_last() {
     let expected = json!({
         "id": "default/s0 all s0.test:80", "virtualService": "default/s0", "rule": "all", "mirror": "s0.test:80",
         "inForce": true, "paused": false, "expired": false, "percentage": 100.0, "inForcePercentage": 100.0, "kinds": null, "drawnFor": "request", "offered": 4, "completed": 1,
-        "failed": {"connect": 1}, "dropped": {"queue_full": 1}, "sampledOut": 1, "inFlight": 0, "perSecond": null,
+        "failed": {"connect": 1}, "dropped": {"queue_full": 1}, "lost": 2, "sampledOut": 1, "inFlight": 0, "perSecond": null,
         "endpointCount": 1, "endpoints": ["10.0.0.0:80"],
         "lastError": {"outcome": "failed", "reason": "connect", "endpoint": "10.0.0.9:80", "message": "cannot connect", "ageSeconds": null},
     });
@@ -273,7 +273,7 @@ async fn traffic_shows_primary_and_shadow_side_by_side() {
         "mirrors": [{
             "id": "default/s1 all s0.test:80", "mirror": "s0.test:80", "inForce": true, "paused": false, "expired": false,
             "percentage": 100.0, "inForcePercentage": 100.0, "offered": 2, "completed": 1, "failed": {}, "dropped": {},
-            "sampledOut": 1, "inFlight": 0, "grpcStatuses": {},
+            "lost": 0, "sampledOut": 1, "inFlight": 0, "grpcStatuses": {},
             "shadow": {
                 "requests": 1, "statuses": {"5xx": 1}, "failures": 1, "requestBytes": 100, "responseBytes": 1000,
                 "latencyMicros": [[2048, 1]],

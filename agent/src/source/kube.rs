@@ -115,7 +115,7 @@ impl Cluster {
                 let (namespace, fields) = (namespace.clone(), fields.clone());
                 Follow { client, shared, target: Target::Kind(index), version, namespace, fields }
             };
-            tasks.push(tokio::spawn(keep(index, Arc::clone(&versions), follow)));
+            tasks.push(tokio::spawn(keep(index, Arc::clone(&versions), Arc::clone(&look), follow)));
         }
         let (labels, due) = (Mutex::default(), Mutex::default());
         Ok(Self { shared, client, options, server, look, tasks, labels, due })
@@ -246,6 +246,7 @@ impl Drop for Cluster {
 async fn keep(
     kind: usize,
     versions: Arc<channel::Sender<Versions>>,
+    look: Arc<Notify>,
     follow: impl Fn(&'static str) -> Follow,
 ) {
     let mut found = versions.subscribe();
@@ -262,6 +263,7 @@ async fn keep(
             sleep(spread(LOOK)).await;
         } else {
             versions.send_modify(|versions| versions[kind] = None);
+            look.notify_one();
         }
     }
 }

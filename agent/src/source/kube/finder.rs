@@ -62,12 +62,12 @@ impl Finder {
     pub(super) async fn run(self) {
         let mut pause = Pause::default();
         loop {
-            let mut failed = false;
+            let mut soon = false;
             for (group, kinds) in self.missing() {
                 match self.served(group, &kinds).await {
-                    Ok(found) => self.tell(&kinds, &found),
+                    Ok(found) => soon |= self.tell(&kinds, &found),
                     Err(trouble) => {
-                        failed = true;
+                        soon = true;
                         let why = trouble.to_string();
                         kinds.iter().for_each(|kind| {
                             self.shared.turn(&Target::Kind(*kind), State::Away, Some(why.clone()));
@@ -75,8 +75,8 @@ impl Finder {
                     }
                 }
             }
-            let wait = if failed { pause.next() } else { spread(LOOK) };
-            if !failed {
+            let wait = if soon { pause.next() } else { spread(LOOK) };
+            if !soon {
                 pause.reset();
             }
             tokio::select! {
@@ -137,15 +137,20 @@ impl Finder {
         }
     }
 
-    fn tell(&self, kinds: &[usize], found: &HashMap<usize, &'static str>) {
-        for kind in kinds {
-            if !found.contains_key(kind) && self.shared.lost_for(*kind) > GRACE {
+    /// Whether one of them is gone so suddenly that it may be back soon.
+    fn tell(&self, kinds: &[usize], found: &HashMap<usize, &'static str>) -> bool {
+        let mut suddenly = false;
+        for kind in kinds.iter().filter(|kind| !found.contains_key(kind)) {
+            if self.shared.lost_for(*kind) > GRACE {
                 self.shared.not_installed(*kind);
+            } else {
+                suddenly = true;
             }
         }
         self.versions.send_if_modified(|versions| {
             found.iter().for_each(|(kind, version)| versions[*kind] = Some(*version));
             !found.is_empty()
         });
+        suddenly
     }
 }

@@ -1,7 +1,7 @@
 //! The README's first walk, as a newcomer types it: each command prints what the page says, but for figures and dates.
 //! In a network namespace and a mount namespace of its own, so that the walk's fixed ports and socket are free.
 
-#![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a suite fails where it stands")]
 
 use std::{
     io::{Read as _, Write as _},

@@ -2,6 +2,7 @@
 //! mirrored. Alone in its program, for the allocator counts for all threads.
 
 #![allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -179,7 +179,7 @@ impl Running {
     }
 
     fn object(&self) -> Value {
-        let mut pod = pod(&self.name, self.uid(), self.labels.clone());
+        let mut pod = pod(&self.name, self.uid(), &self.labels);
         pod["status"]["podIPs"] = json!([{"ip": self.pod.ip()}]);
         if self.terminating {
             pod["metadata"]["deletionTimestamp"] = json!("2026-01-02T04:00:00Z");
@@ -189,7 +189,7 @@ impl Running {
 }
 
 /// A running pod of this node in the namespace `shop`.
-pub(crate) fn pod(name: &str, uid: &str, labels: Value) -> Value {
+pub(crate) fn pod(name: &str, uid: &str, labels: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "namespace": "shop", "uid": uid, "labels": labels},

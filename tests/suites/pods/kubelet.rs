@@ -127,7 +127,7 @@ fn remove(cgroup: &Path) {
     for _ in 0..100 {
         match fs::remove_dir(cgroup) {
             Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
-                thread::sleep(Duration::from_millis(5))
+                thread::sleep(Duration::from_millis(5));
             }
             _ => break,
         }

@@ -54,11 +54,11 @@ fn labels_say_which_pods_are_captured_and_status_says_why_others_are_not() {
     cluster.start("plain", Runtime::Containerd);
     cluster.start("asked", Runtime::Cgroupfs).labels = json!({"umbra.dev/capture": "enabled"});
     cluster.start("not", Runtime::Containerd).labels = json!({"umbra.dev/capture": "disabled"});
-    let mut on_host = pod("host", "u-host", json!({}));
+    let mut on_host = pod("host", "u-host", &json!({}));
     on_host["spec"]["hostNetwork"] = json!(true);
-    let mut in_mesh = pod("mesh", "u-mesh", json!({}));
+    let mut in_mesh = pod("mesh", "u-mesh", &json!({}));
     in_mesh["metadata"]["annotations"] = json!({"sidecar.istio.io/status": "{}"});
-    let mut elsewhere = pod("elsewhere", "u-elsewhere", json!({}));
+    let mut elsewhere = pod("elsewhere", "u-elsewhere", &json!({}));
     elsewhere["spec"]["nodeName"] = json!("node-2");
     cluster.others = vec![on_host, in_mesh, elsewhere];
     let agent = cluster.agent("");
@@ -315,7 +315,7 @@ fn two_hundred_pods_cost_little_also_while_others_are_looked_for() {
     let sandbox = |netns| Sandbox::new(Runtime::Containerd, netns, &host);
     let sandboxes: Vec<_> = networks.iter().map(sandbox).collect();
     let object =
-        |(number, sandbox): (usize, &Sandbox)| pod(&format!("pod-{number}"), &sandbox.uid, json!({}));
+        |(number, sandbox): (usize, &Sandbox)| pod(&format!("pod-{number}"), &sandbox.uid, &json!({}));
     cluster.others = sandboxes.iter().enumerate().map(object).collect();
     let begun = Instant::now();
     let agent = cluster.builder().spawn();
@@ -340,7 +340,7 @@ fn two_hundred_pods_cost_little_also_while_others_are_looked_for() {
     // Ten that are not there are asked for again and again.
     cluster
         .others
-        .extend((0..10).map(|number| pod(&format!("none-{number}"), &format!("u-{number}"), json!({}))));
+        .extend((0..10).map(|number| pod(&format!("none-{number}"), &format!("u-{number}"), &json!({}))));
     cluster.write();
     eventually_stands(&agent, "none-9", "failing");
     println!(

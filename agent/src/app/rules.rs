@@ -49,7 +49,8 @@ pub(super) async fn first(loader: &mut Loader, accounts: &Accounts) -> anyhow::R
     match loader.cluster() {
         Some(cluster) if cluster.follow_labels(&compiled.snapshot) => {
             cluster.listed(FIRST_LABELS).await;
-            Ok(loader.load(Changed::Cluster, accounts))
+            let with_labels = loader.load(Changed::Cluster, accounts);
+            Ok(if with_labels.refused { compiled } else { with_labels })
         }
         _ => Ok(compiled),
     }
@@ -168,9 +169,7 @@ impl Keeper<'_> {
             Changed::Cluster => tracing::debug!(ports, "the cluster has changed"),
         }
     }
-}
 
-impl Keeper<'_> {
     /// Takes over what can change while the agent runs, and tells of the rest.
     fn configure(&mut self, new: &AgentConfig) {
         self.agent.meta.clone_from(&new.meta);

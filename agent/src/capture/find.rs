@@ -8,10 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    mounts::{self, Mount},
-    netns::{self, Identity},
-};
+use super::netns::{self, Identity};
+use crate::process::mounts::{self, Mount};
 
 /// Directories looked at in search of pods: a node has some hundreds above and beside its pods.
 const MOST_LOOKED_AT: usize = 20_000;

@@ -12,7 +12,6 @@ mod listener;
 mod loader;
 mod maps;
 mod mesh;
-mod mounts;
 mod neighbours;
 mod netlink;
 mod netns;

@@ -9,7 +9,7 @@ use std::{
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::mounts;
+use crate::process::mounts;
 
 /// A setting under /proc/sys.
 #[derive(Clone, Copy, Debug)]

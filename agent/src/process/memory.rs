@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Usage;
+use super::{
+    Usage,
+    mounts::{self, Mount},
+};
 
 /// The groups with memory of their own that this process is in, innermost first.
 #[derive(Clone, Debug)]
@@ -46,7 +49,7 @@ impl Memory {
     /// Of this process; None where no group accounts for memory.
     pub fn own() -> Option<Self> {
         let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let mounts = mounts::read().ok()?;
         let of_v1 = || Some((&V1, place(&groups, &mounts, "memory")?));
         let of_v2 = || Some((&V2, place(&groups, &mounts, "")?));
         // With both mounted, memory belongs to one of them.
@@ -101,31 +104,25 @@ fn number(path: &Path) -> Option<u64> {
 }
 
 /// Where the hierarchy of a controller is mounted (no name: that of version 2), and this process's group in it.
-fn place(groups: &str, mounts: &str, controller: &str) -> Option<(PathBuf, PathBuf)> {
+fn place(groups: &str, mounts: &[Mount], controller: &str) -> Option<(PathBuf, PathBuf)> {
     let names = |list: &str| list.split(',').any(|name| name == controller);
     let group = groups.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         names(fields.next()?).then(|| fields.next()).flatten()
     })?;
-    mounts.lines().find_map(|line| {
-        let (mount, system) = line.split_once(" - ")?;
-        let mut mount = mount.split(' ').skip(3);
-        let (root, at) = (mount.next()?, Path::new(mount.next()?));
-        let mut system = system.split(' ');
-        let found = match system.next()? {
+    let found = mounts.iter().find(|mount| {
+        let is_wanted = match mount.kind.as_str() {
             "cgroup2" => controller.is_empty(),
-            "cgroup" => !controller.is_empty() && names(system.next_back()?),
+            "cgroup" => !controller.is_empty() && names(&mount.options),
             _ => false,
         };
         // Of what is mounted from outside of the cgroup namespace (cgroup_namespaces(7)) nobody can tell where this process is.
-        if root.starts_with("/..") {
-            return None;
-        }
-        // A container sees its own group as the root of the mount, whatever its own path is called.
-        let inside = Path::new(group).strip_prefix(root).unwrap_or(Path::new(""));
-        let own = at.join(inside);
-        found.then(|| (at.to_owned(), if own.is_dir() { own } else { at.to_owned() }))
-    })
+        is_wanted && !mount.root.starts_with("/..")
+    })?;
+    // A container sees its own group as the root of the mount, whatever its own path is called.
+    let inside = Path::new(group).strip_prefix(&found.root).unwrap_or(Path::new(""));
+    let own = found.at.join(inside);
+    Some((found.at.clone(), if own.is_dir() { own } else { found.at.clone() }))
 }
 
 #[cfg(test)]
@@ -172,6 +169,9 @@ mod tests {
 
     #[test]
     fn the_group_is_found_wherever_it_is_mounted() {
+        let place = |groups: &str, mounts: &str, controller: &str| {
+            super::place(groups, &mounts::parse(mounts), controller)
+        };
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().display();
         fs::create_dir_all(dir.path().join("system.slice/umbra.service")).unwrap();

@@ -1,8 +1,9 @@
-//! What the system gives this process and allows it: file descriptors, memory, privileges; and who started it. It tells and
+//! What the system gives this process and allows it: file descriptors, memory, mounts, privileges; and who started it. It tells and
 //! gives up; what to do when something runs out is decided in `app`.
 
 pub mod descriptors;
 pub mod memory;
+pub mod mounts;
 pub mod privileges;
 pub mod supervisor;
 

@@ -37,14 +37,18 @@ enum Kind {
 impl ApiServer {
     /// The real one where there is one.
     pub fn start(netns: &Netns) -> Self {
-        let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        let Some(assets) = assets else {
+        Self::real(netns).unwrap_or_else(|| {
             println!("KUBEBUILDER_ASSETS names no API server: a stub takes its place");
-            return Self::stub(netns);
-        };
+            Self::stub(netns)
+        })
+    }
+
+    /// None where there is none.
+    pub fn real(netns: &Netns) -> Option<Self> {
+        let assets = PathBuf::from(env::var_os("KUBEBUILDER_ASSETS").filter(|path| !path.is_empty())?);
         let dir = tempfile::tempdir().unwrap();
         let kind = Kind::Real(Real::start(netns, &assets, dir.path()));
-        Self::new(netns, kind, dir)
+        Some(Self::new(netns, kind, dir))
     }
 
     /// One that misbehaves when told to.
@@ -70,7 +74,13 @@ impl ApiServer {
         self.dir.path().join("kubeconfig")
     }
 
-    fn url(&self) -> String {
+    /// Whoever shows it may do everything.
+    pub fn token(&self) -> &'static str {
+        TOKEN
+    }
+
+    /// Where it is: `https://127.0.0.1:6443`
+    pub fn url(&self) -> String {
         match &self.kind {
             Kind::Stub(stub) => format!("http://{}", stub.address()),
             Kind::Real(real) => format!("https://{}", real.address()),

@@ -19,6 +19,9 @@ use crate::{Netns, eventually};
 /// An answer that takes longer is noted.
 const SLOW: Duration = Duration::from_secs(1);
 
+/// How long a test that fails waits for requests under way: nobody may be left to answer them.
+const LAST_REQUEST: Duration = Duration::from_secs(5);
+
 /// Requests on one connection, so that whoever takes new connections is given some.
 const RENEWED_AFTER: u64 = 100;
 
@@ -124,15 +127,26 @@ impl Load {
     }
 
     /// Lets each client finish its request, and reports.
-    pub fn stop(self) -> LoadReport {
+    pub fn stop(mut self) -> LoadReport {
         self.tally.stop.store(true, Ordering::Relaxed);
-        self.clients.into_iter().for_each(|client| client.join().unwrap());
+        std::mem::take(&mut self.clients).into_iter().for_each(|client| client.join().unwrap());
         let take = |list: &Mutex<Vec<Failure>>| std::mem::take(&mut *list.lock().unwrap());
         LoadReport {
             answered: self.tally.answered.load(Ordering::Relaxed),
             sent_elsewhere: self.tally.sent_elsewhere.load(Ordering::Relaxed),
             failures: take(&self.tally.failures),
             slow: take(&self.tally.slow),
+        }
+    }
+}
+
+impl Drop for Load {
+    /// A client holds its namespace, which would outlive a test that failed.
+    fn drop(&mut self) {
+        self.tally.stop.store(true, Ordering::Relaxed);
+        let begun = Instant::now();
+        while begun.elapsed() < LAST_REQUEST && !self.clients.iter().all(JoinHandle::is_finished) {
+            thread::sleep(Duration::from_millis(10));
         }
     }
 }

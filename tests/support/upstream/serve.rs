@@ -61,6 +61,8 @@ async fn connection(mut stream: TcpStream, peer: SocketAddr, server: Arc<Server>
             // A connection that breaks is the client's to report.
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
+                // Idle connections stay, however slow the machine is.
+                .header_read_timeout(None)
                 .half_close(true)
                 .serve_connection(io, service)
                 .await;

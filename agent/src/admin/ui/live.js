@@ -20,6 +20,7 @@ export function live() {
     stop?.abort();
     stop = null;
     text(button, "Follow");
+    update();
     text(said, why);
   }
 
@@ -31,6 +32,7 @@ export function live() {
     const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
     try {
       await stream(`tap?${query}`, stop.signal, (kind, item) => {
+        if (stop !== mine) return;
         if (kind === "dropped") dropped = item.dropped ?? dropped;
         else waiting.push(item);
         if (waiting.length > ROWS) waiting.splice(0, waiting.length - ROWS);
@@ -55,17 +57,19 @@ export function live() {
       h("td", {}, h("span", { class: `mark ${health}` }, shadow?.reason ? `${verdict}: ${shadow.reason}` : verdict)));
   }
 
-  const table = h("table", { class: "live" }, h("thead", {}, h("tr", {},
-    ["Time", "Method", "Path", "Primary", "Shadow", "Copy to", "Verdict"].map(name => h("th", { scope: "col" }, name)))), body);
-  return { title: "Live", parts: [h("section", { class: "card", "aria-label": "Live exchanges" }, h("h2", {}, "Live exchanges"), form, said,
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of exchanges" }, table))],
-  begin: follow, end,
-  update() {
+  // What waits is shown.
+  function update() {
     if (!waiting.length) return;
     const fresh = waiting.map(row).reverse();
     waiting = [];
     body.prepend(...fresh);
     while (body.children.length > ROWS) body.lastChild.remove();
     text(said, `${body.children.length} exchanges, the newest first${dropped ? `; ${dropped} left out because this page was too slow` : ""}.`);
-  } };
+  }
+
+  const table = h("table", { class: "live" }, h("thead", {}, h("tr", {},
+    ["Time", "Method", "Path", "Primary", "Shadow", "Copy to", "Verdict"].map(name => h("th", { scope: "col" }, name)))), body);
+  return { title: "Live", parts: [h("section", { class: "card", "aria-label": "Live exchanges" }, h("h2", {}, "Live exchanges"), form, said,
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of exchanges" }, table))],
+  begin: follow, end, update };
 }

@@ -3,28 +3,32 @@
 use std::{fs, io, path::PathBuf};
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mount {
+pub struct Mount {
     /// Of the file system, as `MAJOR:MINOR`.
-    pub(super) device: String,
+    pub device: String,
     /// The directory of the file system that is seen there.
-    pub(super) root: String,
-    pub(super) at: PathBuf,
+    pub root: String,
+    pub at: PathBuf,
     /// `cgroup2`, `proc`
-    pub(super) kind: String,
+    pub kind: String,
+    /// Of the file system, separated by commas; of cgroups of version 1 the controllers are among them.
+    pub options: String,
 }
 
 /// In the order in which they were mounted.
-pub(super) fn read() -> io::Result<Vec<Mount>> {
+pub fn read() -> io::Result<Vec<Mount>> {
     Ok(parse(&fs::read_to_string("/proc/self/mountinfo")?))
 }
 
-pub(super) fn parse(text: &str) -> Vec<Mount> {
+pub fn parse(text: &str) -> Vec<Mount> {
     let mount = |line: &str| {
         let (before, after) = line.split_once(" - ")?;
         let mut fields = before.split(' ').skip(2);
         let (device, root) = (fields.next()?.to_owned(), unescaped(fields.next()?));
-        let (at, kind) = (unescaped(fields.next()?).into(), after.split(' ').next()?.to_owned());
-        Some(Mount { device, root, at, kind })
+        let at = unescaped(fields.next()?).into();
+        let mut after = after.split(' ');
+        let (kind, options) = (after.next()?.to_owned(), after.next_back().unwrap_or_default().to_owned());
+        Some(Mount { device, root, at, kind, options })
     };
     text.lines().filter_map(mount).collect()
 }
@@ -47,5 +51,6 @@ mod tests {
         assert_eq!((sys.kind.as_str(), sys.root.as_str()), ("sysfs", "/"));
         assert_eq!((cgroup.device.as_str(), cgroup.root.as_str()), ("0:26", "/../.."));
         assert_eq!((&cgroup.at, cgroup.kind.as_str()), (&PathBuf::from("/host/uni fied"), "cgroup2"));
+        assert_eq!(cgroup.options, "rw,nsdelegate");
     }
 }

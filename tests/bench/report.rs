@@ -164,13 +164,13 @@ impl Report<'_> {
     fn verdicts(&self, page: &mut Page) {
         let with_good_answers =
             |case: &Case| case.is_umbra() || case.0 == crate::case::Way::Direct || case.shadow_lives();
-        let good = self.rounds.0.iter().filter(|((_, case), _)| with_good_answers(case));
-        let bad: u64 = good.flat_map(|(_, rounds)| rounds).map(|round| round.answered.errors).sum();
-        page.verdict(
-            bad == 0,
-            "every answer was good",
-            &format!("{bad} were not; peers with dead shadows aside"),
-        );
+        let bad = self.rounds.0.iter().filter_map(|((load, case), rounds)| {
+            let errors: u64 = rounds.iter().map(|round| round.answered.errors).sum();
+            (errors > 0 && with_good_answers(case)).then(|| format!("{errors} of {case}, {load}"))
+        });
+        let bad: Vec<_> = bad.collect();
+        let said = if bad.is_empty() { "peers with dead shadows aside".to_owned() } else { bad.join("; ") };
+        page.verdict(bad.is_empty(), "every answer was good", &said);
         for (case, books) in &self.books {
             let rounds =
                 self.rounds.0.iter().filter(|((_, of), _)| of == case).flat_map(|(_, rounds)| rounds);

@@ -33,7 +33,8 @@ const AT_ONCE: usize = 2;
 pub(crate) fn run(only: &[String]) -> Result<ExitCode> {
     setup::run(setup::For::Kernels)?;
     println!("▸ build the agent and the suite");
-    shell::run(shell::cargo().args(["build", "--quiet", "--package", "umbra"]))?;
+    // As the tests build it: what both compile is compiled once.
+    shell::run(shell::cargo().args(["build", "--quiet", "--workspace", "--all-targets"]))?;
     let programs = Programs {
         agent: shell::target_dir().join("debug/umbra"),
         suite: test::executable("kernels")?,

@@ -86,7 +86,8 @@ fn build() -> Result<Vec<Suite>> {
 /// Builds one suite of the tests package, and tells where it is.
 pub(crate) fn executable(name: &str) -> Result<PathBuf> {
     let mut cargo = shell::cargo();
-    cargo.args(["test", "--no-run", "--package", "umbra-tests", "--test", name]);
+    // The whole workspace, for packages built alone have other features, and are built anew.
+    cargo.args(["build", "--workspace", "--test", name]);
     let messages = shell::output(cargo.arg("--message-format=json-render-diagnostics"))?;
     let built = messages.lines().filter_map(suite).next();
     Ok(built.with_context(|| format!("cargo built no suite {name}"))?.executable)

@@ -16,25 +16,22 @@ use std::{
 };
 
 use http::{Request, Response, Version};
-use hyper::{body::Body, client::conn::http1};
+use http_body::Body;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
-use tokio_util::task::AbortOnDropHandle;
 
 pub use self::answer::{Answer, AnswerError};
 use self::streams::{Stream, Streams};
 use super::{
-    Turn, Unpicked, UpstreamError, connect,
+    Turn, Unpicked, UpstreamError,
+    connect::{self, Socket},
+    http1::Http1,
     limit::Taken,
     shared::{Upstream, Upstreams},
 };
 use crate::route::Cluster;
-
-/// What hyper may buffer of one connection in each direction; also the longest response head, twice what Node.js takes.
-/// Of a body that comes faster than it is read, three such pieces are held at once.
-const CONNECTION_BUFFER: usize = 32 << 10;
 
 /// What holds for every cluster, unless its settings say otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -52,10 +49,9 @@ pub struct Pool<B: Body> {
     upstream: Arc<Upstream>,
     /// Those of the agent with the cluster's put in.
     limits: Limits,
-    http: http1::Builder,
     /// One permit per connection in use, whichever the endpoint: this worker's share of `tcp.maxConnections`.
     slots: Option<Arc<Semaphore>>,
-    endpoints: RefCell<HashMap<SocketAddr, Rc<Endpoint<B>>>>,
+    endpoints: RefCell<HashMap<SocketAddr, Rc<Endpoint>>>,
     streams: Streams<B>,
     /// Connections that are open, in use or not.
     open: Rc<Cell<usize>>,
@@ -63,25 +59,24 @@ pub struct Pool<B: Body> {
     most: usize,
 }
 
-struct Endpoint<B> {
+struct Endpoint {
     /// One permit per connection in use. Because a new connection is made only when none is unused, it bounds the
     /// unused ones too. Fair: permits are handed out in the order they were asked for.
     slots: Arc<Semaphore>,
-    unused: RefCell<Vec<Unused<B>>>,
+    unused: RefCell<Vec<Unused>>,
 }
 
-struct Unused<B> {
-    connection: Connection<B>,
+struct Unused {
+    connection: Connection,
     since: Instant,
 }
 
-struct Connection<B> {
-    sender: http1::SendRequest<B>,
+struct Connection {
+    http: Http1<Socket>,
     opened: Instant,
     /// Requests sent on it.
     served: u32,
     _open: Open,
-    _driver: AbortOnDropHandle<()>,
 }
 
 /// Counts an open connection.
@@ -90,15 +85,15 @@ struct Open(Rc<Cell<usize>>);
 /// The use of one connection, or of one stream. Dropping it closes the connection or resets the stream, so that an endpoint
 /// never takes a request that was cut short for a whole one; `keep` gives it back.
 pub enum Lease<B: Body> {
-    Http1(Exclusive<B>),
+    Http1(Exclusive),
     Http2(Stream<B>),
 }
 
-pub struct Exclusive<B> {
+pub struct Exclusive {
     address: SocketAddr,
     upstream: Arc<Upstream>,
-    endpoint: Rc<Endpoint<B>>,
-    connection: Connection<B>,
+    endpoint: Rc<Endpoint>,
+    connection: Connection,
     reused: bool,
     slots: Slots,
     _request: Taken,
@@ -120,8 +115,6 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     pub(super) fn new(upstreams: Arc<Upstreams>, upstream: Arc<Upstream>, worker: usize) -> Self {
-        let mut http = http1::Builder::new();
-        http.max_buf_size(CONNECTION_BUFFER);
         let settings = &upstream.settings.connections;
         let mut limits = upstreams.limits;
         limits.connect_timeout = settings.connect_timeout.unwrap_or(limits.connect_timeout);
@@ -133,7 +126,6 @@ where
         let most = settings.max.map(|max| share(max, upstreams.workers, worker));
         Self {
             limits,
-            http,
             slots: most.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
             endpoints: RefCell::default(),
             streams: Streams::new(),
@@ -171,7 +163,7 @@ where
         }
     }
 
-    async fn exclusive(&self, address: SocketAddr) -> Result<Exclusive<B>, UpstreamError> {
+    async fn exclusive(&self, address: SocketAddr) -> Result<Exclusive, UpstreamError> {
         let endpoint = self.endpoint(address);
         let free = self.free_slots(&endpoint);
         let unused = free.as_ref().and_then(|_| self.take_unused(&endpoint));
@@ -229,7 +221,7 @@ where
         self.endpoints.borrow().len() + self.streams.endpoints()
     }
 
-    fn endpoint(&self, address: SocketAddr) -> Rc<Endpoint<B>> {
+    fn endpoint(&self, address: SocketAddr) -> Rc<Endpoint> {
         let mut endpoints = self.endpoints.borrow_mut();
         let endpoint = endpoints.entry(address).or_insert_with(|| {
             let slots = self.limits.connections_per_endpoint.clamp(1, Semaphore::MAX_PERMITS);
@@ -238,7 +230,7 @@ where
         Rc::clone(endpoint)
     }
 
-    fn free_slots(&self, endpoint: &Endpoint<B>) -> Option<Slots> {
+    fn free_slots(&self, endpoint: &Endpoint) -> Option<Slots> {
         let of_endpoint = Arc::clone(&endpoint.slots).try_acquire_owned().ok()?;
         let of_cluster = match &self.slots {
             Some(slots) => Some(Arc::clone(slots).try_acquire_owned().ok()?),
@@ -247,11 +239,7 @@ where
         Some((of_endpoint, of_cluster))
     }
 
-    async fn wait_for_slots(
-        &self,
-        address: SocketAddr,
-        endpoint: &Endpoint<B>,
-    ) -> Result<Slots, UpstreamError> {
+    async fn wait_for_slots(&self, address: SocketAddr, endpoint: &Endpoint) -> Result<Slots, UpstreamError> {
         const OPEN: &str = "the semaphores are never closed";
         let wait = self.limits.wait_timeout;
         let slots = async {
@@ -266,7 +254,7 @@ where
         timeout(wait, slots).await.map_err(|_| UpstreamError::Busy(address, wait))
     }
 
-    fn take_unused(&self, endpoint: &Endpoint<B>) -> Option<Connection<B>> {
+    fn take_unused(&self, endpoint: &Endpoint) -> Option<Connection> {
         let now = Instant::now();
         let mut unused = endpoint.unused.borrow_mut();
         while let Some(next) = unused.pop() {
@@ -277,28 +265,27 @@ where
         None
     }
 
-    fn is_fresh(&self, unused: &Unused<B>, now: Instant) -> bool {
+    fn is_fresh(&self, unused: &Unused, now: Instant) -> bool {
         let max_age = self.upstream.settings.connections.max_age.unwrap_or(Duration::MAX);
-        unused.connection.sender.is_ready()
+        unused.connection.http.is_ready()
             && now.duration_since(unused.since) < self.limits.idle_timeout
             && now.duration_since(unused.connection.opened) < max_age
     }
 
-    async fn connect(&self, address: SocketAddr) -> Result<Connection<B>, UpstreamError> {
+    async fn connect(&self, address: SocketAddr) -> Result<Connection, UpstreamError> {
         if self.open.get() >= self.most {
             self.close_oldest_unused();
         }
         // Counted from here on: two that connect at once are two.
         let open = Open::count(&self.open);
-        let (sender, driver) =
-            connect::http1(&self.upstream, address, self.limits.connect_timeout, &self.http).await?;
-        Ok(Connection { sender, opened: Instant::now(), served: 0, _open: open, _driver: driver })
+        let http = connect::http1(&self.upstream, address, self.limits.connect_timeout).await?;
+        Ok(Connection { http, opened: Instant::now(), served: 0, _open: open })
     }
 
     /// Makes room: a connection unused at one endpoint must not keep another endpoint from having any.
     fn close_oldest_unused(&self) {
         let endpoints = self.endpoints.borrow();
-        let oldest = |endpoint: &&Rc<Endpoint<B>>| endpoint.unused.borrow().first().map(|it| it.since);
+        let oldest = |endpoint: &&Rc<Endpoint>| endpoint.unused.borrow().first().map(|it| it.since);
         let found = endpoints.values().filter(|endpoint| oldest(endpoint).is_some()).min_by_key(oldest);
         if let Some(endpoint) = found {
             drop(endpoint.unused.borrow_mut().remove(0));
@@ -324,8 +311,8 @@ impl Drop for Open {
     }
 }
 
-impl<B> Endpoint<B> {
-    fn put_back(&self, connection: Connection<B>) {
+impl Endpoint {
+    fn put_back(&self, connection: Connection) {
         self.unused.borrow_mut().push(Unused { connection, since: Instant::now() });
     }
 }
@@ -361,20 +348,24 @@ impl<B: Body + Unpin + 'static> Lease<B> {
     }
 }
 
-impl<B: Body + 'static> Exclusive<B> {
-    async fn send(&mut self, request: Request<B>) -> Result<Response<Answer<B>>, SendError<B>> {
+impl Exclusive {
+    async fn send<B: Body + Unpin>(
+        &mut self,
+        request: Request<B>,
+    ) -> Result<Response<Answer<B>>, SendError<B>> {
+        if self.reused && !self.connection.http.is_ready() {
+            return Err(SendError::Stale(Box::new(request)));
+        }
         self.connection.served = self.connection.served.saturating_add(1);
-        let sent = self.connection.sender.try_send_request(request).await;
-        sent.map(|response| response.map(Answer::Http1)).map_err(|mut error| match error.take_message() {
-            Some(request) if self.reused => SendError::Stale(Box::new(request)),
-            _ => SendError::Failed(UpstreamError::Http(self.address, error.into_error())),
-        })
+        let sent = self.connection.http.send(request).await;
+        let failed = |error| SendError::Failed(UpstreamError::Http(self.address, error));
+        sent.map(|response| response.map(Answer::Http1)).map_err(failed)
     }
 
     fn keep(self) {
         let Self { upstream, endpoint, connection, slots, .. } = self;
         let most = upstream.settings.connections.requests_per_connection.unwrap_or(u32::MAX);
-        if connection.sender.is_ready() && connection.served < most {
+        if connection.http.is_ready() && connection.served < most {
             endpoint.put_back(connection);
         }
         // After the push: whoever gets this slot finds the connection and makes no further one.

@@ -18,7 +18,7 @@ use std::{
 
 use h2::client;
 use http::{Request, Response, Version};
-use hyper::body::Body;
+use http_body::Body;
 use tokio::{
     sync::{Notify, Semaphore},
     time::{Instant, timeout},

@@ -23,7 +23,7 @@ pub(crate) struct Place {
     shadows: [(Pod, Upstream); 2],
 }
 
-/// What takes effect, and for which shadow.
+/// How long a change took.
 pub(crate) struct Took {
     pub(crate) what: &'static str,
     pub(crate) time: Duration,
@@ -63,6 +63,10 @@ impl Place {
 
     pub(crate) fn ask(&self) -> Asking {
         Asking::start(self.client.netns(), &self.primary)
+    }
+
+    pub(crate) fn copies(&self, shadow: usize) -> usize {
+        self.shadows[shadow].1.count()
     }
 
     pub(crate) fn until_copied_to(&self, shadow: usize) -> Duration {

@@ -147,8 +147,7 @@ impl Shared {
                 _ => (None, ""),
             };
             let given = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value);
-            let collection = self.collections.get(plural).filter(|_| given("watch").is_some());
-            let Some(collection) = collection else {
+            let Some(collection) = self.collections.get(plural) else {
                 self.answer(connection, None)?;
                 continue;
             };
@@ -163,6 +162,10 @@ impl Shared {
                 node: pairs("fieldSelector").pop().map(|(_, node)| node),
                 metadata_only,
             };
+            if given("watch").is_none() {
+                self.list(connection, collection, &selection)?;
+                continue;
+            }
             let number = |name| given(name).and_then(|value| value.parse::<u64>().ok());
             let end = Instant::now() + Duration::from_secs(number("timeoutSeconds").unwrap_or(300));
             let from = number("resourceVersion").filter(|_| given("sendInitialEvents").is_none());
@@ -178,9 +181,25 @@ impl Shared {
     fn answer(&self, connection: &TcpStream, said: Option<Value>) -> io::Result<()> {
         let status = if said.is_some() { "200 OK" } else { "404 Not Found" };
         let not_found = || json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "message": "not found"});
-        let said = said.unwrap_or_else(not_found).to_string();
+        self.say(connection, status, &said.unwrap_or_else(not_found).to_string())
+    }
+
+    fn say(&self, connection: &TcpStream, status: &str, said: &str) -> io::Result<()> {
         let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n");
         self.send(connection, &format!("{head}content-length: {}\r\n\r\n{said}", said.len()))
+    }
+
+    /// All in one page, for who finds a streamed list too slow.
+    fn list(&self, connection: &TcpStream, collection: &Collection, selection: &Selection) -> io::Result<()> {
+        let (version, objects) = collection.list(selection);
+        let items: Vec<_> =
+            objects.iter().map(|(version, object)| selection.shown(object, *version)).collect();
+        let items = items.join(",");
+        self.say(
+            connection,
+            "200 OK",
+            &format!("{{\"metadata\":{{\"resourceVersion\":\"{version}\"}},\"items\":[{items}]}}"),
+        )
     }
 
     /// Without a version to begin from the list is streamed first.
@@ -196,8 +215,10 @@ impl Shared {
         self.send(connection, head)?;
         let mut seen = from.unwrap_or_default();
         if from.is_none() {
-            let (version, lines) = collection.list(selection);
-            lines.iter().try_for_each(|line| self.send_chunk(connection, line))?;
+            let (version, objects) = collection.list(selection);
+            for (version, object) in objects {
+                self.send_chunk(connection, &selection.line("ADDED", &object, version))?;
+            }
             self.send_chunk(connection, &bookmark(version, true))?;
             seen = version;
         }

@@ -91,13 +91,12 @@ impl Collection {
         self.changed.notify_all();
     }
 
-    /// The version of now, and the objects there are, as the lines of a streamed list.
-    pub(crate) fn list(&self, selection: &Selection) -> (u64, Vec<String>) {
+    /// The version of now, and the objects there are, each with its own.
+    pub(crate) fn list(&self, selection: &Selection) -> (u64, Vec<(u64, Arc<Object>)>) {
         let inner = self.inner();
-        let of = |((namespace, _), (version, object)): (&Name, &(u64, Arc<Object>))| {
-            selection.has(namespace, object).then(|| selection.line("ADDED", object, *version))
-        };
-        (inner.version, inner.objects.iter().filter_map(of).collect())
+        let of =
+            inner.objects.iter().filter(|((namespace, _), (_, object))| selection.has(namespace, object));
+        (inner.version, of.map(|(_, versioned)| versioned.clone()).collect())
     }
 
     /// What has changed since that version; waits for the first change for so long.
@@ -136,15 +135,18 @@ impl Selection {
         Some(self.line(kind, &object, change.version))
     }
 
-    fn line(&self, kind: &str, object: &Object, version: u64) -> String {
+    pub(crate) fn line(&self, kind: &str, object: &Object, version: u64) -> String {
+        format!("{{\"type\":\"{kind}\",\"object\":{}}}\n", self.shown(object, version))
+    }
+
+    pub(crate) fn shown(&self, object: &Object, version: u64) -> String {
         let (before, after) = &object.text;
-        let mut text = format!("{before}{version}{after}");
-        if self.metadata_only {
-            let whole: Value = serde_json::from_str(&text).unwrap();
-            let kind = "PartialObjectMetadata";
-            let part = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1", "metadata": whole["metadata"]});
-            text = part.to_string();
+        let text = format!("{before}{version}{after}");
+        if !self.metadata_only {
+            return text;
         }
-        format!("{{\"type\":\"{kind}\",\"object\":{text}}}\n")
+        let whole: Value = serde_json::from_str(&text).unwrap();
+        let kind = "PartialObjectMetadata";
+        json!({"kind": kind, "apiVersion": "meta.k8s.io/v1", "metadata": whole["metadata"]}).to_string()
     }
 }

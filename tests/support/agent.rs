@@ -56,9 +56,14 @@ impl<'a> AgentBuilder<'a> {
     }
 
     /// It takes its rules from this API server, as the agent of this node.
-    pub fn kubernetes(mut self, server: &ApiServer, node: &str) -> Self {
+    pub fn kubernetes(self, server: &ApiServer, node: &str) -> Self {
+        self.cluster(server.kubeconfig(), node)
+    }
+
+    /// The same of the API server that a kubeconfig names.
+    pub fn cluster(mut self, kubeconfig: PathBuf, node: &str) -> Self {
         self.arguments = ["--kubernetes", "--node-name", node].map(str::to_owned).into();
-        self.kubeconfig = Some(server.kubeconfig());
+        self.kubeconfig = Some(kubeconfig);
         self
     }
 

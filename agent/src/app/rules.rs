@@ -6,13 +6,14 @@ mod loader;
 use std::{
     io::{self, Write as _},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch as channel,
+    time::sleep_until,
 };
 
 use self::loader::Changed;
@@ -32,6 +33,11 @@ use crate::{
 const FIRST_LISTS: Duration = Duration::from_secs(10);
 /// How long it waits for the labels that those rules ask for.
 const FIRST_LABELS: Duration = Duration::from_secs(2);
+/// A large cluster never rests, and every change of it is compiled: so long for each time that it takes, nothing is. That is a
+/// twentieth of a core at most.
+const REST: u32 = 19;
+/// Unless a change would wait for longer than this, as it would for a burst to end.
+const LONGEST_REST: Duration = Duration::from_millis(400);
 
 /// The configuration an agent starts with.
 ///
@@ -110,6 +116,7 @@ impl Keeper<'_> {
             paths => Some(watch(paths, loaded)?),
         };
         let cluster = self.loader.cluster();
+        let mut rested = Instant::now();
         let mut stop = std::pin::pin!(stop);
         loop {
             tokio::select! {
@@ -119,7 +126,12 @@ impl Keeper<'_> {
                     self.reload(Changed::Files);
                 }
                 () = changed(&mut files) => self.reload(Changed::Files),
-                () = changed_cluster(cluster.as_deref()) => self.reload(Changed::Cluster),
+                // Whatever else is ready first reads the cluster too.
+                () = changed_cluster(cluster.as_deref(), rested) => {
+                    let begun = Instant::now();
+                    self.reload(Changed::Cluster);
+                    rested = Instant::now() + (begun.elapsed() * REST).min(LONGEST_REST);
+                }
             }
         }
     }
@@ -194,10 +206,10 @@ async fn changed(files: &mut Option<Watch>) {
     }
 }
 
-/// Ready when the cluster has changed.
-async fn changed_cluster(cluster: Option<&kube::Cluster>) {
+/// Ready when the cluster has changed, and not before that moment.
+async fn changed_cluster(cluster: Option<&kube::Cluster>, rested: Instant) {
     match cluster {
-        Some(cluster) => cluster.changed().await,
+        Some(cluster) => drop(tokio::join!(cluster.changed(), sleep_until(rested.into()))),
         None => std::future::pending().await,
     }
 }

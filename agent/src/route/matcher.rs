@@ -53,6 +53,17 @@ pub(super) enum Field {
 }
 
 impl Block {
+    /// For requests that are to be compared with it.
+    pub(super) fn prepare(&self) {
+        let fields = self.fields.iter().map(|condition| &condition.text);
+        let texts = fields.chain(self.query.iter().map(|(_, text)| text)).chain([&self.path]);
+        for text in texts {
+            if let Text::Regex(pattern) = text {
+                pattern.prepare();
+            }
+        }
+    }
+
     /// A rule without any match block.
     pub(super) fn any() -> Self {
         let (source, path) = (SourceCondition::default(), Text::Prefix(Box::from(*b"/")));

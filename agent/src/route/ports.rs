@@ -113,6 +113,13 @@ impl PortRules {
         blocks.flat_map(|entry| &entry.ways.destinations).flat_map(|(_, rule)| &rule.mirrors)
     }
 
+    /// For requests that will arrive here.
+    pub(super) fn prepare(&self) {
+        let rulings = self.services().flat_map(|service| &service.rulings);
+        let blocks = rulings.flat_map(|(_, ruling)| ruling.all()).flat_map(|table| &table.blocks);
+        blocks.for_each(|entry| entry.block.prepare());
+    }
+
     /// The endpoint.
     pub fn at(&self) -> CapturedPort {
         self.at

@@ -4,6 +4,8 @@
 
 mod class;
 
+use std::sync::OnceLock;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 /// RE2's limit on the counts of `{n,m}`, those of groups within groups multiplied.
@@ -16,7 +18,8 @@ const MAX_CACHE: usize = 256 << 10;
 /// An expression that compares a whole value.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    regex: Regex,
+    /// Some 20 KiB. Most expressions of a cluster are in rules that no request of this node ever meets.
+    regex: OnceLock<Regex>,
     /// As a person knows it; what it was rewritten to is hard to read.
     written: Box<str>,
 }
@@ -26,14 +29,29 @@ pub struct Pattern {
 /// # Errors
 /// What is wrong, for a person: RE2 would refuse it, or it is too large.
 pub fn compile(pattern: &str) -> Result<Pattern, String> {
+    whole(pattern)?;
+    Ok(Pattern { regex: OnceLock::new(), written: pattern.into() })
+}
+
+fn whole(pattern: &str) -> Result<Regex, String> {
     let whole = format!("^(?:{})$", translate(pattern, "(?:")?);
     let regex = RegexBuilder::new(&whole).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_CACHE).build();
-    Ok(Pattern { regex: regex.map_err(fault)?, written: pattern.into() })
+    regex.map_err(fault)
 }
 
 impl Pattern {
     pub fn is_match(&self, value: &[u8]) -> bool {
-        self.regex.is_match(value)
+        self.regex().is_match(value)
+    }
+
+    /// Keeps the compiled program from now on, so that nobody waits for it later.
+    pub(super) fn prepare(&self) {
+        self.regex();
+    }
+
+    fn regex(&self) -> &Regex {
+        self.regex
+            .get_or_init(|| whole(&self.written).expect("it compiled before, and compiles alike every time"))
     }
 
     pub fn as_written(&self) -> &str {

@@ -184,7 +184,11 @@ impl Assembled {
         // Those for every address first: an exact one must not fall to their rules.
         let (any, exact): (Vec<_>, Vec<_>) = ports.into_iter().partition(|(at, _)| at.address.is_none());
         for (CapturedPort { address, port }, rules) in any.into_iter().chain(exact) {
-            let kept = all || rules.mirrors();
+            let mirrors = rules.mirrors();
+            if mirrors {
+                rules.prepare();
+            }
+            let kept = all || mirrors;
             match address {
                 None if kept => drop(snapshot.any.insert(port, Arc::new(rules))),
                 None => {}

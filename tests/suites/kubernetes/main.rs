@@ -6,7 +6,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
 
-mod scale;
 mod world;
 
 use std::{

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, Request};
+use http::{HeaderMap, HeaderName, Request, StatusCode, Version};
 use http_body_util::BodyExt;
 use tokio::{
     runtime::Builder,
@@ -213,9 +213,11 @@ impl Worker {
             let status = response.status();
             job.entry.progress(|sent| {
                 (sent.answered, sent.status) = (Some(std::time::Instant::now()), status.as_u16());
-                sent.response_bytes =
-                    response.body().head_bytes().unwrap_or_else(|| sizes::of_response(&response));
+                sent.response_bytes = sizes::of_response(&response);
             });
+            // hyper would talk HTTP/1.0 on such a connection from now on, and lose streamed bodies.
+            let reusable =
+                response.version() == Version::HTTP_11 && status != StatusCode::SWITCHING_PROTOCOLS;
             let mut grpc_status = said(response.headers());
             // As Envoy's router: a status in the head counts, one in trailers does not.
             let sign = Sign::Status(grpc_status.map_or(status.as_u16(), GrpcStatus::as_http));
@@ -226,7 +228,9 @@ impl Worker {
                 job.entry.progress(|sent| sent.response_bytes += bytes);
                 grpc_status = frame.trailers_ref().and_then(said).or(grpc_status);
             }
-            lease.keep();
+            if reusable {
+                lease.keep();
+            }
             return Ok(Answered { status: status.as_u16(), grpc_status, sign });
         }
     }

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use http_body::Body;
+use hyper::body::Body;
 use tokio::time::Instant;
 
 use super::{
@@ -17,8 +17,8 @@ use super::{
 };
 use crate::route::Cluster;
 
-/// To be used inside a `LocalSet`: each connection of HTTP/2 is a task of its own. That an endpoint has closed an unused one of
-/// HTTP/1.1 is noticed when it would be used, or swept.
+/// To be used inside a `LocalSet`: each connection is a task of its own, so that an endpoint closing an unused one is
+/// noticed at once.
 pub struct Client<B: Body> {
     upstreams: Arc<Upstreams>,
     /// Of `upstreams.workers`: which share of a cluster's connections is ours.

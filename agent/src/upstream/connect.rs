@@ -6,6 +6,8 @@ use std::{cell::Cell, future::pending, io, net::SocketAddr, os::fd::AsRawFd as _
 use bytes::Buf;
 use h2::{Ping, PingPong};
 use http::Version;
+use hyper::{body::Body, client::conn::http1};
+use hyper_util::rt::TokioIo;
 use nix::libc::{EMFILE, ENFILE};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -16,24 +18,42 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 use tokio_util::{either::Either, task::AbortOnDropHandle};
 
-use super::{UpstreamError, http1::Http1, shared::Upstream};
+use super::{UpstreamError, shared::Upstream};
 use crate::{
     process::descriptors,
     route::{Keepalive, Pings, Security},
 };
 
-/// HTTP/2 spoken on a connection, and what drives it: dropping that closes the socket, in whatever state exchanges are.
+/// HTTP spoken on a connection, and what drives it: dropping that closes the socket, in whatever state exchanges are.
 pub(super) type Opened<S> = (S, AbortOnDropHandle<()>);
 
-pub(super) type Socket = Either<TcpStream, TlsStream<TcpStream>>;
+type Socket = Either<TcpStream, TlsStream<TcpStream>>;
 
-pub(super) async fn http1(
+pub(super) async fn http1<B>(
     upstream: &Upstream,
     address: SocketAddr,
     within: Duration,
-) -> Result<Http1<Socket>, UpstreamError> {
-    let opened = dial(upstream, address, Version::HTTP_11);
-    timeout(within, opened).await.map_err(|_| UpstreamError::ConnectTimeout(address, within))?.map(Http1::new)
+    http: &http1::Builder,
+) -> Result<Opened<http1::SendRequest<B>>, UpstreamError>
+where
+    B: Body + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let opened = async {
+        let socket = dial(upstream, address, Version::HTTP_11).await?;
+        let (sender, connection) = http
+            .handshake(TokioIo::new(socket))
+            .await
+            .map_err(|error| UpstreamError::Http(address, error))?;
+        let driver = spawn_local(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%address, %error, "an unused connection ended");
+            }
+        });
+        Ok((sender, AbortOnDropHandle::new(driver)))
+    };
+    timeout(within, opened).await.map_err(|_| UpstreamError::ConnectTimeout(address, within))?
 }
 
 /// `over` becomes true when the connection has ended.

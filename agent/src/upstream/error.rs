@@ -1,8 +1,8 @@
 //! What can go wrong between a worker and an endpoint, and whose fault the accounts say it was.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Sign, http1::Broken};
+use super::Sign;
 use crate::{
     record::{DropReason, FailReason, Outcome},
     route::Impossible,
@@ -19,7 +19,7 @@ pub enum UpstreamError {
     #[error("every connection to {0} was busy for {1:?}: raise shadow.connectionsPerEndpoint or mirror less")]
     Busy(SocketAddr, Duration),
     #[error("the exchange with {0} broke: {1}")]
-    Http(SocketAddr, #[source] Broken),
+    Http(SocketAddr, #[source] hyper::Error),
     #[error("the exchange with {0} broke: {1}")]
     Http2(SocketAddr, #[source] h2::Error),
     #[error("no TLS with {0}: {1}")]
@@ -75,12 +75,31 @@ impl UpstreamError {
     }
 }
 
-fn http_reason(error: &Broken) -> FailReason {
-    match error {
-        Broken::Io(error) => io_reason(error),
-        Broken::Closed => FailReason::Reset,
-        Broken::Malformed(_) => FailReason::Protocol,
-        Broken::Stopped => FailReason::Internal,
+/// hyper keeps some kinds to itself (a message nobody asked for, a broken body); those are told apart by what
+/// caused them.
+fn http_reason(error: &hyper::Error) -> FailReason {
+    if error.is_parse() {
+        return FailReason::Protocol;
+    }
+    if error.is_user() {
+        return FailReason::Internal;
+    }
+    if error.is_incomplete_message() || error.is_closed() {
+        return FailReason::Reset;
+    }
+    match error.source() {
+        Some(cause) => {
+            if let Some(inner) = cause.downcast_ref::<hyper::Error>() {
+                http_reason(inner)
+            } else if let Some(io) = cause.downcast_ref::<io::Error>() {
+                io_reason(io)
+            } else {
+                // "connection closed", "connection error": the connection's own end carried the detail.
+                FailReason::Reset
+            }
+        }
+        None if error.is_canceled() => FailReason::Reset,
+        None => FailReason::Protocol,
     }
 }
 
@@ -99,6 +118,7 @@ fn io_reason(error: &io::Error) -> FailReason {
         return FailReason::Tls;
     }
     match error.kind() {
+        // How hyper reports chunked framing it cannot read.
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => FailReason::Protocol,
         io::ErrorKind::TimedOut => FailReason::Timeout,
         _ => FailReason::Reset,

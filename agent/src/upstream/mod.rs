@@ -4,7 +4,7 @@
 //! ```text
 //!          one worker's                 │            all workers'
 //! Client ─▶ Pool ─▶ Lease ─▶ send       │  Upstream: balance · outlier · limits · tls
-//!           connect ─▶ tls ─▶ http1    │  Names: addresses of names
+//!           connect ─▶ tls              │  Names: addresses of names
 //! ```
 //!
 //! Data threads come here never, so what workers share may be locked, for a few instructions at a time.
@@ -13,7 +13,6 @@ mod balance;
 mod client;
 mod connect;
 mod error;
-mod http1;
 mod limit;
 mod names;
 mod outlier;

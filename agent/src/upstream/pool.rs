@@ -16,22 +16,25 @@ use std::{
 };
 
 use http::{Request, Response, Version};
-use http_body::Body;
+use hyper::{body::Body, client::conn::http1};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 pub use self::answer::{Answer, AnswerError};
 use self::streams::{Stream, Streams};
 use super::{
-    Turn, Unpicked, UpstreamError,
-    connect::{self, Socket},
-    http1::Http1,
+    Turn, Unpicked, UpstreamError, connect,
     limit::Taken,
     shared::{Upstream, Upstreams},
 };
 use crate::route::Cluster;
+
+/// What hyper may buffer of one connection in each direction; also the longest response head, twice what Node.js takes.
+/// Of a body that comes faster than it is read, three such pieces are held at once.
+const CONNECTION_BUFFER: usize = 32 << 10;
 
 /// What holds for every cluster, unless its settings say otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +52,10 @@ pub struct Pool<B: Body> {
     upstream: Arc<Upstream>,
     /// Those of the agent with the cluster's put in.
     limits: Limits,
+    http: http1::Builder,
     /// One permit per connection in use, whichever the endpoint: this worker's share of `tcp.maxConnections`.
     slots: Option<Arc<Semaphore>>,
-    endpoints: RefCell<HashMap<SocketAddr, Rc<Endpoint>>>,
+    endpoints: RefCell<HashMap<SocketAddr, Rc<Endpoint<B>>>>,
     streams: Streams<B>,
     /// Connections that are open, in use or not.
     open: Rc<Cell<usize>>,
@@ -59,24 +63,25 @@ pub struct Pool<B: Body> {
     most: usize,
 }
 
-struct Endpoint {
+struct Endpoint<B> {
     /// One permit per connection in use. Because a new connection is made only when none is unused, it bounds the
     /// unused ones too. Fair: permits are handed out in the order they were asked for.
     slots: Arc<Semaphore>,
-    unused: RefCell<Vec<Unused>>,
+    unused: RefCell<Vec<Unused<B>>>,
 }
 
-struct Unused {
-    connection: Connection,
+struct Unused<B> {
+    connection: Connection<B>,
     since: Instant,
 }
 
-struct Connection {
-    http: Http1<Socket>,
+struct Connection<B> {
+    sender: http1::SendRequest<B>,
     opened: Instant,
     /// Requests sent on it.
     served: u32,
     _open: Open,
+    _driver: AbortOnDropHandle<()>,
 }
 
 /// Counts an open connection.
@@ -85,15 +90,15 @@ struct Open(Rc<Cell<usize>>);
 /// The use of one connection, or of one stream. Dropping it closes the connection or resets the stream, so that an endpoint
 /// never takes a request that was cut short for a whole one; `keep` gives it back.
 pub enum Lease<B: Body> {
-    Http1(Exclusive),
+    Http1(Exclusive<B>),
     Http2(Stream<B>),
 }
 
-pub struct Exclusive {
+pub struct Exclusive<B> {
     address: SocketAddr,
     upstream: Arc<Upstream>,
-    endpoint: Rc<Endpoint>,
-    connection: Connection,
+    endpoint: Rc<Endpoint<B>>,
+    connection: Connection<B>,
     reused: bool,
     slots: Slots,
     _request: Taken,
@@ -115,6 +120,8 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     pub(super) fn new(upstreams: Arc<Upstreams>, upstream: Arc<Upstream>, worker: usize) -> Self {
+        let mut http = http1::Builder::new();
+        http.max_buf_size(CONNECTION_BUFFER);
         let settings = &upstream.settings.connections;
         let mut limits = upstreams.limits;
         limits.connect_timeout = settings.connect_timeout.unwrap_or(limits.connect_timeout);
@@ -126,6 +133,7 @@ where
         let most = settings.max.map(|max| share(max, upstreams.workers, worker));
         Self {
             limits,
+            http,
             slots: most.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
             endpoints: RefCell::default(),
             streams: Streams::new(),
@@ -163,7 +171,7 @@ where
         }
     }
 
-    async fn exclusive(&self, address: SocketAddr) -> Result<Exclusive, UpstreamError> {
+    async fn exclusive(&self, address: SocketAddr) -> Result<Exclusive<B>, UpstreamError> {
         let endpoint = self.endpoint(address);
         let free = self.free_slots(&endpoint);
         let unused = free.as_ref().and_then(|_| self.take_unused(&endpoint));
@@ -221,7 +229,7 @@ where
         self.endpoints.borrow().len() + self.streams.endpoints()
     }
 
-    fn endpoint(&self, address: SocketAddr) -> Rc<Endpoint> {
+    fn endpoint(&self, address: SocketAddr) -> Rc<Endpoint<B>> {
         let mut endpoints = self.endpoints.borrow_mut();
         let endpoint = endpoints.entry(address).or_insert_with(|| {
             let slots = self.limits.connections_per_endpoint.clamp(1, Semaphore::MAX_PERMITS);
@@ -230,7 +238,7 @@ where
         Rc::clone(endpoint)
     }
 
-    fn free_slots(&self, endpoint: &Endpoint) -> Option<Slots> {
+    fn free_slots(&self, endpoint: &Endpoint<B>) -> Option<Slots> {
         let of_endpoint = Arc::clone(&endpoint.slots).try_acquire_owned().ok()?;
         let of_cluster = match &self.slots {
             Some(slots) => Some(Arc::clone(slots).try_acquire_owned().ok()?),
@@ -239,7 +247,11 @@ where
         Some((of_endpoint, of_cluster))
     }
 
-    async fn wait_for_slots(&self, address: SocketAddr, endpoint: &Endpoint) -> Result<Slots, UpstreamError> {
+    async fn wait_for_slots(
+        &self,
+        address: SocketAddr,
+        endpoint: &Endpoint<B>,
+    ) -> Result<Slots, UpstreamError> {
         const OPEN: &str = "the semaphores are never closed";
         let wait = self.limits.wait_timeout;
         let slots = async {
@@ -254,7 +266,7 @@ where
         timeout(wait, slots).await.map_err(|_| UpstreamError::Busy(address, wait))
     }
 
-    fn take_unused(&self, endpoint: &Endpoint) -> Option<Connection> {
+    fn take_unused(&self, endpoint: &Endpoint<B>) -> Option<Connection<B>> {
         let now = Instant::now();
         let mut unused = endpoint.unused.borrow_mut();
         while let Some(next) = unused.pop() {
@@ -265,27 +277,28 @@ where
         None
     }
 
-    fn is_fresh(&self, unused: &Unused, now: Instant) -> bool {
+    fn is_fresh(&self, unused: &Unused<B>, now: Instant) -> bool {
         let max_age = self.upstream.settings.connections.max_age.unwrap_or(Duration::MAX);
-        unused.connection.http.is_ready()
+        unused.connection.sender.is_ready()
             && now.duration_since(unused.since) < self.limits.idle_timeout
             && now.duration_since(unused.connection.opened) < max_age
     }
 
-    async fn connect(&self, address: SocketAddr) -> Result<Connection, UpstreamError> {
+    async fn connect(&self, address: SocketAddr) -> Result<Connection<B>, UpstreamError> {
         if self.open.get() >= self.most {
             self.close_oldest_unused();
         }
         // Counted from here on: two that connect at once are two.
         let open = Open::count(&self.open);
-        let http = connect::http1(&self.upstream, address, self.limits.connect_timeout).await?;
-        Ok(Connection { http, opened: Instant::now(), served: 0, _open: open })
+        let (sender, driver) =
+            connect::http1(&self.upstream, address, self.limits.connect_timeout, &self.http).await?;
+        Ok(Connection { sender, opened: Instant::now(), served: 0, _open: open, _driver: driver })
     }
 
     /// Makes room: a connection unused at one endpoint must not keep another endpoint from having any.
     fn close_oldest_unused(&self) {
         let endpoints = self.endpoints.borrow();
-        let oldest = |endpoint: &&Rc<Endpoint>| endpoint.unused.borrow().first().map(|it| it.since);
+        let oldest = |endpoint: &&Rc<Endpoint<B>>| endpoint.unused.borrow().first().map(|it| it.since);
         let found = endpoints.values().filter(|endpoint| oldest(endpoint).is_some()).min_by_key(oldest);
         if let Some(endpoint) = found {
             drop(endpoint.unused.borrow_mut().remove(0));
@@ -311,8 +324,8 @@ impl Drop for Open {
     }
 }
 
-impl Endpoint {
-    fn put_back(&self, connection: Connection) {
+impl<B> Endpoint<B> {
+    fn put_back(&self, connection: Connection<B>) {
         self.unused.borrow_mut().push(Unused { connection, since: Instant::now() });
     }
 }
@@ -348,24 +361,20 @@ impl<B: Body + Unpin + 'static> Lease<B> {
     }
 }
 
-impl Exclusive {
-    async fn send<B: Body + Unpin>(
-        &mut self,
-        request: Request<B>,
-    ) -> Result<Response<Answer<B>>, SendError<B>> {
-        if self.reused && !self.connection.http.is_ready() {
-            return Err(SendError::Stale(Box::new(request)));
-        }
+impl<B: Body + 'static> Exclusive<B> {
+    async fn send(&mut self, request: Request<B>) -> Result<Response<Answer<B>>, SendError<B>> {
         self.connection.served = self.connection.served.saturating_add(1);
-        let sent = self.connection.http.send(request).await;
-        let failed = |error| SendError::Failed(UpstreamError::Http(self.address, error));
-        sent.map(|response| response.map(Answer::Http1)).map_err(failed)
+        let sent = self.connection.sender.try_send_request(request).await;
+        sent.map(|response| response.map(Answer::Http1)).map_err(|mut error| match error.take_message() {
+            Some(request) if self.reused => SendError::Stale(Box::new(request)),
+            _ => SendError::Failed(UpstreamError::Http(self.address, error.into_error())),
+        })
     }
 
     fn keep(self) {
         let Self { upstream, endpoint, connection, slots, .. } = self;
         let most = upstream.settings.connections.requests_per_connection.unwrap_or(u32::MAX);
-        if connection.http.is_ready() && connection.served < most {
+        if connection.sender.is_ready() && connection.served < most {
             endpoint.put_back(connection);
         }
         // After the push: whoever gets this slot finds the connection and makes no further one.

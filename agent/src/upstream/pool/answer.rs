@@ -9,21 +9,17 @@ use std::{
 use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream, SendStream};
 use http_body::{Body, Frame};
-
-use crate::upstream::{
-    connect::Socket,
-    http1::{Answering, Broken},
-};
+use hyper::body::Incoming;
 
 pub enum Answer<B: Body> {
-    Http1(Answering<Socket, B>),
+    Http1(Incoming),
     Http2(Receiving<B>),
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
     #[error(transparent)]
-    Http1(#[from] Broken),
+    Http1(#[from] hyper::Error),
     #[error(transparent)]
     Http2(#[from] h2::Error),
 }
@@ -124,16 +120,6 @@ impl<B: Body + Unpin> Receiving<B> {
     }
 }
 
-impl<B: Body> Answer<B> {
-    /// What the head took on the wire; None on HTTP/2, where it is packed.
-    pub fn head_bytes(&self) -> Option<u64> {
-        match self {
-            Self::Http1(body) => Some(body.head_bytes()),
-            Self::Http2(_) => None,
-        }
-    }
-}
-
 impl<B: Body + Unpin> Body for Answer<B> {
     type Data = Bytes;
     type Error = AnswerError;
@@ -143,7 +129,7 @@ impl<B: Body + Unpin> Body for Answer<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
         match self.get_mut() {
-            Self::Http1(body) => body.poll_frame(cx).map_err(AnswerError::Http1),
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(AnswerError::Http1),
             Self::Http2(body) => body.poll_frame(cx).map_err(AnswerError::Http2),
         }
     }

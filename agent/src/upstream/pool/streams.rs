@@ -18,7 +18,7 @@ use std::{
 
 use h2::client;
 use http::{Request, Response, Version};
-use http_body::Body;
+use hyper::body::Body;
 use tokio::{
     sync::{Notify, Semaphore},
     time::{Instant, timeout},

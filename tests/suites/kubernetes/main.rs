@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
 
 mod scale;
+mod status;
 mod world;
 
 use std::{

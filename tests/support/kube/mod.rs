@@ -97,7 +97,7 @@ impl ApiServer {
                 "spec": {
                     "group": group, "scope": "Namespaced",
                     "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
-                    "versions": [{"name": version, "served": true, "storage": true,
+                    "versions": [{"name": version, "served": true, "storage": true, "subresources": {"status": {}},
                         "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
                 },
             }));
@@ -155,6 +155,23 @@ impl ApiServer {
     /// From now on it knows of no streamed lists.
     pub fn stream_no_lists(&self) {
         self.stub_only().stream_no_lists();
+    }
+
+    /// From now on paths with this in them are forbidden.
+    pub fn forbid(&self, what: &str) {
+        self.stub_only().forbid(what);
+    }
+
+    /// The object of this kind, namespace and name, as it is now.
+    pub fn get(&self, object: &Value) -> Option<Value> {
+        self.ask("GET", &objects::path(object), None).ok()
+    }
+
+    /// Events of a namespace.
+    pub fn events(&self, namespace: &str) -> Vec<Value> {
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+        let list = self.ask("GET", &path, None).unwrap_or_default();
+        list["items"].as_array().cloned().unwrap_or_default()
     }
 
     /// What it was asked for so far: `GET /api/v1/pods?…`.

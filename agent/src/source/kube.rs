@@ -44,8 +44,8 @@ use pause::spread;
 use shared::Shared;
 pub use shared::{ClusterStanding, KindStanding};
 pub use standing::State;
-pub use status::WriterStanding;
-use status::{Rules, Writer};
+pub use status::{Rules, WriterStanding};
+use status::Writer;
 pub use store::{Faulty, Gathered, Overruled, is_of_cluster};
 use store::{Selector, Target};
 use watch::{Follow, LOOK};
@@ -104,7 +104,7 @@ impl Cluster {
         let client =
             Client::try_from(config).with_context(|| format!("speak to the API server at {server}"))?;
         tracing::info!(%server, node = options.node, "the cluster is followed");
-        let shared = Arc::new(Shared { writes: options.writes_status, ..Shared::default() });
+        let shared = Arc::new(Shared::new(options.writes_status));
         let look = Arc::<Notify>::default();
         let built_in = |kind: usize| KINDS[kind].is_built_in().then_some(KINDS[kind].versions[0]);
         let versions = Arc::new(channel::Sender::new(std::array::from_fn(built_in)));

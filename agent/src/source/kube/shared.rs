@@ -81,6 +81,11 @@ pub struct ClusterStanding {
 }
 
 impl Shared {
+    /// `writes`: status is to be written.
+    pub(super) fn new(writes: bool) -> Self {
+        Self { writes, ..Self::default() }
+    }
+
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -54,6 +54,8 @@ pub use standing::WriterStanding;
 
 /// A burst of changes is over when so much time has passed.
 const QUIET: Duration = Duration::from_millis(500);
+/// Looking at everything may take one in so many parts of the time.
+const REST: u32 = 20;
 /// Between two writes.
 const PACE: Duration = Duration::from_millis(50);
 /// Written between two looks at what should be.
@@ -90,6 +92,8 @@ struct Pen {
     refused: HashMap<Option<usize>, Instant>,
     /// The last time that something of them was refused.
     troubled: Option<Instant>,
+    /// How long the last look at everything took.
+    looked: Duration,
     /// When the time began of which events are counted, and how many there were.
     events: (Instant, usize),
 }
@@ -110,6 +114,7 @@ impl Writer {
             told: HashMap::new(),
             refused: HashMap::new(),
             troubled: None,
+            looked: Duration::ZERO,
             events: (Instant::now(), 0),
         };
         select! {
@@ -136,7 +141,7 @@ impl Pen {
                 Ok(false) => {
                     pause.reset();
                     select! {
-                        () = self.shared.status.notified() => sleep(QUIET).await,
+                        () = self.shared.status.notified() => sleep(QUIET.max(self.looked * REST)).await,
                         () = sleep(spread(AGAIN)) => {}
                     }
                 }
@@ -161,6 +166,7 @@ impl Pen {
             };
             due::statements(&self.shared.inner(), &tallies, fresh, AT_ONCE)
         };
+        self.looked = now.elapsed();
         let more = statements.len() == AT_ONCE;
         for statement in statements {
             if !leads(&led.borrow()) {

@@ -33,7 +33,7 @@ fn finding(code: Code, message: &str) -> Finding {
 
 fn fault(kind: usize) -> Diagnostic {
     let file = format!("kubernetes/{}/shop/cart", KINDS[kind].name);
-    let at = Location { file: file.into(), line: 1, column: 1 };
+    let at = Location { file: file.as_str().into(), line: 1, column: 1 };
     Diagnostic { code: Code::OutOfRange, at, object: None, message: "spec.x: 130".to_owned(), hint: None }
 }
 
@@ -110,7 +110,7 @@ fn of_a_policy_it_is_said_what_became_of_it() {
 
 #[test]
 fn it_is_said_once_and_of_what_is_in_force() {
-    let shared = Shared { writes: true, ..Shared::default() };
+    let shared = Shared::new(true);
     let (target, name): (_, Name) = (Target::Kind(ROUTES[0]), ("shop".into(), "cart".into()));
     shared.begins(ROUTES[0], "v1");
     let put = |object: &Value| {

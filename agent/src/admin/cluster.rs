@@ -17,6 +17,25 @@ pub struct Cluster {
     pub faults: Vec<Faulty>,
     /// Objects that stand in a file too, which wins.
     pub overruled: Vec<String>,
+    /// Where the agent is to write the status of objects.
+    pub status: Option<Writer>,
+}
+
+/// How the writing of status stands.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Writer {
+    /// The agent that writes, the one of all; None: nobody that is known.
+    pub writer: Option<String>,
+    /// It is this one.
+    pub here: bool,
+    /// Objects whose status this agent has written since its start.
+    pub written: u64,
+    /// How long ago the last one was.
+    #[serde(rename = "lastSeconds", serialize_with = "some_seconds")]
+    pub last: Option<Duration>,
+    /// Why it cannot be written.
+    pub why: Option<String>,
 }
 
 /// One kind that is watched.
@@ -51,6 +70,10 @@ pub struct Faulty {
     pub effect: &'static str,
     #[serde(rename = "ageSeconds", serialize_with = "seconds")]
     pub age: Duration,
+}
+
+fn some_seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(super::seconds).serialize(serializer)
 }
 
 fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -56,7 +56,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    cluster::{Cluster, Faulty, Kind},
+    cluster::{Cluster, Faulty, Kind, Writer},
     config::Configuration,
     log::Log,
     rates::Rates,

@@ -118,7 +118,7 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
     readings.extend([readings::shed(&pressure), readings::heartbeat(&last_beat), log.lost]);
     let metrics = Metrics::new(&observers.recorder, Arc::clone(&accounts), readings);
     let (rules, standing, room) = (Arc::clone(&node), enrolled.clone(), Arc::clone(&pressure));
-    let (unknown, followed) = (cluster.clone(), cluster);
+    let (unknown, followed) = (cluster.clone(), cluster.clone());
     let window = Window::open(
         &config.admin,
         Published {
@@ -149,7 +149,7 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
     let hands = workers.hands();
     let (wanted, wishes) = watch::channel(Wanted::by(&config, compiled.pods.as_ref()));
     let mut reconciler = Reconciler::new(&config, wishes, &node, hands.clone(), &enrolled);
-    let agent = config.clone();
+    let (agent, mut writing) = (config.clone(), None);
     let mut keeper = Keeper {
         loader,
         accounts,
@@ -175,6 +175,9 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
         let (ports, namespaces_enrolled) = (node.snapshot.load().captured_ports().len(), enrolled.all().len());
         tracing::info!(admin = %config.admin.address, ports, namespaces = namespaces_enrolled, "umbra is ready");
         let stopping = CancellationToken::new();
+        let told = Arc::clone(&node);
+        let rules = Arc::new(move || told.snapshot.load_full());
+        writing = cluster.and_then(|cluster| cluster.write_status(rules, stopping.clone()));
         let reconciling = tokio::spawn(reconciler.run(stopping.clone()));
         let kept = keeper.keep(compiled.fingerprint, stop).await;
         stopping.cancel();
@@ -190,6 +193,10 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
     tokio::select! {
         cut = ending::drain(config.drain_timeout, &node.leaving, workers, plane, &enrolled) => {
             proof.end();
+            // It has long left the lease to the next agent.
+            if let Some(writing) = writing {
+                let _ = writing.await;
+            }
             if let Some(audit) = &observers.audit {
                 audit.close(LAST_LINES);
             }

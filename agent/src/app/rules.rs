@@ -163,6 +163,9 @@ impl Keeper<'_> {
             cluster.follow_labels(&compiled.snapshot);
         }
         self.node.snapshot.store(Arc::new(compiled.snapshot));
+        if let Some(cluster) = self.loader.cluster() {
+            cluster.in_force();
+        }
         let agent = self.agent.clone();
         match what {
             Changed::Files => self.published.accepted(agent, compiled.sources, &compiled.report),

@@ -54,7 +54,7 @@ fn port(port: capture::Port) -> Port {
 }
 
 pub(super) fn cluster(cluster: &kube::Cluster) -> admin::Cluster {
-    let kube::ClusterStanding { kinds, faults, fault_count, overruled } = cluster.standing();
+    let kube::ClusterStanding { kinds, faults, fault_count, overruled, writer } = cluster.standing();
     let kinds = kinds.into_iter().map(|kind| admin::Kind {
         kind: kind.kind,
         version: kind.version,
@@ -77,5 +77,12 @@ pub(super) fn cluster(cluster: &kube::Cluster) -> admin::Cluster {
         fault_count,
         faults: faults.collect(),
         overruled,
+        status: writer.map(|writer| admin::Writer {
+            writer: writer.writer,
+            here: writer.here,
+            written: writer.written,
+            last: writer.last,
+            why: writer.why,
+        }),
     }
 }

@@ -36,6 +36,10 @@ pub(super) struct Arguments {
     /// `default`, unless it is said.
     #[arg(long, value_name = "NAME", requires = "kubernetes")]
     agent_config: Option<String>,
+    /// Write what becomes of ShadowPolicies, AgentConfigs and routes with mirrors into their status, and tell of faults by events.
+    /// One agent of all does, by the Lease `umbra-status` in its own namespace; without the right to, it goes on and says so.
+    #[arg(long, requires = "kubernetes")]
+    write_status: bool,
     /// Where this node is: REGION/ZONE or REGION/ZONE/SUB-ZONE, as the node's labels topology.kubernetes.io/region and /zone
     /// say. Shadow endpoints of its zone come first where Istio's or Kubernetes' rules ask for it.
     #[arg(long, env = "UMBRA_LOCALITY", value_name = "LOCALITY")]
@@ -57,7 +61,10 @@ impl Arguments {
         let node =
             if self.kubernetes { Some(self.node_name.unwrap_or_else(node_name)) } else { self.node_name };
         let cluster = node.clone().filter(|_| self.kubernetes);
-        let cluster = cluster.map(|node| kube::Options { node, agent: self.agent_config });
+        let cluster = cluster.map(|node| {
+            let (agent, writes_status) = (self.agent_config, self.write_status);
+            kube::Options { node, agent, writes_status }
+        });
         let source = match self.quick.to_yaml() {
             Some(yaml) => Source::CommandLine(yaml),
             None => Source::Files(self.config),

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! While the server is away the last known state stays in force, and its age is told. Refuses nothing: what cannot be read is
-//! left out and told of (`store`).
+//! left out and told of (`store`). Writes nothing, unless it is asked to (`status`).
 
 mod finder;
 mod kinds;
@@ -16,6 +16,7 @@ mod lines;
 mod pause;
 mod shared;
 mod standing;
+mod status;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 use finder::{Finder, Versions};
 use kinds::{KINDS, Scope};
@@ -42,6 +44,8 @@ use pause::spread;
 use shared::Shared;
 pub use shared::{ClusterStanding, KindStanding};
 pub use standing::State;
+use status::Writer;
+pub use status::{Rules, WriterStanding};
 pub use store::{Faulty, Gathered, Overruled, is_of_cluster};
 use store::{Selector, Target};
 use watch::{Follow, LOOK};
@@ -65,6 +69,8 @@ pub struct Options {
     pub node: String,
     /// The AgentConfig, in the agent's own namespace; None: the only one there, or the one called `default`.
     pub agent: Option<String>,
+    /// Whether to write what became of objects into their status.
+    pub writes_status: bool,
 }
 
 /// A cluster, followed until this is dropped.
@@ -72,6 +78,8 @@ pub struct Cluster {
     shared: Arc<Shared>,
     client: Client,
     options: Options,
+    /// Its own.
+    namespace: String,
     server: String,
     look: Arc<Notify>,
     tasks: Vec<JoinHandle<()>>,
@@ -96,7 +104,8 @@ impl Cluster {
         let client =
             Client::try_from(config).with_context(|| format!("speak to the API server at {server}"))?;
         tracing::info!(%server, node = options.node, "the cluster is followed");
-        let (shared, look) = (Arc::<Shared>::default(), Arc::<Notify>::default());
+        let shared = Arc::new(Shared::new(options.writes_status));
+        let look = Arc::<Notify>::default();
         let built_in = |kind: usize| KINDS[kind].is_built_in().then_some(KINDS[kind].versions[0]);
         let versions = Arc::new(channel::Sender::new(std::array::from_fn(built_in)));
         let finder = Finder {
@@ -118,7 +127,7 @@ impl Cluster {
             tasks.push(tokio::spawn(keep(index, Arc::clone(&versions), Arc::clone(&look), follow)));
         }
         let (labels, due) = (Mutex::default(), Mutex::default());
-        Ok(Self { shared, client, options, server, look, tasks, labels, due })
+        Ok(Self { shared, client, options, namespace: own, server, look, tasks, labels, due })
     }
 
     /// Where the API server is.
@@ -180,9 +189,23 @@ impl Cluster {
         self.shared.inner().store.add_texts(overruled, self.options.agent.as_deref(), sources);
     }
 
-    /// What was gathered is in force; `dangling` are the errors of references that lead nowhere.
-    pub fn accept<'d>(&self, dangling: impl Iterator<Item = &'d Diagnostic>) {
-        self.shared.accept(dangling);
+    /// What was gathered is in force, with these findings; the errors of them are references that lead nowhere.
+    pub fn accept(&self, found: &[Diagnostic]) {
+        self.shared.accept(found);
+    }
+
+    /// The rules of what was accepted are in force now.
+    pub fn in_force(&self) {
+        self.shared.status.notify_one();
+    }
+
+    /// Writes what becomes of objects into their status until `stop`, whenever this agent is the one of all that does. None where
+    /// it was not asked to.
+    pub fn write_status(&self, rules: Rules, stop: CancellationToken) -> Option<JoinHandle<()>> {
+        let (client, shared) = (self.client.clone(), Arc::clone(&self.shared));
+        let (namespace, node) = (self.namespace.clone(), self.options.node.clone());
+        let writer = Writer { client, shared, namespace, node, rules };
+        self.options.writes_status.then(|| tokio::spawn(writer.run(stop)))
     }
 
     /// Takes the objects in which these errors lie back to the version before, or out. False when there are none.
@@ -222,12 +245,14 @@ impl Cluster {
 
     /// Why the agent is not ready; empty once the rules of the cluster have been in force.
     pub fn missing(&self) -> Vec<String> {
-        let what = |why: String| format!("the cluster's configuration is not known: {why}");
-        if self.shared.was_taken() {
-            Vec::new()
-        } else {
-            self.shared.missing().into_iter().map(what).collect()
+        if self.shared.was_in_force() {
+            return Vec::new();
         }
+        let missing = self.shared.missing();
+        if missing.is_empty() {
+            return vec!["the cluster's configuration is being compiled".to_owned()];
+        }
+        missing.into_iter().map(|why| format!("the cluster's configuration is not known: {why}")).collect()
     }
 
     pub fn standing(&self) -> ClusterStanding {

@@ -39,7 +39,7 @@ pub(crate) fn everything() -> Value {
         "updateStrategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": "10%"}},
         "resourceQuota": {"enabled": true},
         "serviceAccount": {"name": "mirror", "annotations": {"a": "b"}},
-        "rbac": {"status": true},
+        "status": {"enabled": false},
         "seLinuxOptions": {"type": "spc_t"},
         "podAnnotations": {"a": "b"}, "podLabels": {"team": "shop"},
         "extraArgs": ["--log=debug"], "extraEnv": [{"name": "A", "value": "b"}],
@@ -93,7 +93,7 @@ fn whatever_the_values_kubernetes_accepts_what_comes_of_them() {
         "agentConfig": {"source": "Cluster"}, "rbac": {"create": false}, "serviceAccount": {"create": false},
         "updateStrategy": {"type": "OnDelete", "rollingUpdate": null}, "nameOverride": "mirror", "fullnameOverride": "mirror",
     });
-    for (values, objects) in [(json!({}), 8), (everything(), 15), (least, 2)] {
+    for (values, objects) in [(json!({}), 12), (everything(), 11), (least, 2)] {
         assert_eq!(programs::valid(&text(&values)), objects, "{values}");
     }
 }

@@ -93,11 +93,13 @@ impl ApiServer {
             let plural = objects::plural(kind);
             self.apply(&json!({
                 "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-                "metadata": {"name": format!("{plural}.{group}")},
+                // Of groups of Kubernetes itself the server wants to know who approved them.
+                "metadata": {"name": format!("{plural}.{group}"),
+                    "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"}},
                 "spec": {
                     "group": group, "scope": "Namespaced",
                     "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
-                    "versions": [{"name": version, "served": true, "storage": true,
+                    "versions": [{"name": version, "served": true, "storage": true, "subresources": {"status": {}},
                         "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
                 },
             }));
@@ -114,11 +116,6 @@ impl ApiServer {
             let path = format!("{}/status?fieldManager=test&force=true", objects::path(object));
             self.insist("PATCH", &path, Some(object));
         }
-    }
-
-    /// Many at once, past the door.
-    pub fn fill(&self, objects: &[Value]) {
-        self.stub_only().fill(objects);
     }
 
     pub fn delete(&self, object: &Value) {
@@ -155,6 +152,23 @@ impl ApiServer {
     /// From now on it knows of no streamed lists.
     pub fn stream_no_lists(&self) {
         self.stub_only().stream_no_lists();
+    }
+
+    /// From now on paths with this in them are forbidden.
+    pub fn forbid(&self, what: &str) {
+        self.stub_only().forbid(what);
+    }
+
+    /// The object of this kind, namespace and name, as it is now.
+    pub fn get(&self, object: &Value) -> Option<Value> {
+        self.ask("GET", &objects::path(object), None).ok()
+    }
+
+    /// Events of a namespace.
+    pub fn events(&self, namespace: &str) -> Vec<Value> {
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+        let list = self.ask("GET", &path, None).unwrap_or_default();
+        list["items"].as_array().cloned().unwrap_or_default()
     }
 
     /// What it was asked for so far: `GET /api/v1/pods?…`.

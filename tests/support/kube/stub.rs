@@ -47,6 +47,8 @@ struct Inner {
     delay: Duration,
     page: Option<usize>,
     streams_no_lists: bool,
+    /// What of paths may not be asked for.
+    forbidden: Option<String>,
 }
 
 /// A request, as far as it matters.
@@ -108,16 +110,6 @@ impl Stub {
         });
     }
 
-    pub(super) fn fill(&self, objects: &[Value]) {
-        let mut inner = self.inner();
-        for object in objects {
-            let path = super::objects::path(object);
-            let words: Vec<_> = path.split('/').skip(1).collect();
-            inner.store.apply(&Place::of(&words).unwrap(), object);
-        }
-        self.shared.changed.notify_all();
-    }
-
     pub(super) fn forget(&self) {
         let mut inner = self.inner();
         inner.store.forget();
@@ -131,6 +123,10 @@ impl Stub {
 
     pub(super) fn stream_no_lists(&self) {
         self.inner().streams_no_lists = true;
+    }
+
+    pub(super) fn forbid(&self, what: &str) {
+        self.inner().forbidden = Some(what.to_owned());
     }
 
     pub(super) fn asked(&self) -> Vec<String> {
@@ -195,6 +191,9 @@ impl Shared {
     fn answer(&self, request: &Request) -> (u16, Value) {
         let mut inner = self.inner();
         let not_found = || (404, status(404, "the server could not find the requested resource"));
+        if inner.forbidden.as_ref().is_some_and(|what| request.path.contains(what)) {
+            return (403, status(403, &format!("{} is forbidden", request.path)));
+        }
         let words: Vec<_> = request.path.split('/').skip(1).collect();
         if let ["apis", group] = words[..] {
             let versions: Vec<_> =
@@ -213,7 +212,17 @@ impl Shared {
         let Some(place) = Place::of(&words).filter(|place| inner.store.has(place)) else {
             return not_found();
         };
+        let conflict = || (409, status(409, "the object exists, or has been changed"));
         let done = match request.method.as_str() {
+            "POST" => match inner.store.create(&place, &request.body) {
+                Some(created) => Some(created),
+                None => return conflict(),
+            },
+            "PUT" if inner.store.get(&place).is_some() => match inner.store.replace(&place, &request.body) {
+                Some(replaced) => Some(replaced),
+                None => return conflict(),
+            },
+            "PUT" => None,
             "PATCH" => Some(inner.store.apply(&place, &request.body)),
             "DELETE" => inner.store.delete(&place),
             _ if place.name.is_some() => inner.store.get(&place),

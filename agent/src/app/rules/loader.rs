@@ -131,7 +131,7 @@ impl Loader {
                 compiled = self.compile(&written, accounts);
             }
             if !compiled.refused {
-                cluster.accept(compiled.report.diagnostics.iter().filter(|it| it.is_error()));
+                cluster.accept(&compiled.report.diagnostics);
             }
             cluster.add_texts(&written.overruled, &mut compiled.sources);
         }

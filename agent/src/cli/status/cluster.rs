@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::cli::view::{age, line, text};
+use crate::cli::view::{age, counted, line, text};
 
 /// Faults that are shown here.
 const FAULTS: usize = 10;
@@ -35,6 +35,7 @@ pub(super) fn render(cluster: &Value) -> String {
         let why = kind["why"].as_str().map(|why| format!(": {}", line(&why.into()))).unwrap_or_default();
         let _ = writeln!(said, "  {}: {state}{why}", text(&kind["kind"]));
     }
+    said += &writer(&cluster["status"]);
     let faults = cluster["faults"].as_array().into_iter().flatten();
     for fault in faults.take(FAULTS) {
         let (object, message, effect) =
@@ -49,6 +50,25 @@ pub(super) fn render(cluster: &Value) -> String {
         let _ = writeln!(said, "  {}: stands in a file too, which is in force", line(object));
     }
     said
+}
+
+/// Who writes the status of objects; nothing where this agent was not asked to.
+fn writer(status: &Value) -> String {
+    if status.is_null() {
+        return String::new();
+    }
+    let who = match status["writer"].as_str() {
+        Some(_) if status["here"] == true => "written by this agent".to_owned(),
+        Some(writer) => format!("written by {writer}"),
+        None => "written by no agent that is known".to_owned(),
+    };
+    let written = counted(&status["written"], "time");
+    let last = match &status["lastSeconds"] {
+        Value::Null => String::new(),
+        last => format!(", {written} from here, last {} ago", age(last)),
+    };
+    let why = status["why"].as_str().map(|why| format!(": {}", line(&why.into()))).unwrap_or_default();
+    format!("  status: {who}{last}{why}\n")
 }
 
 #[cfg(test)]
@@ -83,5 +103,13 @@ cluster: 7 objects of https://10.0.0.1/
         );
         assert!(told.contains("\n  Service: away: refused\n"), "{told}");
         assert_eq!(render(&Value::Null), "");
+        let mut status =
+            json!({"writer": "node-1-2a", "here": false, "written": 0, "lastSeconds": null, "why": null});
+        assert_eq!(writer(&status), "  status: written by node-1-2a\n");
+        status = json!({"writer": "a", "here": true, "written": 2, "lastSeconds": 3.0, "why": "no (403)"});
+        assert_eq!(
+            writer(&status),
+            "  status: written by this agent, 2 times from here, last 3s ago: no (403)\n"
+        );
     }
 }

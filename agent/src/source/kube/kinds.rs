@@ -99,7 +99,9 @@ pub(super) const COUNT: usize = 13;
 pub(super) const PODS: usize = 1;
 pub(super) const SERVICES: usize = 0;
 pub(super) const SLICES: usize = 3;
+pub(super) const ROUTES: [usize; 2] = [8, 9];
 pub(super) const AGENTS: usize = 11;
+pub(super) const POLICIES: usize = 12;
 
 /// In the order in which they are handed over: the built-in ones, then the rules.
 pub(super) static KINDS: [Kind; COUNT] = [
@@ -206,8 +208,9 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_place() {
-        let names = [SERVICES, PODS, SLICES, AGENTS].map(|index| KINDS[index].name);
-        assert_eq!(names, ["Service", "Pod", "EndpointSlice", "AgentConfig"]);
+        let names = [SERVICES, PODS, SLICES, AGENTS, POLICIES].map(|index| KINDS[index].name);
+        assert_eq!(names, ["Service", "Pod", "EndpointSlice", "AgentConfig", "ShadowPolicy"]);
+        assert_eq!(ROUTES.map(|index| KINDS[index].name), ["HTTPRoute", "GRPCRoute"]);
         assert_eq!(KINDS[SLICES].path("v1", None), "/apis/discovery.k8s.io/v1/endpointslices");
         assert_eq!(KINDS[PODS].path("v1", Some("shop")), "/api/v1/namespaces/shop/pods");
     }

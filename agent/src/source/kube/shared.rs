@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 use super::{
     kinds::{COUNT, KINDS},
     standing::{Standing, State},
-    store::{Faulty, Gathered, Name, Overruled, Selector, Store, Target},
+    status::{self, Ledger, Seen, WriterStanding},
+    store::{Faulty, Gathered, Name, Overruled, Selector, Store, Target, object_name},
 };
 use crate::config::Diagnostic;
 
@@ -26,17 +27,26 @@ pub(super) struct Shared {
     pub(super) changed: Notify,
     /// Something became known for which the start may wait.
     pub(super) progress: Notify,
+    /// Status is to be written: what is written is looked at more closely.
+    pub(super) writes: bool,
+    /// There may be something new to say of objects.
+    pub(super) status: Notify,
+    pub(super) writing: Mutex<status::Standing>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Inner {
     pub(super) store: Store,
-    kinds: [Standing; COUNT],
+    /// Empty unless status is to be written.
+    pub(super) ledger: Ledger,
+    pub(super) kinds: [Standing; COUNT],
     labels: BTreeMap<Selector, Standing>,
     /// When the server went away.
     away: Option<Instant>,
-    /// The cluster's rules have been in force.
+    /// All of it was known, and taken to be compiled.
     taken: bool,
+    /// The cluster's rules have been in force.
+    in_force: bool,
     overruled: Vec<String>,
     /// References that lead nowhere, and how many there are.
     dangling: (Vec<Faulty>, usize),
@@ -68,26 +78,46 @@ pub struct ClusterStanding {
     pub fault_count: usize,
     /// Objects that stand in a file too, which wins.
     pub overruled: Vec<String>,
+    /// None: this agent was not asked to write status.
+    pub writer: Option<WriterStanding>,
 }
 
 impl Shared {
+    /// `writes`: status is to be written.
+    pub(super) fn new(writes: bool) -> Self {
+        Self { writes, ..Self::default() }
+    }
+
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn put(&self, target: &Target, name: Name, text: String) {
-        let changed = self.inner().store.put(target, name, text);
+    /// `seen` where status is to be written.
+    pub(super) fn put(&self, target: &Target, name: Name, text: String, seen: Option<Seen>) {
+        let mut inner = self.inner();
+        let known = seen.map(|seen| (name.clone(), seen));
+        let changed = inner.store.put(target, name, text);
+        if let Some((name, seen)) = known {
+            inner.ledger.put(target.kind(), name, seen, changed);
+            self.status.notify_one();
+        }
+        drop(inner);
         self.tell(changed);
     }
 
     pub(super) fn remove(&self, target: &Target, name: &Name) {
-        let changed = self.inner().store.remove(target, name);
+        let mut inner = self.inner();
+        let changed = inner.store.remove(target, name);
+        if let Target::Kind(kind) = target {
+            inner.ledger.remove(*kind, name);
+        }
+        drop(inner);
         self.tell(changed);
     }
 
     /// A list has come to its end; what it has not is gone.
     pub(super) fn listed(&self, target: &Target, seen: &HashSet<Name>) {
-        let changed = self.inner().store.retain(target, seen);
+        let changed = self.inner().retain(target, seen);
         self.turn(target, State::Following, None);
         self.tell(changed);
     }
@@ -148,7 +178,7 @@ impl Shared {
     pub(super) fn not_installed(&self, kind: usize) {
         let target = Target::Kind(kind);
         self.turn(&target, State::NotInstalled, None);
-        let changed = self.inner().store.retain(&target, &HashSet::new());
+        let changed = self.inner().retain(&target, &HashSet::new());
         self.tell(changed);
     }
 
@@ -157,8 +187,8 @@ impl Shared {
         self.inner().missing()
     }
 
-    pub(super) fn was_taken(&self) -> bool {
-        self.inner().taken
+    pub(super) fn was_in_force(&self) -> bool {
+        self.inner().in_force
     }
 
     pub(super) fn gather(&self, overruled: &Overruled, agent: Option<&str>) -> Gathered {
@@ -167,6 +197,7 @@ impl Shared {
             return Gathered::default();
         }
         inner.taken = true;
+        inner.ledger.gathered();
         let names = inner.store.overruled(overruled);
         if names != inner.overruled {
             for name in names.iter().filter(|name| !inner.overruled.contains(name)) {
@@ -177,11 +208,15 @@ impl Shared {
         inner.store.gather(overruled, agent)
     }
 
-    pub(super) fn accept<'d>(&self, dangling: impl Iterator<Item = &'d Diagnostic>) {
+    pub(super) fn accept(&self, found: &[Diagnostic]) {
         let mut inner = self.inner();
+        inner.in_force |= inner.taken;
         inner.store.accept();
+        if self.writes {
+            inner.ledger.accepted(found);
+        }
         let (mut shown, mut count) = (Vec::new(), 0);
-        for diagnostic in dangling {
+        for diagnostic in found.iter().filter(|diagnostic| diagnostic.is_error()) {
             count += 1;
             if shown.len() == SHOWN {
                 continue;
@@ -207,7 +242,10 @@ impl Shared {
         let unshown = inner.dangling.1 - inner.dangling.0.len();
         let fault_count = faults.len() + unshown;
         let faults = faults.into_iter().take(SHOWN).collect();
-        ClusterStanding { kinds, faults, fault_count, overruled: inner.overruled.clone() }
+        let overruled = inner.overruled.clone();
+        drop(inner);
+        let writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner).show();
+        ClusterStanding { kinds, faults, fault_count, overruled, writer }
     }
 }
 
@@ -218,6 +256,18 @@ impl Inner {
             Target::Kind(kind) => Some(&mut self.kinds[*kind]),
             Target::Labels(selector) => self.labels.get_mut(selector),
         }
+    }
+
+    fn retain(&mut self, target: &Target, seen: &HashSet<Name>) -> bool {
+        if let Target::Kind(kind) = target {
+            self.ledger.retain(*kind, seen);
+        }
+        self.store.retain(target, seen)
+    }
+
+    /// It stands in a file too, which is in force.
+    pub(super) fn is_overruled(&self, (kind, name): &(usize, Name)) -> bool {
+        !self.overruled.is_empty() && self.overruled.contains(&object_name(*kind, name))
     }
 
     pub(super) fn begin(&mut self, selector: &Selector) {

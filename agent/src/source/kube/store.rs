@@ -284,11 +284,24 @@ impl Store {
     }
 
     pub(super) fn faults(&self) -> impl Iterator<Item = Faulty> {
-        self.faults.iter().map(|((kind, name), Fault { since, first })| {
-            let stays = self.kinds[*kind].get(name).is_some_and(|object| object.offered.is_some());
-            let (object, message) = (object_name(*kind, name), first.message.clone());
-            Faulty { object, message, effect: effect(stays), since: *since }
+        self.faults.iter().map(|(place, Fault { since, first })| {
+            let (object, message) = (object_name(place.0, &place.1), first.message.clone());
+            Faulty { object, message, effect: self.effect(place), since: *since }
         })
+    }
+
+    /// Why the newest version of an object is not in force, and what is done about it.
+    pub(super) fn fault(&self, place: &(usize, Name)) -> Option<(&Diagnostic, &'static str)> {
+        self.faults.get(place).map(|fault| (&fault.first, self.effect(place)))
+    }
+
+    /// The same of all that have a fault.
+    pub(super) fn faulty_objects(&self) -> impl Iterator<Item = (&(usize, Name), &Diagnostic, &'static str)> {
+        self.faults.iter().map(|(place, fault)| (place, &fault.first, self.effect(place)))
+    }
+
+    fn effect(&self, (kind, name): &(usize, Name)) -> &'static str {
+        effect(self.kinds[*kind].get(name).is_some_and(|object| object.offered.is_some()))
     }
 
     pub(super) fn faulty(&self, kind: usize) -> usize {
@@ -315,7 +328,7 @@ impl Overruled {
     }
 }
 
-fn object_name(kind: usize, (namespace, name): &Name) -> String {
+pub(super) fn object_name(kind: usize, (namespace, name): &Name) -> String {
     format!("{} {namespace}/{name}", KINDS[kind].name)
 }
 
@@ -324,7 +337,7 @@ pub fn is_of_cluster(file: &str) -> bool {
     place(file).is_some()
 }
 
-fn place(file: &str) -> Option<(usize, Name)> {
+pub(super) fn place(file: &str) -> Option<(usize, Name)> {
     let mut words = file.split('/');
     let (root, kind) = (words.next()?, words.next()?);
     let kind = KINDS.iter().position(|known| root == ROOT && known.name == kind)?;

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::{
     kinds::{AGENTS, KINDS, PODS},
+    shared::Shared,
+    standing::State,
     store::{Overruled, Selector, Store, Target, is_of_cluster},
 };
 use crate::config::{Code, Diagnostic, Location, Resources};
@@ -135,4 +137,18 @@ fn a_pod_that_is_known_in_full_comes_once() {
     assert_eq!(parts(&store).len(), 2);
     store.end(&selector);
     assert_eq!(parts(&store).len(), 1);
+}
+
+#[test]
+fn what_is_listed_is_in_force_when_it_was_compiled() {
+    let shared = Shared::default();
+    for index in 0..KINDS.len() {
+        assert!(!shared.missing().is_empty());
+        shared.turn(&Target::Kind(index), State::Following, None);
+    }
+    assert!(shared.missing().is_empty() && !shared.was_in_force());
+    shared.gather(&Overruled::default(), None);
+    assert!(!shared.was_in_force());
+    shared.accept(&[]);
+    assert!(shared.was_in_force());
 }

@@ -20,6 +20,7 @@ use super::{
     lines::{Lines, Trouble},
     pause::{Pause, spread},
     standing::State,
+    status::Seen,
     store::{Name, Target},
 };
 
@@ -265,8 +266,9 @@ impl Follow {
         if name.1.is_empty() {
             return None;
         }
+        let seen = self.shared.writes.then(|| Seen::of(self.target.kind(), &object)).flatten();
         let text = KINDS[self.target.kind()].trim(self.version, object);
-        self.shared.put(&self.target, name.clone(), text);
+        self.shared.put(&self.target, name.clone(), text, seen);
         Some(name)
     }
 

@@ -38,12 +38,14 @@ pub(super) struct Selection {
     pub(super) metadata_only: bool,
 }
 
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN: [(&str, &str); 7] = [
     ("", "services"),
     ("", "pods"),
     ("", "namespaces"),
     ("discovery.k8s.io", "endpointslices"),
     ("apiextensions.k8s.io", "customresourcedefinitions"),
+    ("coordination.k8s.io", "leases"),
+    ("events.k8s.io", "events"),
 ];
 
 impl Place {
@@ -141,6 +143,11 @@ impl Store {
             metadata["uid"] = format!("uid-{}", self.version + 1).into();
             metadata["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
         }
+        let had = before.as_ref().map(|before| (&before["spec"], &before["metadata"]["generation"]));
+        let generation = had.and_then(|(_, generation)| generation.as_u64()).unwrap_or(0);
+        let same = had.is_some_and(|(spec, _)| *spec == object["spec"]);
+        object["metadata"]["generation"] = (generation + u64::from(!same)).into();
+        let metadata = &mut object["metadata"];
         // What servers add to every object, and nobody wants.
         metadata["managedFields"] =
             json!([{"manager": "test", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]);
@@ -156,6 +163,20 @@ impl Store {
             }
         }
         self.happened(place.key(), before, Some(object))
+    }
+
+    /// A new object in this place, which names none. None: there is one.
+    pub(super) fn create(&mut self, place: &Place, written: &Value) -> Option<Value> {
+        let name = written["metadata"]["name"].as_str().map(str::to_owned);
+        let place = Place { name, ..place.clone() };
+        self.get(&place).is_none().then(|| self.apply(&place, written))
+    }
+
+    /// As `apply`, where nobody has changed it since the version that is written. None: somebody has.
+    pub(super) fn replace(&mut self, place: &Place, written: &Value) -> Option<Value> {
+        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+        let current = self.get(place)?;
+        (version(&current) == version(written)).then(|| self.apply(place, written))
     }
 
     pub(super) fn delete(&mut self, place: &Place) -> Option<Value> {

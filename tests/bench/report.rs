@@ -166,7 +166,7 @@ impl Report<'_> {
             |case: &Case| case.is_umbra() || case.0 == crate::case::Way::Direct || case.shadow_lives();
         let bad = self.rounds.0.iter().filter_map(|((load, case), rounds)| {
             let errors: u64 = rounds.iter().map(|round| round.answered.errors).sum();
-            (errors > 0 && with_good_answers(case)).then(|| format!("{errors} of {case}, {load}"))
+            (errors > 0 && with_good_answers(case)).then(|| format!("{errors} of {case}, {load:?}"))
         });
         let bad: Vec<_> = bad.collect();
         let said = if bad.is_empty() { "peers with dead shadows aside".to_owned() } else { bad.join("; ") };

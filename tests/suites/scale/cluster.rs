@@ -87,7 +87,7 @@ impl Cluster {
             if step % (POD_CHANGES / SLICE_CHANGES) == 0 {
                 let turn = step / (POD_CHANGES / SLICE_CHANGES);
                 let service = (turn / 2).wrapping_mul(STRIDE) % self.services();
-                self.put("endpointslices", self.slice(service, (turn % 2 == 0).then_some(0)));
+                self.put("endpointslices", self.slice(service, turn.is_multiple_of(2).then_some(0)));
             }
             wait_until(begun + Duration::from_secs(1) * (step + 1) / POD_CHANGES);
         }

@@ -129,7 +129,8 @@ impl Figure {
         match self {
             Self::ProxyCpu | Self::MachineCpu => format!("{value:.1} µs"),
             Self::P50 | Self::P99 => format!("{:.3} ms", value / 1e3),
-            Self::Throughput if value >= 1e7 => format!("{:.0} MB/s", value / 1e6),
+            // Of bodies in bytes; no proxy answers a million requests a second here.
+            Self::Throughput if value >= 1e6 => format!("{:.0} MB/s", value / 1e6),
             Self::Throughput => format!("{value:.0}/s"),
             Self::PeakMemory | Self::MemoryAtStart | Self::MemoryConnected => {
                 format!("{:.1} MiB", value / f64::from(1 << 20))

@@ -15,7 +15,6 @@ use std::{net::SocketAddr, sync::Arc};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::{
@@ -46,14 +45,16 @@ pub struct Node {
 }
 
 /// Carries one captured connection to its end, or until `leaving` says that it is to end.
-pub async fn serve(client_stream: TcpStream, inbound: &Inbound, node: &Node, leaving: &Leaving) {
-    let (Ok(client), Ok(destination)) =
-        (client_stream.peer_addr(), inbound.original_destination(&client_stream))
-    else {
+pub async fn serve(
+    (client_stream, client): (TcpStream, SocketAddr),
+    inbound: &Inbound,
+    node: &Node,
+    leaving: &Leaving,
+) {
+    let Ok(destination) = inbound.original_destination(&client_stream) else {
         return; // The client was gone before we looked.
     };
     let client = canonical(client);
-    keep_as_the_app_would(&client_stream);
     let app_stream = match inbound.connect(client, destination).await {
         Ok(stream) => stream,
         Err(error) => return refuse(&client_stream, inbound, destination, &error),
@@ -92,13 +93,6 @@ async fn open(
         Opened::Refused { client, error } => refuse(&client, inbound, destination, &error),
         Opened::Over => {}
     }
-}
-
-/// Bytes leave as they come, and a client that vanished is found out although the app only ever talks to us.
-fn keep_as_the_app_would(client_stream: &TcpStream) {
-    let socket = SockRef::from(client_stream);
-    // A socket that refuses either is gone, which the relay will find.
-    let _ = client_stream.set_nodelay(true).and_then(|()| socket.set_keepalive(true));
 }
 
 /// The app cannot be reached. The client learns it by a reset, and for a moment the kernel answers in our stead, so

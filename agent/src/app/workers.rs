@@ -243,13 +243,14 @@ impl Context {
                     accepted = listener.accept() => accepted,
                 };
                 match accepted {
-                    Ok((stream, _)) => {
-                        if !pressure.accepted(stream.as_raw_fd()) {
+                    Ok(accepted) => {
+                        if !pressure.accepted(accepted.0.as_raw_fd()) {
                             inbound.shed();
                         }
                         let (node, inbound) = (Arc::clone(&node), Arc::clone(&inbound));
                         let leaving = Arc::clone(&attendance.leaving);
-                        let serve = async move { connection::serve(stream, &inbound, &node, &leaving).await };
+                        let serve =
+                            async move { connection::serve(accepted, &inbound, &node, &leaving).await };
                         let serve = attendance.connections.track_future(connections.track_future(serve));
                         open.spawn_local(serve);
                     }

@@ -58,10 +58,10 @@ pub(super) struct Bound {
     pub(super) scarce: bool,
 }
 
-/// A TCP socket in the namespace of the calling thread.
+/// A TCP socket in the namespace of the calling thread; non-blocking.
 pub(super) fn socket(family: Family) -> io::Result<Socket> {
     let domain = if family == Family::V4 { Domain::IPV4 } else { Domain::IPV6 };
-    Socket::new(domain, Type::STREAM, Some(Protocol::TCP))
+    Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
 }
 
 pub(super) fn bind_local(socket: &Socket, reserved: IpAddr) -> io::Result<()> {

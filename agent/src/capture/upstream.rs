@@ -190,7 +190,6 @@ impl Upstream {
     /// A socket of the namespace: it stays there, wherever it is used from.
     fn socket(&self, target: SocketAddr) -> io::Result<Socket> {
         let socket = self.netns.enter(|| source::socket(Family::of(target.ip())))??;
-        socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         Ok(socket)
     }

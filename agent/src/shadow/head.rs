@@ -74,10 +74,11 @@ impl PackedHead {
         body: B,
     ) -> Result<Request<B>, Unsendable> {
         let version = settings.protocol.for_copy_of(self.version);
-        let mut text = self.text.clone();
-        let method = Method::from_bytes(&pull(&mut text)).map_err(|_| Unsendable)?;
-        let (mut path, authority) = (pull(&mut text), pull(&mut text));
-        let mut headers = self.headers(&text, &authority, version)?;
+        let mut text = &*self.text;
+        let method = Method::from_bytes(pull(&mut text)).map_err(|_| Unsendable)?;
+        let (path, authority) = (pull(&mut text), pull(&mut text));
+        let mut path = self.text.slice_ref(path);
+        let mut headers = self.headers(Fields(text), authority, version)?;
         if let Some(changes) = rewriting.changes {
             let sent = str::from_utf8(&path).map_err(|_| Unsendable)?;
             let original = Original { method: method.as_str(), path: sent, client: self.client };
@@ -107,39 +108,38 @@ impl PackedHead {
 
     fn headers(
         &self,
-        text: &Bytes,
-        authority: &Bytes,
+        fields: Fields<'_>,
+        authority: &[u8],
         version: http::Version,
     ) -> Result<HeaderMap, Unsendable> {
-        let fields = || Fields(text.clone());
-        let listed: Vec<Bytes> =
-            fields().filter(|(name, _)| is(name, "connection")).map(|(_, value)| value).collect();
-        let mut headers = HeaderMap::with_capacity(fields().count() + 2);
-        if !fields().any(|(name, _)| is(&name, "host")) {
+        let shared = |part| value(self.text.slice_ref(part));
+        let listed: Vec<_> =
+            fields.clone().filter(|(name, _)| is(name, "connection")).map(|(_, value)| value).collect();
+        let mut headers = HeaderMap::with_capacity(fields.clone().count() + 2);
+        if !fields.clone().any(|(name, _)| is(name, "host")) {
             // HTTP/1.0 may lack Host, HTTP/1.1 must not: without an authority it is empty (RFC 9112 §3.2).
-            headers.try_insert(HOST, value(authority.clone())?)?;
+            headers.try_insert(HOST, shared(authority)?)?;
         }
-        for (name, text) in fields() {
-            if is(&name, "content-length") || is(&name, "transfer-encoding") {
-                self.frame(&mut headers, &name, text, version)?;
-            } else if is(&name, "host") {
-                let host = if authority.is_empty() { text } else { authority.clone() };
-                headers.try_append(HOST, value(host)?)?;
-            } else if is(&name, "te") {
+        for (name, text) in fields {
+            if is(name, "content-length") || is(name, "transfer-encoding") {
+                self.frame(&mut headers, name, text, version)?;
+            } else if is(name, "host") {
+                headers.try_append(HOST, shared(if authority.is_empty() { text } else { authority })?)?;
+            } else if is(name, "te") {
                 // Of one hop, but HTTP/2 lists it among the fields of the message (RFC 9113 §8.2.2): it means nothing on
                 // HTTP/1.1, and gRPC servers insist on it on HTTP/2.
                 let stays = self.version != Version::Http2 || version == http::Version::HTTP_2;
-                if stays && tokens(&text).any(|coding| is(coding, "trailers")) {
+                if stays && tokens(text).any(|coding| is(coding, "trailers")) {
                     headers.try_insert(TE, HeaderValue::from_static("trailers"))?;
                 }
-            } else if !OF_THE_CONNECTION.iter().any(|it| is(&name, it))
-                && !listed.iter().flat_map(|it| tokens(it)).any(|it| it.eq_ignore_ascii_case(&name))
+            } else if !OF_THE_CONNECTION.iter().any(|it| is(name, it))
+                && !listed.iter().flat_map(|it| tokens(it)).any(|it| it.eq_ignore_ascii_case(name))
             {
-                headers.try_append(HeaderName::from_bytes(&name).map_err(|_| Unsendable)?, value(text)?)?;
+                headers.try_append(HeaderName::from_bytes(name).map_err(|_| Unsendable)?, shared(text)?)?;
             }
         }
         if !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
-            self.frame(&mut headers, b"", Bytes::new(), version)?;
+            self.frame(&mut headers, b"", b"", version)?;
         }
         Ok(headers)
     }
@@ -150,7 +150,7 @@ impl PackedHead {
         &self,
         headers: &mut HeaderMap,
         name: &[u8],
-        text: Bytes,
+        text: &[u8],
         version: http::Version,
     ) -> Result<(), Unsendable> {
         match self.body {
@@ -161,7 +161,7 @@ impl PackedHead {
                 headers.try_insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?
             }
             BodyLength::None if is(name, "content-length") => {
-                headers.try_insert(CONTENT_LENGTH, value(text)?)?
+                headers.try_insert(CONTENT_LENGTH, HeaderValue::from_bytes(text).map_err(|_| Unsendable)?)?
             }
             BodyLength::None => None,
         };
@@ -190,10 +190,11 @@ fn parts<'h>(head: &RequestHead<'h>) -> impl Iterator<Item = &'h [u8]> {
 }
 
 /// Name and value of each field.
-struct Fields(Bytes);
+#[derive(Clone)]
+struct Fields<'t>(&'t [u8]);
 
-impl Iterator for Fields {
-    type Item = (Bytes, Bytes);
+impl<'t> Iterator for Fields<'t> {
+    type Item = (&'t [u8], &'t [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
         (!self.0.is_empty()).then(|| (pull(&mut self.0), pull(&mut self.0)))
@@ -201,12 +202,11 @@ impl Iterator for Fields {
 }
 
 /// Takes one part off the front; the inverse of what `pack` puts there.
-fn pull(text: &mut Bytes) -> Bytes {
-    let Some(length) = text.first_chunk::<LENGTH>().copied().map(usize::from_ne_bytes) else {
-        return Bytes::new();
-    };
-    let mut part = text.split_to(LENGTH.saturating_add(length).min(text.len()));
-    part.split_off(LENGTH)
+fn pull<'t>(text: &mut &'t [u8]) -> &'t [u8] {
+    let Some((length, rest)) = text.split_first_chunk::<LENGTH>() else { return &[] };
+    let (part, rest) = rest.split_at(usize::from_ne_bytes(*length).min(rest.len()));
+    *text = rest;
+    part
 }
 
 /// The path exactly as it was sent: http would cut off a fragment, which no request target may have.

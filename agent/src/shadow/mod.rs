@@ -26,6 +26,7 @@ mod rewrite;
 mod sampler;
 mod sender;
 mod sizes;
+mod taking;
 #[cfg(test)]
 mod tests;
 mod trace;

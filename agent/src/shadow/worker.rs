@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{body::CopyBody, due::Due, entry::Job, rewrite::Rewriting, sizes};
+use super::{body::CopyBody, due::Due, entry::Job, rewrite::Rewriting, sizes, taking::Taking};
 use crate::{
     process::privileges,
     record::{DropReason, FailReason, GrpcStatus, Outcome},
@@ -90,12 +90,17 @@ impl Worker {
             let worker = Rc::new(self);
             let mut sweep = interval(SWEEP_EVERY);
             sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let (mut taking, mut taken) = (Taking::new(), Vec::new());
             loop {
                 tokio::select! {
-                    job = jobs.recv() => match job {
-                        Some(job) => drop(spawn_local(copies.track_future(Rc::clone(&worker).copy(job)))),
-                        None => break,
-                    },
+                    () = taking.take(&mut jobs, &mut taken) => {
+                        if taken.is_empty() {
+                            break;
+                        }
+                        for job in taken.drain(..) {
+                            drop(spawn_local(copies.track_future(Rc::clone(&worker).copy(job))));
+                        }
+                    }
                     _ = sweep.tick() => worker.client.sweep(),
                     // What was accepted before is still received, then None.
                     _ = stop.changed() => jobs.close(),

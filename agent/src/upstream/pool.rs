@@ -149,6 +149,14 @@ where
     /// # Errors
     /// There is none. That a name is still being resolved is said after waiting for it, once.
     pub async fn turn(&self, cluster: &Arc<Cluster>) -> Result<Turn, Unpicked> {
+        match self.upstream.pick(cluster, &self.upstreams.names) {
+            // On the heap, so that other copies need no room for it.
+            Err(Unpicked::Resolving) => Box::pin(self.resolved_turn(cluster)).await,
+            picked => picked,
+        }
+    }
+
+    async fn resolved_turn(&self, cluster: &Arc<Cluster>) -> Result<Turn, Unpicked> {
         let names = &self.upstreams.names;
         let deadline = Instant::now() + self.limits.connect_timeout;
         loop {
@@ -177,18 +185,8 @@ where
         let unused = free.as_ref().and_then(|_| self.take_unused(&endpoint));
         let (connection, reused, slots) = match (free, unused) {
             (Some(slots), Some(connection)) => (connection, true, slots),
-            (free, _) => {
-                // As Envoy: who has to wait, be it for the connection to be made, is pending.
-                let _pending = self.upstream.pending.take().ok_or(UpstreamError::Pending)?;
-                let slots = match free {
-                    Some(slots) => slots,
-                    None => self.wait_for_slots(address, &endpoint).await?,
-                };
-                match self.take_unused(&endpoint) {
-                    Some(connection) => (connection, true, slots),
-                    None => (self.connect(address).await?, false, slots),
-                }
-            }
+            // On the heap, so that those who need not wait need no room for it.
+            (free, _) => Box::pin(self.wait_for_connection(address, &endpoint, free)).await?,
         };
         let Some(request) = self.upstream.requests.take() else {
             endpoint.put_back(connection);
@@ -196,6 +194,25 @@ where
         };
         let upstream = Arc::clone(&self.upstream);
         Ok(Exclusive { address, upstream, endpoint, connection, reused, slots, _request: request })
+    }
+
+    /// A connection, whether it is a kept one, and its slots.
+    async fn wait_for_connection(
+        &self,
+        address: SocketAddr,
+        endpoint: &Endpoint<B>,
+        free: Option<Slots>,
+    ) -> Result<(Connection<B>, bool, Slots), UpstreamError> {
+        // As Envoy: who has to wait, be it for the connection to be made, is pending.
+        let _pending = self.upstream.pending.take().ok_or(UpstreamError::Pending)?;
+        let slots = match free {
+            Some(slots) => slots,
+            None => self.wait_for_slots(address, endpoint).await?,
+        };
+        match self.take_unused(endpoint) {
+            Some(connection) => Ok((connection, true, slots)),
+            None => Ok((self.connect(address).await?, false, slots)),
+        }
     }
 
     /// Whether every connection to the endpoint is in use, so that a lease has to wait for one.

@@ -129,7 +129,8 @@ where
             None => {
                 // As Envoy: who has to wait, be it for the connection to be made, is pending.
                 let _pending = self.upstream.pending.take().ok_or(UpstreamError::Pending)?;
-                self.wait_for_room(address, &endpoint).await?
+                // On the heap, so that those who need not wait need no room for it.
+                Box::pin(self.wait_for_room(address, &endpoint)).await?
             }
         };
         let request = self.upstream.requests.take().ok_or(UpstreamError::Requests)?;

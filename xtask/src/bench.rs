@@ -1,5 +1,5 @@
 //! Measures the agent beside nginx and Envoy. The bench itself is tests/bench; here it is set up, built and started as
-//! root.
+//! root. It is measured as it is packed for people, linked statically.
 
 use std::{
     ffi::OsString,
@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::{setup, shell};
+use crate::{package, setup, shell};
 
 /// Those that the README shows.
 const CHARTS: &str = "tests/bench/charts";
@@ -50,8 +50,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     setup::run(setup::For::Bench)?;
     let envoy = setup::envoy::binary()?;
-    println!("▸ build the agent and the load for release, and the bench");
-    shell::run(shell::cargo().args(["build", "--release", "--package", "umbra"]))?;
+    let agent = package::for_bench(options.profile.is_some())?;
+    println!("▸ build the load for release, and the bench");
     shell::run(shell::cargo().args([
         "build",
         "--release",
@@ -65,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
     // `env` carries the variables through sudo.
     let mut bench = shell::command_as_root("env")?;
-    bench.arg(variable("UMBRA_BINARY", &shell::target_dir().join("release/umbra")));
+    bench.arg(variable("UMBRA_BINARY", &agent));
     bench.arg(variable("UMBRA_LOAD", &shell::target_dir().join("release/umbra-load")));
     bench.arg(variable("UMBRA_BENCH_ENVOY", &envoy));
     bench.arg(shell::target_dir().join("debug/umbra-bench"));

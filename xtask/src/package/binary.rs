@@ -20,10 +20,18 @@ pub(super) struct Binary {
 
 impl Binary {
     pub(super) fn build(arch: Arch, profile: &str) -> Result<Self> {
+        // What is stripped in the end need not be made in the first place.
+        Self::with(arch, profile, vec!["-Cstrip=symbols".to_owned(), "-Cdebuginfo=0".to_owned()])
+    }
+
+    /// The same program, with the names of its functions for a profiler.
+    pub(super) fn build_with_names(arch: Arch, profile: &str) -> Result<Self> {
+        Self::with(arch, profile, vec!["-Cdebuginfo=0".to_owned()])
+    }
+
+    fn with(arch: Arch, profile: &str, mut flags: Vec<String>) -> Result<Self> {
         let target = target(arch)?;
         println!("▸ build the agent for {target}, profile {profile}");
-        // What is stripped in the end need not be made in the first place.
-        let mut flags = vec!["-Cstrip=symbols".to_owned(), "-Cdebuginfo=0".to_owned()];
         // Paths of this machine are nobody's concern, and would make each machine's binary another.
         for (from, to) in [(Some(shell::root().to_owned()), "/umbra"), (shell::cargo_home(), "/cargo")] {
             flags.extend(from.map(|from| format!("--remap-path-prefix={}={to}", from.display())));

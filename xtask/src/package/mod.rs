@@ -61,6 +61,12 @@ impl Arch {
     fn is_native(self) -> bool {
         self.cpu() == env::consts::ARCH
     }
+
+    /// This machine's.
+    fn native() -> Result<Self> {
+        let native = Self::ALL.into_iter().find(|arch| arch.is_native());
+        native.with_context(|| format!("umbra is not packaged on {}", env::consts::ARCH))
+    }
 }
 
 /// What all packages of one run have in common.
@@ -74,8 +80,7 @@ struct Edition {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     setup::run(setup::For::Package)?;
-    let native = Arch::ALL.into_iter().find(|arch| arch.is_native());
-    let native = native.with_context(|| format!("umbra is not packaged on {}", env::consts::ARCH))?;
+    let native = Arch::native()?;
     let mut wanted = options.arch.clone();
     if wanted.is_empty() {
         wanted = Arch::ALL.to_vec();
@@ -119,6 +124,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 pub(crate) fn for_tests() -> Result<()> {
     let arch = Arch::ALL.into_iter().filter(|arch| arch.is_native()).collect();
     run(&Options { profile: "dev".to_owned(), arch }).map(drop)
+}
+
+/// The agent as it is packed for this machine, to be measured; `named` for a profiler.
+pub(crate) fn for_bench(named: bool) -> Result<PathBuf> {
+    let build = if named { Binary::build_with_names } else { Binary::build };
+    Ok(build(Arch::native()?, "release")?.path)
 }
 
 impl Edition {

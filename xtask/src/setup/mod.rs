@@ -23,7 +23,7 @@ pub(crate) enum For {
     Demo,
     /// The same, and the real programs that the tests run beside umbra.
     Tests,
-    /// The same as the demo, and the programs that the agent is measured with.
+    /// The same as for packages, and the programs that the agent is measured with.
     Bench,
     /// The same as the demo, and what emulates machines.
     Kernels,
@@ -80,7 +80,7 @@ pub(crate) fn run(purpose: For) -> Result<Toolchain> {
     let more = match purpose {
         For::Demo => &[],
         For::Tests => &[TEST_PROGRAMS, PACKAGE_PROGRAMS][..],
-        For::Bench => &[BENCH_PROGRAMS],
+        For::Bench => &[BENCH_PROGRAMS, PACKAGE_PROGRAMS],
         For::Kernels => &[KERNEL_PROGRAMS],
         For::Fuzz => &[FUZZ_PROGRAMS],
         For::Package => &[PACKAGE_PROGRAMS],

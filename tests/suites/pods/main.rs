@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
 
 mod cluster;
+mod containerd;
+mod cri;
 mod kubelet;
+mod runtime;
 
 use std::{
     fs, thread,

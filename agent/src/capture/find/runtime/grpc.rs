@@ -47,6 +47,8 @@ fn reached(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "; it takes the socket's owner, which is root as a rule",
         io::ErrorKind::NotFound => "; in a container the directory it is in must be mounted",
         io::ErrorKind::ConnectionRefused => "; nobody listens there any more",
+        // So connect(2) says that the queue of those who wait is full.
+        io::ErrorKind::WouldBlock => "; it takes no connections, and many wait there already",
         _ => "",
     };
     format!("{error}{hint}")

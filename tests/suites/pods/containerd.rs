@@ -126,7 +126,9 @@ impl Drop for Containerd {
             if left.is_empty() {
                 break;
             }
-            left.iter().for_each(|pid| drop(kill(Pid::from_raw(*pid), Signal::SIGKILL)));
+            for pid in left {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

@@ -74,7 +74,7 @@ impl Channel {
             let stream = UnixStream::connect(socket).await.map_err(CallError::Connect)?;
             let mut builder = h2::client::Builder::new();
             builder.enable_push(false).max_header_list_size(MOST_HEADERS);
-            builder.handshake(stream).await.map_err(broken)
+            Ok::<_, CallError>(builder.handshake(stream).await?)
         };
         let connected = runtime.block_on(async { timeout(patience, connecting).await });
         let (requests, connection) = connected.map_err(|_| CallError::Late(patience))??;
@@ -107,17 +107,17 @@ async fn call(
         .header("te", "trailers")
         .body(())
         .map_err(|error| CallError::Broken(error.to_string()))?;
-    let mut requests = requests.ready().await.map_err(broken)?;
-    let (response, mut body) = requests.send_request(request, false).map_err(broken)?;
-    body.send_data(framed(question), true).map_err(broken)?;
-    let response = response.await.map_err(broken)?;
+    let mut requests = requests.ready().await?;
+    let (response, mut body) = requests.send_request(request, false)?;
+    body.send_data(framed(question), true)?;
+    let response = response.await?;
     if response.status() != StatusCode::OK {
         return Err(CallError::Broken(format!("HTTP status {}", response.status())));
     }
     let (head, mut body) = response.into_parts();
     let mut message = message(&mut body, most).await?.freeze();
     // An answer without a message has its status in the head.
-    succeeded(&body.trailers().await.map_err(broken)?.unwrap_or(head.headers))?;
+    succeeded(&body.trailers().await?.unwrap_or(head.headers))?;
     if message.len() < PREFIX {
         return Err(CallError::Broken("no message".to_owned()));
     }
@@ -137,11 +137,11 @@ fn framed(message: &impl Message) -> Bytes {
 async fn message(body: &mut RecvStream, most: usize) -> Result<BytesMut, CallError> {
     let mut message = BytesMut::new();
     while let Some(chunk) = body.data().await {
-        let chunk = chunk.map_err(broken)?;
+        let chunk = chunk?;
         if message.len() + chunk.len() > PREFIX + most {
             return Err(CallError::TooLarge(most));
         }
-        body.flow_control().release_capacity(chunk.len()).map_err(broken)?;
+        body.flow_control().release_capacity(chunk.len())?;
         message.extend_from_slice(&chunk);
     }
     if let Some((&[compressed, a, b, c, d], rest)) = message.split_first_chunk::<PREFIX>()
@@ -165,8 +165,10 @@ fn succeeded(headers: &HeaderMap) -> Result<(), CallError> {
     }
 }
 
-fn broken(error: h2::Error) -> CallError {
-    CallError::Broken(words(&error.to_string()))
+impl From<h2::Error> for CallError {
+    fn from(error: h2::Error) -> Self {
+        Self::Broken(words(&error.to_string()))
+    }
 }
 
 /// What a peer has a part in, fit to be shown.

@@ -51,6 +51,14 @@ impl Netns {
         netns
     }
 
+    /// That of a process which somebody else has started. Its network ends with its own.
+    pub fn of_process(label: &str, pid: u32) -> Self {
+        let name = format!("umbra-{label}-{}-{}", process::id(), next());
+        ip(&format!("netns attach {name} {pid}"));
+        let file = File::open(format!("/run/netns/{name}")).unwrap();
+        Self { own: Some(Arc::new(Own { name, file })) }
+    }
+
     /// The namespace of this process, which is left as it is.
     pub fn host() -> Self {
         Self { own: None }

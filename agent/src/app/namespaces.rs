@@ -47,6 +47,8 @@ const LOOK_AT_MOST: Duration = Duration::from_secs(4);
 /// Keeps what is enrolled as it is wanted.
 pub(super) struct Reconciler {
     wanted: watch::Receiver<Wanted>,
+    /// Who knows pods' networks best, where it is configured.
+    runtime: Option<Arc<capture::Runtime>>,
     exempt: Exempt,
     options: capture::Options,
     drain_timeout: Duration,
@@ -86,8 +88,10 @@ impl Reconciler {
             client_address: config.capture.client_address,
             seed: node.seed,
         };
+        let runtime = config.capture.cri_socket.clone().map(capture::Runtime::at);
         Self {
             wanted,
+            runtime: runtime.map(Arc::new),
             exempt: Exempt::default(),
             options,
             drain_timeout: config.drain_timeout,
@@ -171,10 +175,10 @@ impl Reconciler {
     /// Looks for every namespace whose time has come.
     async fn look(&mut self) -> Vec<Seen> {
         let questions: Vec<_> = self.members.iter_mut().map(Member::question).collect();
-        let count = questions.len();
+        let (count, runtime) = (questions.len(), self.runtime.clone());
         let answers = spawn_blocking(move || {
             // Looked for once for all of them, and not at all while each is where it was.
-            let mut pods = Pods::default();
+            let mut pods = Pods::by(runtime);
             questions.into_iter().map(|question| question.answer(&mut pods)).collect()
         });
         answers.await.unwrap_or_else(|error| {

@@ -146,7 +146,9 @@ impl Enrolment {
     pub fn notes(&self) -> Vec<String> {
         let beyond = self.beyond.load(Ordering::Relaxed);
         let beyond = (beyond > 0).then(|| too_many(beyond + MOST_CAPTURED));
-        self.notes.iter().cloned().chain(beyond).chain(self.upstream.allowed.notes()).collect()
+        let found = self.place().note().map(str::to_owned);
+        let notes = found.into_iter().chain(self.notes.iter().cloned());
+        notes.chain(beyond).chain(self.upstream.allowed.notes()).collect()
     }
 
     /// Which namespace it is, and through which file it was found.

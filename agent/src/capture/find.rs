@@ -1,234 +1,96 @@
-//! Finds the network namespace of a process, or of a Kubernetes pod by its UID: the kubelet names the cgroup of a pod
-//! after it, whatever the container runtime. Where cgroups are mounted is read from the kernel, never assumed.
+//! Finds the network namespace of a process, or of a Kubernetes pod by its UID: what the container runtime says comes first
+//! where its socket is configured, since it made the pod's network; else, and where it cannot say, the pod's cgroup tells.
+
+mod cgroups;
+mod runtime;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    fs, io,
-    ops::ControlFlow,
+    io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+pub use runtime::Runtime;
+
 use super::netns::{self, Identity};
-use crate::process::mounts::{self, Mount};
-
-/// Directories looked at in search of pods: a node has some hundreds above and beside its pods.
-const MOST_LOOKED_AT: usize = 20_000;
-
-/// Below its pods a node has a cgroup per container, and systemd's own may nest.
-const DEEPEST: usize = 12;
+use cgroups::Cgroups;
+use runtime::{Asked, Trouble};
 
 pub(super) fn of_process(pid: u32) -> PathBuf {
     format!("/proc/{pid}/ns/net").into()
 }
 
-/// The pods of this node, by their cgroups. These are looked through once, when the first pod is asked for: one value is
-/// for one look.
+/// The pods of this node. One value is for one look: what it has read of the node is not read again.
 #[derive(Debug, Default)]
 pub struct Pods {
-    node: Option<Node>,
+    runtime: Option<Asked>,
+    cgroups: Option<Cgroups>,
+    shared: Option<Shared>,
 }
 
+/// Where a pod's network is.
 #[derive(Debug)]
-struct Node {
-    trees: Vec<Tree>,
-    /// Namespaces that are no pod's own: the agent's and the host's.
-    shared: Vec<Identity>,
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    /// Why another way than the first led there.
+    pub(super) note: Option<String>,
 }
 
-/// A hierarchy of cgroups.
-#[derive(Debug)]
-struct Tree {
-    root: PathBuf,
-    /// The cgroup of each pod in it, by UID. None before somebody asks.
-    pods: Option<HashMap<String, PathBuf>>,
-}
-
-/// Why a pod's network is not found. Of several reasons the last here says most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Missing {
-    /// Nor any other pod.
-    NoPods,
-    NotHere,
-    /// It has processes that have no number here.
-    Invisible,
-    OnHost,
-    Forbidden,
+impl Found {
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self { path, note: None }
+    }
 }
 
 impl Pods {
-    /// Through one of the pod's processes: all of them share its network.
-    ///
+    /// Asks this container runtime first.
+    pub fn by(runtime: Option<Arc<Runtime>>) -> Self {
+        Self { runtime: runtime.map(Asked::new), ..Self::default() }
+    }
+
     /// # Errors
-    /// `NotFound` where no process of such a pod runs here.
-    pub(super) fn netns_of(&mut self, uid: &str) -> io::Result<PathBuf> {
-        let node = match &mut self.node {
-            Some(node) => node,
-            none => none.insert(Node::read()?),
+    /// `NotFound` where no process of such a pod runs here. With the reasons of both ways where both were tried.
+    pub(super) fn netns_of(&mut self, uid: &str) -> io::Result<Found> {
+        let shared = self.shared.get_or_insert_with(Shared::read);
+        let not_told = match self.runtime.as_mut().map(|runtime| runtime.netns_of(uid, shared)) {
+            None => None,
+            Some(Ok(path)) => return Ok(Found::at(path)),
+            // Cgroups would know no better.
+            Some(Err(trouble @ Trouble::OnHost)) => return Err(io::Error::other(trouble)),
+            Some(Err(trouble)) => Some(trouble),
         };
-        let Node { trees, shared } = node;
-        let found = process_of(uid, trees, |pid| whose(pid, shared));
-        found.map(of_process).map_err(|missing| missing.of(uid))
-    }
-}
-
-impl Node {
-    fn read() -> io::Result<Self> {
-        let roots = cgroups(mounts::read()?);
-        let shared = [Path::new(netns::OWN), &of_process(1)];
-        Ok(Self {
-            trees: roots.into_iter().map(Tree::new).collect(),
-            // Another PID namespace's first process says nothing about the host, and may not be looked at.
-            shared: shared
-                .iter()
-                .filter_map(|path| path.metadata().ok())
-                .map(|it| netns::identity(&it))
-                .collect(),
-        })
-    }
-}
-
-/// Where cgroups are mounted, those of version 2 first (also in hybrid mode, where it is below version 1's), then each
-/// controller of version 1; the same tree once. In a container with a cgroup namespace of its own the host's are those that
-/// somebody has mounted there from outside.
-fn cgroups(mut mounts: Vec<Mount>) -> Vec<PathBuf> {
-    let mut known = HashSet::new();
-    mounts.retain(|mount| {
-        matches!(mount.kind.as_str(), "cgroup" | "cgroup2")
-            && known.insert((mount.device.clone(), mount.root.clone()))
-    });
-    mounts.sort_by_key(|mount| mount.kind != "cgroup2");
-    mounts.into_iter().map(|mount| mount.at).collect()
-}
-
-impl Tree {
-    fn new(root: PathBuf) -> Self {
-        Self { root, pods: None }
-    }
-
-    /// What is below a pod is the pod's own, also where it is a node itself.
-    fn pods(&mut self) -> &HashMap<String, PathBuf> {
-        self.pods.get_or_insert_with(|| {
-            let mut pods = HashMap::new();
-            let _: Option<()> = walk(&self.root, |cgroup| {
-                let pod = pod_of(cgroup);
-                let descend = pod.is_none();
-                if let Some(uid) = pod {
-                    pods.entry(uid).or_insert_with(|| cgroup.to_owned());
-                }
-                ControlFlow::Continue(descend)
-            });
-            pods
-        })
-    }
-}
-
-/// The first process of the pod's cgroup, or of one below, that is in a namespace of the pod's. Runtimes have helpers there
-/// that stay in the host's (CRI-O's conmon).
-fn process_of(
-    uid: &str,
-    trees: &mut [Tree],
-    whose: impl Fn(u32) -> Result<(), Missing>,
-) -> Result<u32, Missing> {
-    let mut missing = Missing::NoPods;
-    for tree in trees {
-        let pods = tree.pods();
-        if !pods.is_empty() {
-            missing = missing.max(Missing::NotHere);
-        }
-        let Some(cgroup) = pods.get(uid) else { continue };
-        let found = walk(cgroup, |cgroup| {
-            for pid in processes(cgroup) {
-                // One of a PID namespace that is not below the agent's is 0.
-                let judged = if pid == 0 { Err(Missing::Invisible) } else { whose(pid) };
-                match judged {
-                    Ok(()) => return ControlFlow::Break(pid),
-                    Err(why) => missing = missing.max(why),
-                }
+        let cgroups = match &mut self.cgroups {
+            Some(cgroups) => cgroups,
+            none => none.insert(Cgroups::read()?),
+        };
+        match (cgroups.netns_of(uid, shared), not_told) {
+            (Ok(path), not_told) => {
+                let note = not_told.map(|trouble| format!("found by its cgroup, since {trouble}"));
+                Ok(Found { path, note })
             }
-            ControlFlow::Continue(true)
-        });
-        if let Some(pid) = found {
-            return Ok(pid);
+            (Err(error), Some(trouble)) => {
+                Err(io::Error::new(error.kind(), format!("{trouble}; and by cgroups {error}")))
+            }
+            (Err(error), None) => Err(error),
         }
     }
-    Err(missing)
 }
 
-/// Whether a process is in a namespace that is its pod's own.
-fn whose(pid: u32, shared: &[Identity]) -> Result<(), Missing> {
-    match of_process(pid).metadata() {
-        Ok(metadata) if shared.contains(&netns::identity(&metadata)) => Err(Missing::OnHost),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Missing::Forbidden),
-        // It has just ended.
-        Err(_) => Err(Missing::NotHere),
+/// Namespaces that are no pod's own: the agent's and the host's.
+#[derive(Debug)]
+struct Shared(Vec<Identity>);
+
+impl Shared {
+    fn read() -> Self {
+        let shared = [Path::new(netns::OWN), &of_process(1)];
+        // Another PID namespace's first process says nothing about the host, and may not be looked at.
+        let known = shared.iter().filter_map(|path| path.metadata().ok());
+        Self(known.map(|it| netns::identity(&it)).collect())
     }
-}
 
-/// Breadth first: `visit` is given each cgroup and says whether to go on below it. Links are not followed.
-fn walk<T>(root: &Path, mut visit: impl FnMut(&Path) -> ControlFlow<T, bool>) -> Option<T> {
-    let mut waiting = VecDeque::from([(root.to_owned(), 0)]);
-    for _ in 0..MOST_LOOKED_AT {
-        let (path, depth) = waiting.pop_front()?;
-        match visit(&path) {
-            ControlFlow::Break(found) => return Some(found),
-            ControlFlow::Continue(false) => continue,
-            ControlFlow::Continue(true) if depth == DEEPEST => continue,
-            ControlFlow::Continue(true) => {}
-        }
-        // What has ended meanwhile has nothing below it.
-        let entries = fs::read_dir(&path).into_iter().flatten().flatten();
-        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        waiting.extend(directories.map(|entry| (entry.path(), depth + 1)));
-    }
-    None
-}
-
-/// The UID in the name of a pod's cgroup: `pod<uid>`, as the cgroupfs driver has it, or
-/// `kubepods-burstable-pod<uid with _>.slice`, as systemd's has.
-fn pod_of(cgroup: &Path) -> Option<String> {
-    let name = cgroup.file_name()?.to_str()?;
-    match name.strip_suffix(".slice") {
-        Some(slice) => Some(slice.rsplit_once("-pod")?.1.replace('_', "-")),
-        None => name.strip_prefix("pod").map(str::to_owned),
-    }
-}
-
-/// A threaded cgroup cannot be asked.
-fn processes(cgroup: &Path) -> Vec<u32> {
-    let processes = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
-    processes.lines().filter_map(|pid| pid.parse().ok()).collect()
-}
-
-impl Missing {
-    fn of(self, uid: &str) -> io::Error {
-        let none = format!("no process of a pod {uid} runs on this node");
-        let (kind, why) = match self {
-            Self::NoPods => (
-                io::ErrorKind::NotFound,
-                format!(
-                    "{none}, nor of any other pod; in a container the agent needs the host's /sys/fs/cgroup, mounted anywhere"
-                ),
-            ),
-            Self::NotHere => (io::ErrorKind::NotFound, none),
-            Self::Invisible => (
-                io::ErrorKind::NotFound,
-                format!(
-                    "the processes of pod {uid} cannot be seen from here: in a container the agent needs `hostPID: true`"
-                ),
-            ),
-            Self::OnHost => (
-                io::ErrorKind::Other,
-                format!(
-                    "what runs of pod {uid} is on the host's network (hostNetwork), which it shares with everything else there"
-                ),
-            ),
-            Self::Forbidden => (
-                io::ErrorKind::PermissionDenied,
-                format!("the network of pod {uid} may not be looked at: it takes CAP_SYS_PTRACE"),
-            ),
-        };
-        io::Error::new(kind, why)
+    /// Whether the file leads to one of them.
+    fn has(&self, path: &Path) -> io::Result<bool> {
+        path.metadata().map(|metadata| self.0.contains(&netns::identity(&metadata)))
     }
 }
 

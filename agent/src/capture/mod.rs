@@ -36,7 +36,7 @@ pub use addresses::node_addresses;
 pub use direct::Direct;
 pub use endpoints::{Endpoints, MOST_CAPTURED};
 pub use enrol::{EnrolError, Enrolment, Options};
-pub use find::Pods;
+pub use find::{Pods, Runtime};
 pub use listener::WorkerListeners;
 pub use loader::LoadError;
 pub use maps::{Captured, RELEASE};

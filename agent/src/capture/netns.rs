@@ -17,7 +17,7 @@ use nix::{
     sys::statfs::{NSFS_MAGIC, fstatfs},
 };
 
-use super::find::{self, Pods};
+use super::find::{self, Found, Pods};
 use crate::config::umbra::NetnsRef;
 
 /// The namespace of the thread that looks.
@@ -33,6 +33,7 @@ thread_local! {
 pub struct Place {
     path: PathBuf,
     identity: Identity,
+    note: Option<String>,
 }
 
 /// Device and inode: two references to one namespace agree in them. Given to another namespace only after this one has
@@ -42,14 +43,19 @@ pub type Identity = (u64, u64);
 impl Place {
     /// Where this reference leads at this moment; `pods` knows that of pods.
     pub fn of(reference: &NetnsRef, pods: &mut Pods) -> io::Result<Self> {
-        let path = match reference {
-            NetnsRef::Host => PathBuf::from(OWN),
-            NetnsRef::Path(path) => path.clone(),
-            NetnsRef::Pid(pid) => find::of_process(*pid),
+        let Found { path, note } = match reference {
+            NetnsRef::Host => Found::at(PathBuf::from(OWN)),
+            NetnsRef::Path(path) => Found::at(path.clone()),
+            NetnsRef::Pid(pid) => Found::at(find::of_process(*pid)),
             NetnsRef::Pod(uid) => pods.netns_of(uid)?,
         };
         let identity = identity(&open(&path)?.metadata()?);
-        Ok(Self { path, identity })
+        Ok(Self { path, identity, note })
+    }
+
+    /// Why it was not found by the first way, for a person.
+    pub(super) fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     pub fn identity(&self) -> Identity {
@@ -86,7 +92,12 @@ pub(super) struct Netns {
 impl Netns {
     /// Opens a namespace. [`NetnsRef::Host`] is the one the calling thread lives in.
     pub(super) fn open(reference: &NetnsRef) -> io::Result<Self> {
-        Self::at(reference, Place::of(reference, &mut Pods::default())?)
+        Self::open_of(reference, &mut Pods::default())
+    }
+
+    /// The same, where `pods` knows pods.
+    pub(super) fn open_of(reference: &NetnsRef, pods: &mut Pods) -> io::Result<Self> {
+        Self::at(reference, Place::of(reference, pods)?)
     }
 
     /// Opens the namespace that this reference was found to lead to.

@@ -4,7 +4,9 @@
 mod inside;
 mod machine;
 
-use super::netns::Netns;
+use std::{path::PathBuf, sync::Arc};
+
+use super::{Pods, Runtime, netns::Netns};
 use crate::config::umbra::NetnsRef;
 
 /// One thing tried.
@@ -64,10 +66,14 @@ const DIRECT: Fallback = Fallback(
     "plain listeners in front of the apps (spec.capture.direct) need no kernel support",
 );
 
-/// Tries everything that enrolling this namespace takes, each thing by itself.
-pub fn checks(netns: &NetnsRef) -> Vec<Check> {
+const BY_CGROUP: Fallback = Fallback(Mode::Full, "pods are found by their cgroups");
+
+/// Tries everything that enrolling this namespace takes, each thing by itself; and the container runtime at a socket.
+pub fn checks(netns: &NetnsRef, cri_socket: Option<PathBuf>) -> Vec<Check> {
     let mut checks = machine::checks();
-    let entered = Netns::open(netns).and_then(|open| {
+    let runtime = cri_socket.map(|socket| Arc::new(Runtime::at(socket)));
+    checks.extend(runtime.iter().map(|runtime| check("container runtime", BY_CGROUP, runtime.version())));
+    let entered = Netns::open_of(netns, &mut Pods::by(runtime)).and_then(|open| {
         // Inside on a thread of its own: half of these answers belong to a namespace.
         let inside = open.on_thread(|| inside::checks(&open))?;
         checks.push(check("namespace", DIRECT, Ok(format!("{} can be entered", open.name()))));
@@ -100,7 +106,7 @@ mod tests {
     fn as_root_everything_is_found_and_nothing_changed() {
         let node = crate::capture::tests::pod::Pod::new();
         let before = node.pod.ip(&["rule"]);
-        let checks = checks(&node.pod.reference());
+        let checks = checks(&node.pod.reference(), None);
         assert!(checks.iter().all(|check| check.result.is_ok()), "{checks:#?}");
         assert_eq!(mode(&checks), (Mode::Full, Vec::new()));
         assert_eq!(node.pod.ip(&["rule"]), before);
@@ -108,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_missing_namespace_is_told_with_what_to_do() {
-        let checks = checks(&NetnsRef::Path("/run/netns/umbra-missing".into()));
+        let checks = checks(&NetnsRef::Path("/run/netns/umbra-missing".into()), None);
         let namespace = checks.iter().find(|check| check.name == "namespace").unwrap();
         let shortfall = namespace.result.as_ref().unwrap_err();
         assert!(shortfall.reason.contains("umbra-missing"));
@@ -122,7 +128,7 @@ mod tests {
         let node = crate::capture::tests::pod::Pod::new();
         let sidecar = node.pod.inside(|| std::net::TcpListener::bind("0.0.0.0:15006")).unwrap();
         node.pod.ip(&["rule", "add", "fwmark", "0x4d", "lookup", "99", "priority", "10"]);
-        let all = checks(&node.pod.reference());
+        let all = checks(&node.pod.reference(), None);
         let found = |name: &str| {
             let check = all.iter().find(|check| check.name == name).unwrap();
             check.result.as_ref().unwrap_err().reason.clone()
@@ -131,7 +137,7 @@ mod tests {
         assert!(found("client address over IPv4").contains("0x4d"));
         assert_eq!(mode(&all).0, Mode::Direct);
         drop(sidecar);
-        let all = checks(&node.pod.reference());
+        let all = checks(&node.pod.reference(), None);
         let (mode, why) = mode(&all);
         assert_eq!((mode, why[0].name), (Mode::LocalAddress, "client address over IPv4"));
     }

@@ -1,6 +1,6 @@
 //! `umbra doctor`: what this machine allows, found by trying it.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use serde_json::json;
@@ -16,13 +16,16 @@ pub(super) struct Arguments {
     /// The network namespace to try: host, /run/netns/NAME, pid:N or pod:UID.
     #[arg(long, value_name = "NETNS", default_value = "host")]
     netns: NetnsRef,
+    /// The container runtime's socket to try, as `capture.criSocket` would name it.
+    #[arg(long, value_name = "PATH")]
+    cri_socket: Option<PathBuf>,
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
 impl Arguments {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        let checks = probe::checks(&self.netns);
+        let checks = probe::checks(&self.netns, self.cri_socket);
         let found = checks.iter().filter(|check| check.result.is_err()).count();
         let text = match self.output {
             Output::Text => {

@@ -74,6 +74,8 @@ pub struct Capture {
     pub exempt: Vec<IpNet>,
     /// The addresses of the node itself too.
     pub exempt_node: bool,
+    /// Of the container runtime, which is asked where pods' networks are. None: their cgroups tell.
+    pub cri_socket: Option<PathBuf>,
     pub client_address: ClientAddress,
     /// Certificates of apps, with their keys: what is encrypted at these ports is read. Empty: nothing is.
     pub tls: Vec<Certificate>,
@@ -213,6 +215,7 @@ impl Default for Capture {
             direct: Vec::new(),
             exempt: Vec::new(),
             exempt_node: false,
+            cri_socket: None,
             client_address: ClientAddress::Auto,
             tls: Vec::new(),
         }

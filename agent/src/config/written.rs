@@ -43,7 +43,8 @@ impl AgentConfig {
         let path =
             |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let (socket, token_file) = (path(socket), path(token_file));
-        let Capture { inbound, direct, exempt, exempt_node, client_address, tls } = capture;
+        let Capture { inbound, direct, exempt, exempt_node, cri_socket, client_address, tls } = capture;
+        let cri_socket = path(cri_socket);
         let inbound = inbound.iter().map(|inbound| json!({"netns": inbound.netns.value.to_string()}));
         let direct =
             direct.iter().map(|direct| json!({"listen": *direct.listen, "upstream": direct.upstream}));
@@ -69,6 +70,7 @@ impl AgentConfig {
                     "direct": direct.collect::<Value>(),
                     "exempt": exempt,
                     "exemptNode": exempt_node,
+                    "criSocket": cri_socket,
                     "clientAddress": match client_address {
                         ClientAddress::Auto => "auto",
                         ClientAddress::Keep => "keep",
@@ -130,7 +132,7 @@ mod tests {
     fn an_agent_config_reads_back_as_it_was_in_force() {
         let changed = "apiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {name: a}\nspec:\n  drainTimeout: 0s\n  \
                        admin: {address: '[::1]:1', socket: '', tokenFile: /t, keepExchanges: 7}\n  audit: {stdout: true, keep: 0}\n  capture:\n    inbound: [{netns: host}, {netns: 'pid:7'}, {netns: 'pod:0b1f-7'}]\n    \
-                       direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n    exempt: [10.1.2.3, fd00::/8]\n    exemptNode: true\n    \
+                       direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n    exempt: [10.1.2.3, fd00::/8]\n    exemptNode: true\n    criSocket: /c\n    \
                        clientAddress: keep\n    tls: [{port: 1, certificate: /a, privateKey: /b}]\n  shadow: {timeout: 1.5s, connectTimeout: 10ms, queue: {bytes: 1Gi, bytesPerRequest: 70001}}\n";
         for text in [include_str!("../../../config/agent.yaml"), changed] {
             let read = *clean(text).agent.unwrap();

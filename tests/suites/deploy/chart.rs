@@ -32,6 +32,7 @@ pub(crate) fn everything() -> Value {
             "workers": 2, "admin": {"address": "0.0.0.0:9977"}, "shadow": {"queue": {"bytes": "64Mi"}},
             "capture": {"exempt": ["10.0.0.0/8"], "tls": [{"port": 8443, "certificate": "/tls/tls.crt", "privateKey": "/tls/tls.key"}]},
         }},
+        "criSocket": "/run/containerd/containerd.sock",
         "admin": {"tokenSecret": "umbra-token"},
         "log": {"level": "umbra=debug", "format": "text"},
         "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
@@ -70,6 +71,7 @@ fn wrong_values_are_refused() {
         (json!({"imagee": {}}), "imagee"),
         (json!({"image": {"digest": "latest"}}), "digest"),
         (json!({"log": {"format": "xml"}}), "log"),
+        (json!({"criSocket": "unix:///run/crio/crio.sock"}), "criSocket"),
         (json!({"agentConfig": {"source": "File"}}), "source"),
         // As for `umbra check`: the agent would refuse to start.
         (json!({"agentConfig": {"spec": {"shadow": {"timeOut": "5s"}}}}), "timeOut"),
@@ -113,6 +115,22 @@ fn the_agent_reads_the_configuration_that_the_chart_writes() {
             workers => assert_eq!((workers, agent.admin.token_file.is_some()), (2, true)),
         }
     }
+}
+
+/// The directory, for a runtime that starts again makes another socket; below /host, beside what is the container's own.
+#[test]
+fn a_runtimes_socket_is_mounted_where_the_agent_is_told_to_look() {
+    let all = documents(&text(&everything()));
+    let of_kind = |kind: &str| all.iter().find(|object| object["kind"] == kind).unwrap();
+    let yaml = of_kind("ConfigMap")["data"]["agent.yaml"].as_str().unwrap();
+    assert!(yaml.contains("criSocket: /host/run/containerd/containerd.sock"), "{yaml}");
+    let pod = &of_kind("DaemonSet")["spec"]["template"]["spec"];
+    let named =
+        |list: &Value| list.as_array().unwrap().iter().find(|it| it["name"] == "cri").unwrap().clone();
+    let mount = named(&pod["containers"][0]["volumeMounts"]);
+    assert_eq!((&mount["mountPath"], &mount["readOnly"]), (&json!("/host/run/containerd"), &json!(true)));
+    assert_eq!(named(&pod["volumes"])["hostPath"]["path"], "/run/containerd");
+    assert!(!text(&json!({})).contains("/run/containerd"), "nobody has asked for it");
 }
 
 #[test]

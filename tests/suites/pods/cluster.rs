@@ -1,7 +1,11 @@
 //! A cluster of one node with one service, as a file tells it that is written anew with every change: what a source that
 //! watches the API server would see.
 
-use std::{fs, net::SocketAddr};
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use serde_json::{Value, json};
 use support::{Agent, AgentBuilder, Asking, Load, Node, Pod, Upstream, agent, eventually, upstream};
@@ -26,8 +30,12 @@ pub(crate) struct Cluster {
     /// Labels of the namespace `shop`.
     pub(crate) namespace: Value,
     pub(crate) pods: Vec<Running>,
-    /// Pods with no process here: what is said of them.
+    /// Pods that something else runs, or nothing: what is said of them.
     pub(crate) others: Vec<Value>,
+    /// Addresses of those among them that serve.
+    pub(crate) serving: Vec<IpAddr>,
+    /// Of a container runtime.
+    pub(crate) cri_socket: Option<PathBuf>,
     /// Endpoints of the service that copies go to.
     pub(crate) shadows: Value,
 }
@@ -60,6 +68,8 @@ impl Cluster {
             namespace: json!({"umbra.dev/capture": "enabled"}),
             pods: Vec::new(),
             others: Vec::new(),
+            serving: Vec::new(),
+            cri_socket: None,
         }
     }
 
@@ -102,8 +112,10 @@ impl Cluster {
     pub(crate) fn builder(&self) -> AgentBuilder<'_> {
         self.write();
         let builder = agent(&self.node);
+        let cri_socket = self.cri_socket.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let yaml = format!(
-            "apiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {{name: node}}\nspec:\n  admin: {{address: '{}', socket: ''}}\n",
+            "apiVersion: umbra.dev/v1alpha1\nkind: AgentConfig\nmetadata: {{name: node}}\nspec:\n  admin: {{address: '{}', socket: ''}}\n  \
+             capture: {{criSocket: '{cri_socket}'}}\n",
             builder.admin()
         );
         let file = self.file();
@@ -140,7 +152,8 @@ impl Cluster {
                 "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 80, "targetPort": "web"}]},
             })
         };
-        let endpoints: Value = self.pods.iter().map(Running::endpoint).collect();
+        let others = self.serving.iter().map(|ip| json!({"addresses": [ip], "nodeName": NODE}));
+        let endpoints: Value = self.pods.iter().map(Running::endpoint).chain(others).collect();
         let mut items = vec![
             json!({
                 "apiVersion": "v1", "kind": "Namespace",

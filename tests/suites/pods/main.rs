@@ -1,10 +1,13 @@
 //! A node as Kubernetes has it: pods with cgroups in the kubelet's layouts, captured because their labels ask for it, that
 //! start, restart, roll over and vanish under load.
 
-#![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a suite fails where it stands")]
 
 mod cluster;
+mod containerd;
+mod cri;
 mod kubelet;
+mod runtime;
 
 use std::{
     fs, thread,

@@ -49,6 +49,10 @@ const TEST_PROGRAMS: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
+    // The suite `pods`: a container runtime.
+    ("containerd", "containerd"),
+    ("runc", "runc"),
+    ("/usr/lib/cni/ptp", "containernetworking-plugins"),
     // The suite `package`: what reads an image, runs it, makes a Debian and judges a unit.
     ("skopeo", "skopeo"),
     ("bwrap", "bubblewrap"),

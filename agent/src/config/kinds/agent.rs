@@ -24,6 +24,7 @@ use crate::config::{
 const QUANTITY: &str = "write bytes like 64Mi, 500k or 4096";
 const ADDRESS: &str = "write ADDRESS:PORT, such as 127.0.0.1:9977 or [::1]:9977";
 const SOCKET: &str = "write a path such as /run/umbra/admin.sock, or '' for none";
+const CRI_SOCKET: &str = "write a path such as /run/containerd/containerd.sock, or '' for none";
 const FILE: &str = "write a path from the root, such as /etc/umbra/tls/tls.crt";
 const TOKEN: &str = "write a path such as /etc/umbra/token, or '' for none";
 const LOG: &str = "write a path such as /var/log/umbra/audit.log";
@@ -124,6 +125,8 @@ fn capture(faults: &mut Faults<'_>, fields: &mut Fields<'_>, capture: &mut Captu
     capture.tls = items(faults, "tls").iter().filter_map(|item| certificate(faults, item)).collect();
     let exempt_node = fields.get("exemptNode").and_then(|field| field.boolean(faults));
     capture.exempt_node = exempt_node.unwrap_or(capture.exempt_node);
+    let cri_socket = fields.get("criSocket").and_then(|field| field.parsed(faults, CRI_SOCKET, path));
+    set(&mut capture.cri_socket, cri_socket);
     let names =
         &[("auto", ClientAddress::Auto), ("keep", ClientAddress::Keep), ("local", ClientAddress::Local)];
     set(

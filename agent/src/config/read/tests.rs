@@ -83,6 +83,7 @@ fn the_shipped_agent_yaml_shows_every_default() {
         "direct",
         "exempt",
         "exemptNode",
+        "criSocket",
         "clientAddress",
         "shadow",
         "nice",

@@ -69,6 +69,9 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- if .Values.admin.tokenSecret }}
 {{- $admin := merge (dict "tokenFile" (printf "/etc/umbra-token/%s" .Values.admin.tokenKey)) (default dict $spec.admin) }}
 {{- $_ := set $spec "admin" $admin }}
+{{- end }}
+{{- with .Values.criSocket }}
+{{- $_ := set $spec "capture" (merge (default dict $spec.capture) (dict "criSocket" (printf "/host%s" .))) }}
 {{- end -}}
 apiVersion: umbra.dev/v1alpha1
 kind: AgentConfig

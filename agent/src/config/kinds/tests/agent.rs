@@ -14,7 +14,7 @@ fn every_key_arrives() {
     let read = agent(
         "workers: 2\ndrainTimeout: 1m\nadmin: {address: '[::1]:1', socket: /a, tokenFile: /t, keepExchanges: 9}\naudit: {file: /b, maxSize: 1Mi, keep: 7, dropped: true}\ncapture:\n  inbound: [{netns: \
          host}, {netns: /run/netns/a}, \
-         {netns: 'pid:7'}]\n  direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n  exempt: [10.1.2.3, 10.1.2.3/8, fd00::1]\n  exemptNode: true\n  \
+         {netns: 'pid:7'}]\n  direct: [{listen: 127.0.0.1:0, upstream: 127.0.0.1:2}]\n  exempt: [10.1.2.3, 10.1.2.3/8, fd00::1]\n  exemptNode: true\n  criSocket: /run/c.sock\n  \
          clientAddress: keep\n  tls: [{port: 8443, certificate: /a.crt, privateKey: /a.key}]\nshadow:\n  workers: 3\n  nice: 19\n  timeout: 1.5s\n  connectTimeout: 10ms\n  \
          connectionsPerEndpoint: 5\n  markerHeader: X-Mine\n  queue: {requests: 6, bytes: 1Gi, \
          bytesPerRequest: 70000}",
@@ -35,6 +35,7 @@ fn every_key_arrives() {
     let exempt: Vec<_> = read.capture.exempt.iter().map(ToString::to_string).collect();
     assert_eq!(exempt, ["10.1.2.3/32", "10.0.0.0/8", "fd00::1/128"]);
     assert!(read.capture.exempt_node);
+    assert_eq!(read.capture.cri_socket, Some("/run/c.sock".into()));
     assert_eq!(read.capture.client_address, ClientAddress::Keep);
     let tls = &read.capture.tls[0];
     assert_eq!(

@@ -29,7 +29,7 @@ use support::Agent;
 
 /// Nodes of the whole simulation.
 const WHOLE: u32 = 1000;
-/// What an agent may take for it, in bytes, beside what its traffic takes.
+/// What an agent may take for it when it is ready, in bytes, its traffic included.
 const MOST: u64 = 128 << 20;
 
 #[test]

@@ -8,7 +8,7 @@ use super::{super::pause::spread, lease::LASTS};
 
 /// A rest between looks.
 const REST: Duration = Duration::from_secs(15);
-/// It is so long for each node, if that is more: about eight looks a second of all agents together.
+/// It is so long for each node, if that is more: about ten looks a second of all agents together.
 const FOR_EACH: Duration = Duration::from_millis(250);
 /// And no longer, for the agents may be fewer than the nodes.
 const LONGEST: Duration = Duration::from_secs(240);

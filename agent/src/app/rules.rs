@@ -53,7 +53,7 @@ pub(super) async fn first(loader: &mut Loader, accounts: &Accounts) -> anyhow::R
         bail!("the configuration is refused, nothing was started; `umbra check` shows the same findings");
     }
     match loader.cluster() {
-        Some(cluster) if cluster.follow_labels(&compiled.snapshot) => {
+        Some(cluster) if cluster.follow_rules(&compiled.snapshot) => {
             cluster.listed(FIRST_LABELS).await;
             let with_labels = loader.load(Changed::Cluster, accounts);
             Ok(if with_labels.refused { compiled } else { with_labels })
@@ -160,7 +160,7 @@ impl Keeper<'_> {
         self.wanted.send_if_modified(|before| std::mem::replace(before, wanted) != *before);
         self.node.plane.enforce(&compiled.snapshot);
         if let Some(cluster) = self.loader.cluster() {
-            cluster.follow_labels(&compiled.snapshot);
+            cluster.follow_rules(&compiled.snapshot);
         }
         self.node.snapshot.store(Arc::new(compiled.snapshot));
         if let Some(cluster) = self.loader.cluster() {
@@ -177,11 +177,13 @@ impl Keeper<'_> {
         }
         self.accounts.forget_unused();
         super::memory::give_back();
-        let ports = self.node.snapshot.load().captured_ports().len();
         match what {
-            Changed::Files => tracing::info!(ports, "new rules are in force"),
+            Changed::Files => {
+                let ports = self.node.snapshot.load().ports().count();
+                tracing::info!(ports, "new rules are in force");
+            }
             // A cluster never rests.
-            Changed::Cluster => tracing::debug!(ports, "the cluster has changed"),
+            Changed::Cluster => tracing::debug!("the cluster has changed"),
         }
     }
 

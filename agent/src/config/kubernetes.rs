@@ -77,7 +77,7 @@ pub struct EndpointSlice {
     pub ports: Vec<SlicePort>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SliceEndpoint {
     /// All of one family. Names (addressType FQDN) are left out.
     pub addresses: Vec<IpAddr>,

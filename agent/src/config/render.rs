@@ -12,15 +12,16 @@ use serde::Serialize;
 use super::{Diagnostic, Report, Severity};
 
 /// The text of every source that was read, by the name its [`Location`](super::Location)s carry.
+/// A clone costs nothing until one of the two changes.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    texts: BTreeMap<Arc<str>, Arc<str>>,
+    texts: Arc<BTreeMap<Arc<str>, Arc<str>>>,
 }
 
 impl Sources {
     /// Shares the text when it is shared already.
     pub fn insert(&mut self, file: &str, text: impl Into<Arc<str>>) {
-        self.texts.insert(file.into(), text.into());
+        Arc::make_mut(&mut self.texts).insert(file.into(), text.into());
     }
 
     pub fn get(&self, file: &str) -> Option<&str> {

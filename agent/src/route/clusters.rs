@@ -15,7 +15,7 @@ use super::{
     traffic::Policies,
     ways::Members,
 };
-use crate::config::{Code, Labels, Location, Report, istio::Destination};
+use crate::config::{self, Code, Labels, Location, Report, istio::Destination};
 
 pub(super) struct Clusters<'a> {
     pub(super) known: Known<'a>,
@@ -243,7 +243,8 @@ impl Place<'_> {
     fn key(&self) -> Box<str> {
         let Self { host, port, subset, policies } = self;
         // Copied once more to be no longer than it must: it is kept.
-        format!("{host}:{port}{subset:?}{}", policies.key()).as_str().into()
+        let policies = config::digest(&policies.key());
+        format!("{host}:{port}{subset:?}{policies:x}").as_str().into()
     }
 
     /// `host:port` or `host:port/subset`

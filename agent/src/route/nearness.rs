@@ -29,7 +29,8 @@ pub struct Locality {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Nearness {
     step: Step,
-    same_node: bool,
+    /// None: it is not known on which node it is, or on which the agent.
+    same_node: Option<bool>,
     /// `hints` of its slice, where it has any: is it for this node, and for this zone?
     for_node: Option<bool>,
     for_zone: Option<bool>,
@@ -86,7 +87,8 @@ pub(super) fn levels(here: &Here, preference: Preference<'_>, endpoints: &[&Near
     let order: Vec<u8> = match preference {
         Preference::Equal => return vec![0; endpoints.len()],
         Preference::Distribution(TrafficDistribution::PreferSameNode) => {
-            let level = |it: &&Nearness| if it.same_node { 0 } else { 1 + u8::from(!it.is_in_zone()) };
+            let level =
+                |it: &&Nearness| if it.same_node == Some(true) { 0 } else { 1 + u8::from(!it.is_in_zone()) };
             endpoints.iter().map(level).collect()
         }
         Preference::Distribution(TrafficDistribution::PreferSameZone) => {
@@ -135,7 +137,7 @@ impl Nearness {
         };
         Self {
             step: if is_in_zone { Step::Zone } else { Step::Elsewhere },
-            same_node: here.node.is_some() && endpoint.node == here.node,
+            same_node: here.node.as_ref().zip(endpoint.node.as_ref()).map(|(here, there)| here == there),
             for_node: hint(&endpoint.for_nodes, here.node.as_ref()),
             for_zone: hint(&endpoint.for_zones, Some(zone).filter(|zone| !zone.is_empty())),
             elsewhere: None,
@@ -155,6 +157,11 @@ impl Nearness {
         };
         let elsewhere = (step == Step::Elsewhere).then(|| Arc::new(at));
         Self { step, elsewhere, ..Self::default() }
+    }
+
+    /// No request ever arrives there for this agent to capture.
+    pub(super) fn is_on_another_node(&self) -> bool {
+        self.same_node == Some(false)
     }
 
     fn is_in_zone(&self) -> bool {

@@ -21,6 +21,8 @@ use crate::{
 #[derive(Debug)]
 pub struct PortRules {
     at: CapturedPort,
+    /// It is on another node: no request arrives at it here.
+    is_elsewhere: bool,
     /// Shared with the service's other endpoints of the same labels.
     owners: Vec<Arc<Owner>>,
     /// Services whose rules send requests here without owning the endpoint.
@@ -46,7 +48,7 @@ pub struct Owner {
 impl PortRules {
     pub(super) fn new(at: CapturedPort) -> Self {
         // One service and one of its ports is what most endpoints have.
-        Self { at, owners: Vec::with_capacity(1), guests: Vec::new(), sources: None }
+        Self { at, is_elsewhere: false, owners: Vec::with_capacity(1), guests: Vec::new(), sources: None }
     }
 
     /// Judges a request of a client. A service's only endpoint here serves it whatever the authority.
@@ -113,8 +115,11 @@ impl PortRules {
         blocks.flat_map(|entry| &entry.ways.destinations).flat_map(|(_, rule)| &rule.mirrors)
     }
 
-    /// For requests that will arrive here.
+    /// For requests that will arrive here. Of a large cluster's rules most are for other nodes, and what is prepared is large.
     pub(super) fn prepare(&self) {
+        if self.is_elsewhere {
+            return;
+        }
         let rulings = self.services().flat_map(|service| &service.rulings);
         let blocks = rulings.flat_map(|(_, ruling)| ruling.all()).flat_map(|table| &table.blocks);
         blocks.for_each(|entry| entry.block.prepare());
@@ -159,6 +164,7 @@ impl PortRules {
         sources: &Arc<Sources>,
         last: &mut Option<Arc<Owner>>,
     ) {
+        self.is_elsewhere |= endpoint.nearness.is_on_another_node();
         let known = self.owners.iter_mut().find(|owner| Arc::ptr_eq(&owner.service, &service.host));
         match known {
             Some(owner) if owner.ports().any(|known| known == port) => {}

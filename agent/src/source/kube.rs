@@ -9,12 +9,14 @@
 //! While the server is away the last known state stays in force, and its age is told. Refuses nothing: what cannot be read is
 //! left out and told of (`store`). Writes nothing, unless it is asked to (`status`).
 
+mod destinations;
 mod finder;
 mod kinds;
 mod labels;
 mod lines;
 mod pause;
 mod shared;
+mod shown;
 mod standing;
 mod status;
 mod store;
@@ -32,17 +34,19 @@ use std::{
 use anyhow::Context as _;
 use kube::{Client, Config};
 use tokio::{
+    select,
     sync::{Notify, watch as channel},
     task::JoinHandle,
     time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
+use destinations::Destinations;
 use finder::{Finder, Versions};
 use kinds::{KINDS, Scope};
 use pause::spread;
 use shared::Shared;
-pub use shared::{ClusterStanding, KindStanding};
+pub use shown::{ClusterStanding, KindStanding};
 pub use standing::State;
 use status::Writer;
 pub use status::{Rules, WriterStanding};
@@ -104,7 +108,7 @@ impl Cluster {
         let client =
             Client::try_from(config).with_context(|| format!("speak to the API server at {server}"))?;
         tracing::info!(%server, node = options.node, "the cluster is followed");
-        let shared = Arc::new(Shared::new(options.writes_status));
+        let shared = Arc::new(Shared::new(options.node.clone(), options.writes_status));
         let look = Arc::<Notify>::default();
         let built_in = |kind: usize| KINDS[kind].is_built_in().then_some(KINDS[kind].versions[0]);
         let versions = Arc::new(channel::Sender::new(std::array::from_fn(built_in)));
@@ -155,11 +159,14 @@ impl Cluster {
     }
 
     /// Ready when something has changed that is to be compiled: soon after the last change of a burst, and soon enough after the
-    /// first one. Cancel-safe.
+    /// first one; later, where all of it is about endpoints elsewhere that get no copies from here. Cancel-safe.
     pub async fn changed(&self) {
         let due = || self.due.lock().unwrap_or_else(PoisonError::into_inner);
         if due().is_none() {
-            self.shared.changed.notified().await;
+            select! {
+                () = self.shared.changed.notified() => {}
+                () = self.shared.overdue() => {}
+            }
             *due() = Some(Instant::now());
         }
         let first = due().unwrap_or_else(Instant::now);
@@ -189,6 +196,11 @@ impl Cluster {
         self.shared.inner().store.add_texts(overruled, self.options.agent.as_deref(), sources);
     }
 
+    /// The same for as long as those texts are.
+    pub fn revision(&self) -> u64 {
+        self.shared.inner().store.revision()
+    }
+
     /// What was gathered is in force, with these findings; the errors of them are references that lead nowhere.
     pub fn accept(&self, found: &[Diagnostic]) {
         self.shared.accept(found);
@@ -213,10 +225,16 @@ impl Cluster {
         self.shared.inner().store.take_back(errors)
     }
 
-    /// Follows the labels of those pods elsewhere that these rules need, and no others. True when there are new ones to wait for.
-    pub fn follow_labels(&self, snapshot: &Snapshot) -> bool {
+    /// Follows what these rules need of the cluster: the labels of those pods elsewhere by which subsets are made that something
+    /// here is mirrored to, and no others; and at once what becomes of the endpoints of services that something here is mirrored
+    /// to. True when there are new labels to wait for.
+    pub fn follow_rules(&self, snapshot: &Snapshot) -> bool {
         let mut inner = self.shared.inner();
-        let wanted = labels::wanted(snapshot, &inner.store, &self.options.node);
+        let destinations = Destinations::of(snapshot, &inner.store, &self.options.node);
+        let wanted = labels::wanted(&destinations, &inner.store);
+        if inner.store.nearby.sends_to(destinations.services()) {
+            self.shared.changed.notify_one();
+        }
         let mut followed = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
         followed.retain(|selector, task| {
             let stays = wanted.contains(selector);

@@ -191,18 +191,20 @@ impl Cluster {
 
     /// A Service of our own with its slice: one endpoint at a real address.
     pub(crate) fn real_service(&self, app: &str, at: IpAddr, node: &str) {
-        let (namespace, uid) = ("shop", uid('8', 0));
-        let common: &[(&str, &dyn Display)] = &[("app", &app), ("namespace", &namespace), ("uid", &uid)];
-        let of =
-            |name: &str, text: &str| ((namespace.to_owned(), name.to_owned()), Object::new(text, &[], node));
-        let Templates { service, slice, endpoint, .. } = &self.templates;
-        let text = service.fill(&[common, &[("ip", &"None")]].concat());
-        self.put("services", of(app, &text));
+        let text = self.templates.service.fill(&[&real(&app)[..], &[("ip", &"None")]].concat());
+        self.put("services", (("shop".to_owned(), app.to_owned()), Object::new(&text, &[], node)));
+        self.real_endpoint(app, at, node);
+    }
+
+    /// Its slice alone.
+    pub(crate) fn real_endpoint(&self, app: &str, at: IpAddr, node: &str) {
+        let Templates { slice, endpoint, .. } = &self.templates;
         let place: &[(&str, &dyn Display)] =
             &[("ip", &at), ("name", &app), ("node", &node), ("zone", &'a'), ("ready", &true)];
-        let endpoints = format!("[{}]", endpoint.fill(&[common, place].concat()));
-        let text = slice.fill(&[common, &[("endpoints", &endpoints)]].concat());
-        self.put("endpointslices", of(&format!("{app}-x7k2p"), &text));
+        let endpoints = format!("[{}]", endpoint.fill(&[&real(&app)[..], place].concat()));
+        let text = slice.fill(&[&real(&app)[..], &[("endpoints", &endpoints)]].concat());
+        let name = ("shop".to_owned(), format!("{app}-x7k2p"));
+        self.put("endpointslices", (name, Object::new(&text, &[], node)));
     }
 
     /// Of our own: everything that arrives at one Service is mirrored to another.
@@ -215,6 +217,11 @@ impl Cluster {
         let name = ("shop".to_owned(), app.to_owned());
         self.put("virtualservices", (name, Object::new(&text.to_string(), &[], "")));
     }
+}
+
+/// What fills the templates of our own Services.
+fn real<'v>(app: &'v &str) -> [(&'static str, &'v dyn Display); 3] {
+    [("app", app), ("namespace", &"shop"), ("uid", &"8a2b3c4d-0000-4000-8000-000000000000")]
 }
 
 /// Where a pod is.

@@ -22,13 +22,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster::Cluster;
+use cluster::{Cluster, POD_CHANGES, SLICE_CHANGES};
 use cost::Since;
 use node::Place;
+use support::Agent;
 
 /// Nodes of the whole simulation.
 const WHOLE: u32 = 1000;
-/// What an agent may take for it, in bytes, beside what its traffic takes.
+/// What an agent may take for it when it is ready, in bytes, its traffic included.
 const MOST: u64 = 128 << 20;
 
 #[test]
@@ -62,8 +63,14 @@ fn an_agent_follows_a_large_cluster_at_little_cost() {
     rest.tell("at rest, asked 50 times a second", &agent, &cluster);
 
     let (memory, day) = (agent.watch_memory(), Since::now(&agent, &cluster));
+    let compiled = compilations(&agent);
     cluster.live(stretch);
     day.tell("an ordinary day", &agent, &cluster);
+    let compiled = compilations(&agent) - compiled;
+    println!("{compiled} compilations for {} changes of slices", stretch * SLICE_CHANGES);
+    // Nearly all are elsewhere, and of those a compilation every ten seconds takes in what there is.
+    let local = stretch * (SLICE_CHANGES + POD_CHANGES) * 3 / nodes;
+    assert!(compiled <= f64::from(stretch / 10 + 2 + local), "changes elsewhere were compiled one by one");
     println!("most memory meanwhile: {} MiB", memory.stop() >> 20);
 
     let (memory, rollout) = (agent.watch_memory(), Since::now(&agent, &cluster));
@@ -87,10 +94,17 @@ fn an_agent_follows_a_large_cluster_at_little_cost() {
         println!("a changed {what} in effect: median {median:.0?}, worst {worst:.0?} of {}", times.len());
     }
 
+    place.learn_of_a_new_service(&cluster);
+
     let (answered, failed) = asking.stop();
     println!("{answered} requests answered, {} failed", failed.len());
     assert!(failed.is_empty(), "{failed:#?}");
     assert!(agent.memory() < MOST && peak < MOST, "{} bytes, at most {peak}", agent.memory());
     agent.accounting_is_exact();
     assert!(agent.stop().success());
+}
+
+/// How often its rules were compiled anew.
+fn compilations(agent: &Agent) -> f64 {
+    agent.metrics().sum("umbra_config_reloads_total{outcome=\"applied\"}")
 }

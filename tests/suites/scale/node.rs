@@ -1,6 +1,7 @@
 //! The agent's node: one app that really runs, two shadows elsewhere, and a client that asks fifty times a second.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -83,11 +84,21 @@ impl Place {
         let to_green = took("rule", 1);
         cluster.real_rule("cart", "blue");
         let to_blue = took("rule", 0);
-        cluster.real_service("blue", self.shadows[1].0.ip(), "node-1");
+        cluster.real_endpoint("blue", self.shadows[1].0.ip(), "node-1");
         let moved = took("slice", 1);
-        cluster.real_service("blue", self.shadows[0].0.ip(), "node-1");
+        cluster.real_endpoint("blue", self.shadows[0].0.ip(), "node-1");
         let back = took("slice", 0);
         [to_green, to_blue, moved, back]
+    }
+
+    /// A Service that no rule has named, whose endpoints change elsewhere; then a rule names it, and copies go where it is now.
+    pub(crate) fn learn_of_a_new_service(&self, cluster: &Cluster) {
+        let nowhere = IpAddr::from([100, 127, 255, 254]);
+        cluster.real_service("red", nowhere, "node-1");
+        thread::sleep(Duration::from_secs(2));
+        cluster.real_endpoint("red", self.shadows[1].0.ip(), "node-1");
+        cluster.real_rule("cart", "red");
+        println!("a Service that no rule had named gets copies after {:.0?}", self.until_copied_to(1));
     }
 }
 

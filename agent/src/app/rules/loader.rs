@@ -82,6 +82,15 @@ pub(in crate::app) struct Loader {
     compilation: Compilation,
     /// What is in force of the files.
     written: Option<Arc<Written>>,
+    /// The texts of both, as they were shown last.
+    shown: Option<Shown>,
+}
+
+/// Of which files, with which texts of the cluster.
+struct Shown {
+    written: Arc<Written>,
+    revision: u64,
+    sources: Sources,
 }
 
 /// What was read of files.
@@ -97,7 +106,7 @@ impl Loader {
     pub(in crate::app) fn new(source: Source, cluster: Option<Arc<Cluster>>, here: Here) -> Self {
         let node = here.node.clone();
         let (reader, compilation) = (files::Reader::default(), Compilation::at(here));
-        Self { source, cluster, node, reader, compilation, written: None }
+        Self { source, cluster, node, reader, compilation, written: None, shown: None }
     }
 
     pub(in crate::app) fn cluster(&self) -> Option<Arc<Cluster>> {
@@ -133,13 +142,27 @@ impl Loader {
             if !compiled.refused {
                 cluster.accept(&compiled.report.diagnostics);
             }
-            cluster.add_texts(&written.overruled, &mut compiled.sources);
+            compiled.sources = self.show(&cluster, &written);
         }
         if !compiled.refused {
             self.reader.accept();
             self.written = Some(written);
         }
         Compiled { fingerprint, ..compiled }
+    }
+
+    /// What people wrote, in files and in the cluster.
+    fn show(&mut self, cluster: &Cluster, written: &Arc<Written>) -> Sources {
+        let revision = cluster.revision();
+        let same = |shown: &&Shown| shown.revision == revision && Arc::ptr_eq(&shown.written, written);
+        if let Some(shown) = self.shown.as_ref().filter(same) {
+            return shown.sources.clone();
+        }
+        let mut sources = written.sources.clone();
+        cluster.add_texts(&written.overruled, &mut sources);
+        let shown = Shown { written: Arc::clone(written), revision, sources: sources.clone() };
+        self.shown = Some(shown);
+        sources
     }
 
     fn read(&mut self) -> Written {

@@ -39,11 +39,11 @@ const METADATA: &[&str] = &[
     "metadata name",
     "metadata namespace",
     "metadata uid",
-    "metadata labels",
     "metadata creationTimestamp",
     "metadata deletionTimestamp",
 ];
-const SPEC: &[&str] = &["spec"];
+/// Of what people write, for `umbra config dump`.
+const SPEC: &[&str] = &["metadata labels", "spec"];
 
 const SERVICE: &[&str] = &[
     "metadata annotations networking.istio.io/exportTo",
@@ -61,6 +61,7 @@ const SERVICE: &[&str] = &[
 ];
 /// A pod that has a status has a node, and more than its labels is asked of it.
 const POD: &[&str] = &[
+    "metadata labels",
     "metadata ownerReferences kind",
     "metadata ownerReferences name",
     "metadata annotations ambient.istio.io/redirection",
@@ -81,6 +82,7 @@ const POD: &[&str] = &[
     "status conditions status",
 ];
 const SLICE: &[&str] = &[
+    "metadata labels kubernetes.io/service-name",
     "addressType",
     "ports",
     "endpoints addresses",
@@ -107,7 +109,7 @@ pub(super) const POLICIES: usize = 12;
 pub(super) static KINDS: [Kind; COUNT] = [
     built_in("Service", "", "services", SERVICE),
     Kind { scope: Scope::Node, ..built_in("Pod", "", "pods", POD) },
-    built_in("Namespace", "", "namespaces", &[]),
+    built_in("Namespace", "", "namespaces", &["metadata labels umbra.dev/capture"]),
     built_in("EndpointSlice", "discovery.k8s.io", "endpointslices", SLICE),
     custom("VirtualService", NETWORKING, ISTIO, "virtualservices"),
     custom("DestinationRule", NETWORKING, ISTIO, "destinationrules"),

@@ -6,18 +6,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant as Moment, sleep_until},
+};
 
 use super::{
     kinds::{COUNT, KINDS},
+    shown::Dangling,
     standing::{Standing, State},
-    status::{self, Ledger, Seen, WriterStanding},
-    store::{Faulty, Gathered, Name, Overruled, Selector, Store, Target, object_name},
+    status::{self, Ledger, Seen},
+    store::{Change, Gathered, Name, Overruled, Selector, Store, Target, object_name},
 };
 use crate::config::Diagnostic;
 
-/// Faults that are shown; all are counted.
-const SHOWN: usize = 100;
+/// So long a change of what is elsewhere waits at most for one of what is here, to be compiled with it.
+const LATER: Duration = Duration::from_secs(10);
 
 /// No lock is held longer than it takes to read an object, or to list the parts.
 #[derive(Debug, Default)]
@@ -25,6 +29,8 @@ pub(super) struct Shared {
     inner: Mutex<Inner>,
     /// There is something new to compile.
     pub(super) changed: Notify,
+    /// There is something new that can wait.
+    waits: Notify,
     /// Something became known for which the start may wait.
     pub(super) progress: Notify,
     /// Status is to be written: what is written is looked at more closely.
@@ -40,52 +46,22 @@ pub(super) struct Inner {
     /// Empty unless status is to be written.
     pub(super) ledger: Ledger,
     pub(super) kinds: [Standing; COUNT],
-    labels: BTreeMap<Selector, Standing>,
+    pub(super) labels: BTreeMap<Selector, Standing>,
     /// When the server went away.
     away: Option<Instant>,
     /// All of it was known, and taken to be compiled.
     taken: bool,
     /// The cluster's rules have been in force.
     in_force: bool,
-    overruled: Vec<String>,
-    /// References that lead nowhere, and how many there are.
-    dangling: (Vec<Faulty>, usize),
-}
-
-/// How one kind stands, for a person.
-#[derive(Clone, Debug)]
-pub struct KindStanding {
-    /// `PodLabels` for the labels of pods of other nodes.
-    pub kind: &'static str,
-    /// `networking.istio.io/v1`
-    pub version: Option<String>,
-    pub state: State,
-    /// How long it has been so.
-    pub since: Duration,
-    /// How old what is known is: nothing while changes are heard of.
-    pub age: Duration,
-    pub objects: usize,
-    pub faulty: usize,
-    pub why: Option<String>,
-}
-
-/// How the cluster stands as a source.
-#[derive(Clone, Debug)]
-pub struct ClusterStanding {
-    pub kinds: Vec<KindStanding>,
-    /// The first of them.
-    pub faults: Vec<Faulty>,
-    pub fault_count: usize,
-    /// Objects that stand in a file too, which wins.
-    pub overruled: Vec<String>,
-    /// None: this agent was not asked to write status.
-    pub writer: Option<WriterStanding>,
+    pub(super) overruled: Vec<String>,
+    pub(super) dangling: Dangling,
 }
 
 impl Shared {
-    /// `writes`: status is to be written.
-    pub(super) fn new(writes: bool) -> Self {
-        Self { writes, ..Self::default() }
+    /// Of an agent on this node. `writes`: status is to be written.
+    pub(super) fn new(node: String, writes: bool) -> Self {
+        let inner = Mutex::new(Inner { store: Store::on(node), ..Inner::default() });
+        Self { inner, writes, ..Self::default() }
     }
 
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -96,35 +72,52 @@ impl Shared {
     pub(super) fn put(&self, target: &Target, name: Name, text: String, seen: Option<Seen>) {
         let mut inner = self.inner();
         let known = seen.map(|seen| (name.clone(), seen));
-        let changed = inner.store.put(target, name, text);
+        let change = inner.store.put(target, name, text);
         if let Some((name, seen)) = known {
-            inner.ledger.put(target.kind(), name, seen, changed);
+            inner.ledger.put(target.kind(), name, seen, change != Change::None);
             self.status.notify_one();
         }
         drop(inner);
-        self.tell(changed);
+        self.tell(change);
     }
 
     pub(super) fn remove(&self, target: &Target, name: &Name) {
         let mut inner = self.inner();
-        let changed = inner.store.remove(target, name);
+        let change = inner.store.remove(target, name);
         if let Target::Kind(kind) = target {
             inner.ledger.remove(*kind, name);
         }
         drop(inner);
-        self.tell(changed);
+        self.tell(change);
     }
 
     /// A list has come to its end; what it has not is gone.
     pub(super) fn listed(&self, target: &Target, seen: &HashSet<Name>) {
-        let changed = self.inner().retain(target, seen);
+        let change = self.inner().retain(target, seen);
         self.turn(target, State::Following, None);
-        self.tell(changed);
+        self.tell(change);
     }
 
-    fn tell(&self, changed: bool) {
-        if changed && self.inner().is_known() {
-            self.changed.notify_one();
+    fn tell(&self, change: Change) {
+        let told = match change {
+            Change::None => return,
+            Change::Later => &self.waits,
+            Change::Now => &self.changed,
+        };
+        if self.inner().is_known() {
+            told.notify_one();
+        }
+    }
+
+    /// Ready when a change that could wait has waited for long enough. Cancel-safe.
+    pub(super) async fn overdue(&self) {
+        loop {
+            let since = self.inner().store.nearby.waits_since();
+            match since.map(|since| since + LATER) {
+                Some(until) if until <= Moment::now() => return,
+                Some(until) => sleep_until(until).await,
+                None => self.waits.notified().await,
+            }
         }
     }
 
@@ -144,7 +137,7 @@ impl Shared {
         drop(inner);
         if becomes_known {
             self.progress.notify_one();
-            self.tell(true);
+            self.tell(Change::Now);
         }
     }
 
@@ -178,8 +171,8 @@ impl Shared {
     pub(super) fn not_installed(&self, kind: usize) {
         let target = Target::Kind(kind);
         self.turn(&target, State::NotInstalled, None);
-        let changed = self.inner().retain(&target, &HashSet::new());
-        self.tell(changed);
+        let change = self.inner().retain(&target, &HashSet::new());
+        self.tell(change);
     }
 
     /// What has not been listed yet, and why.
@@ -198,6 +191,7 @@ impl Shared {
         }
         inner.taken = true;
         inner.ledger.gathered();
+        inner.store.nearby.gathered();
         let names = inner.store.overruled(overruled);
         if names != inner.overruled {
             for name in names.iter().filter(|name| !inner.overruled.contains(name)) {
@@ -215,37 +209,7 @@ impl Shared {
         if self.writes {
             inner.ledger.accepted(found);
         }
-        let (mut shown, mut count) = (Vec::new(), 0);
-        for diagnostic in found.iter().filter(|diagnostic| diagnostic.is_error()) {
-            count += 1;
-            if shown.len() == SHOWN {
-                continue;
-            }
-            let object = diagnostic.object.clone().unwrap_or_else(|| diagnostic.at.file.to_string());
-            let known = |known: &&Faulty| known.object == object && known.message == diagnostic.message;
-            let before = inner.dangling.0.iter().find(known).cloned();
-            shown.push(before.unwrap_or_else(|| {
-                tracing::warn!(code = %diagnostic.code, "{object}: {}; its other mirrors are in force", diagnostic.message);
-                let effect = "this mirror is left out until it is there";
-                Faulty { object, message: diagnostic.message.clone(), effect, since: Instant::now() }
-            }));
-        }
-        inner.dangling = (shown, count);
-    }
-
-    pub(super) fn standing(&self) -> ClusterStanding {
-        let inner = self.inner();
-        let mut kinds: Vec<_> =
-            inner.kinds.iter().enumerate().map(|(kind, standing)| inner.kind(kind, standing)).collect();
-        kinds.extend(inner.of_labels());
-        let faults: Vec<_> = inner.store.faults().chain(inner.dangling.0.iter().cloned()).collect();
-        let unshown = inner.dangling.1 - inner.dangling.0.len();
-        let fault_count = faults.len() + unshown;
-        let faults = faults.into_iter().take(SHOWN).collect();
-        let overruled = inner.overruled.clone();
-        drop(inner);
-        let writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner).show();
-        ClusterStanding { kinds, faults, fault_count, overruled, writer }
+        inner.dangling.found(found);
     }
 }
 
@@ -258,7 +222,7 @@ impl Inner {
         }
     }
 
-    fn retain(&mut self, target: &Target, seen: &HashSet<Name>) -> bool {
+    fn retain(&mut self, target: &Target, seen: &HashSet<Name>) -> Change {
         if let Target::Kind(kind) = target {
             self.ledger.retain(*kind, seen);
         }
@@ -314,43 +278,5 @@ impl Inner {
             }
             _ => {}
         }
-    }
-
-    fn kind(&self, kind: usize, standing: &Standing) -> KindStanding {
-        let group = KINDS[kind].group;
-        let version = standing.version.map(|version| match group {
-            "" => version.to_owned(),
-            group => format!("{group}/{version}"),
-        });
-        KindStanding {
-            kind: KINDS[kind].name,
-            version,
-            state: standing.state,
-            since: standing.since.elapsed(),
-            age: standing.age(),
-            objects: self.store.count(&Target::Kind(kind)),
-            faulty: self.store.faulty(kind),
-            why: standing.why.clone(),
-        }
-    }
-
-    /// All selectors in one: the worst of them.
-    fn of_labels(&self) -> Option<KindStanding> {
-        let worst = self
-            .labels
-            .values()
-            .max_by_key(|standing| (standing.state != State::Following, standing.age()))?;
-        let objects =
-            self.labels.keys().map(|selector| self.store.count(&Target::Labels(selector.clone()))).sum();
-        Some(KindStanding {
-            kind: "PodLabels",
-            version: Some("v1".to_owned()),
-            state: worst.state,
-            since: worst.since.elapsed(),
-            age: worst.age(),
-            objects,
-            faulty: 0,
-            why: worst.why.clone(),
-        })
     }
 }

@@ -15,6 +15,7 @@ mod elector;
 mod events;
 mod lease;
 mod seen;
+mod standby;
 mod standing;
 #[cfg(test)]
 mod tests;

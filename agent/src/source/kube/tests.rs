@@ -1,14 +1,15 @@
 //! The store by itself, without a server.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     kinds::{AGENTS, KINDS, PODS},
     shared::Shared,
     standing::State,
-    store::{Overruled, Selector, Store, Target, is_of_cluster},
+    store::{Change, Overruled, Selector, Store, Target, is_of_cluster},
 };
 use crate::config::{Code, Diagnostic, Location, Resources};
 
@@ -19,7 +20,8 @@ fn kind(name: &str) -> usize {
 fn put(store: &mut Store, name: &str, object: Value) -> bool {
     let (target, of) = (Target::Kind(kind(name)), &object["metadata"]["name"]);
     let of = ("shop".into(), of.as_str().unwrap().into());
-    store.put(&target, of, KINDS[target.kind()].trim(KINDS[target.kind()].versions[0], object))
+    let text = KINDS[target.kind()].trim(KINDS[target.kind()].versions[0], object);
+    store.put(&target, of, text) != Change::None
 }
 
 fn rule(percent: u32) -> Value {
@@ -54,7 +56,8 @@ fn an_object_is_the_same_value_until_what_is_kept_of_it_changes() {
     assert!(put(&mut store, "VirtualService", rule(20)));
     assert!(!Arc::ptr_eq(&before[0], &parts(&store)[0]));
     let target = Target::Kind(kind("VirtualService"));
-    assert!(store.retain(&target, &HashSet::new()) && parts(&store).is_empty());
+    assert_eq!(store.retain(&target, &HashSet::new()), Change::Now);
+    assert!(parts(&store).is_empty());
 }
 
 #[test]
@@ -127,7 +130,7 @@ fn a_pod_that_is_known_in_full_comes_once() {
     let selector = Selector { namespace: "shop".to_owned(), labels: "a=b".to_owned() };
     let target = Target::Labels(selector.clone());
     let labels = |store: &mut Store, name: &str| {
-        store.put(&target, ("shop".into(), name.into()), KINDS[PODS].trim("v1", pod(name)))
+        store.put(&target, ("shop".into(), name.into()), KINDS[PODS].trim("v1", pod(name))) != Change::None
     };
     assert!(!labels(&mut store, "here"), "nobody wants it");
     store.begin(&selector);
@@ -151,4 +154,38 @@ fn what_is_listed_is_in_force_when_it_was_compiled() {
     assert!(!shared.was_in_force());
     shared.accept(&[]);
     assert!(shared.was_in_force());
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_no_rule_here_asks_for_are_taken_in_late_and_together() {
+    let shared = Shared::new("here".to_owned(), false);
+    let slices = Target::Kind(kind("EndpointSlice"));
+    let put = |name: &str, node: &str| {
+        let object = json!({
+            "metadata": {"name": name, "namespace": "shop", "labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"], "nodeName": node}], "ports": [],
+        });
+        shared.put(&slices, ("shop".into(), name.into()), KINDS[slices.kind()].trim("v1", object), None);
+    };
+    (0..KINDS.len()).for_each(|index| shared.turn(&Target::Kind(index), State::Following, None));
+    shared.changed.notified().await;
+    shared.inner().store.nearby.sends_to(HashSet::new());
+
+    let begun = Instant::now();
+    let changes = async {
+        for index in 0..90 {
+            put(&format!("cart-{index}"), "there");
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let late = async {
+        shared.overdue().await;
+        assert_eq!(begun.elapsed().as_secs(), 10);
+    };
+    tokio::join!(changes, late);
+    assert!(timeout(Duration::ZERO, shared.changed.notified()).await.is_err(), "none of them is urgent");
+    assert_eq!(shared.gather(&Overruled::default(), None).parts.len(), 90);
+    assert!(timeout(Duration::from_secs(60), shared.overdue()).await.is_err(), "nothing waits any more");
+    put("cart", "here");
+    shared.changed.notified().await;
 }

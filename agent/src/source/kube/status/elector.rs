@@ -1,5 +1,5 @@
-//! Asks for the lease again and again: who holds it renews it every few seconds, all others look now and then, mostly at what the
-//! API server has in memory.
+//! Asks for the lease again and again: who holds it renews it every few seconds, all others look now and then (`standby`), mostly at
+//! what the API server has in memory.
 
 use std::{
     sync::{Arc, PoisonError},
@@ -22,6 +22,7 @@ use super::{
         watch::LOOK,
     },
     lease::{Election, Step},
+    standby::StandBy,
     standing::Standing,
     write::Api,
 };
@@ -29,8 +30,6 @@ use super::{
 const NAME: &str = "umbra-status";
 /// How often the holder renews it, at most.
 const RENEW: Duration = Duration::from_secs(5);
-/// How often the others look. A thousand of them ask 90 times in a second for one object that the server has in memory.
-const STAND_BY: Duration = Duration::from_secs(15);
 /// To leave it to the next.
 const LEAVE: Duration = Duration::from_secs(2);
 
@@ -40,12 +39,14 @@ pub(super) struct Elector {
     /// Of all leases of the namespace.
     path: String,
     election: Election,
+    standby: StandBy,
 }
 
 impl Elector {
     pub(super) fn new(api: Api, shared: Arc<Shared>, namespace: &str, me: String) -> Self {
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
-        let elector = Self { api, shared, path, election: Election::new(me.clone()) };
+        let elector =
+            Self { api, shared, path, election: Election::new(me.clone()), standby: StandBy::default() };
         elector.standing(|standing| standing.me = Some(me));
         elector
     }
@@ -79,7 +80,8 @@ impl Elector {
         let lease = self.lease(!leads).await?;
         let begun = Instant::now();
         if let Step::Wait(left) = self.election.judge(lease.as_ref(), begun) {
-            return Ok(left.min(spread(STAND_BY)));
+            let nodes = self.shared.inner().store.nodes();
+            return Ok(self.standby.rest(left, nodes));
         }
         let claim = self.election.claim(lease.as_ref(), NAME, OffsetDateTime::now_utc());
         match lease {

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 /// How long it lasts without being renewed.
-const LASTS: Duration = Duration::from_secs(15);
+pub(super) const LASTS: Duration = Duration::from_secs(15);
 /// A holder that could not renew it for so long writes no more: before anybody else may take it.
 const TRUSTED: Duration = Duration::from_secs(10);
 

@@ -110,7 +110,7 @@ fn of_a_policy_it_is_said_what_became_of_it() {
 
 #[test]
 fn it_is_said_once_and_of_what_is_in_force() {
-    let shared = Shared::new(true);
+    let shared = Shared::new(String::new(), true);
     let (target, name): (_, Name) = (Target::Kind(ROUTES[0]), ("shop".into(), "cart".into()));
     shared.begins(ROUTES[0], "v1");
     let put = |object: &Value| {

@@ -14,6 +14,7 @@ mod kinds;
 mod labels;
 mod lines;
 mod pause;
+mod place;
 mod shared;
 mod standing;
 mod status;
@@ -52,7 +53,7 @@ use watch::{Follow, LOOK};
 
 use crate::{
     config::{Diagnostic, Sources},
-    route::Snapshot,
+    route::{Locality, Snapshot},
 };
 
 /// A burst of changes is over when it has been quiet this long.
@@ -114,7 +115,8 @@ impl Cluster {
             versions: Arc::clone(&versions),
             look: Arc::clone(&look),
         };
-        let mut tasks = vec![tokio::spawn(finder.run())];
+        let place = place::find(client.clone(), Arc::clone(&shared), options.node.clone());
+        let mut tasks = vec![tokio::spawn(finder.run()), tokio::spawn(place)];
         for (index, kind) in KINDS.iter().enumerate() {
             let (client, shared) = (client.clone(), Arc::clone(&shared));
             let namespace = (kind.scope == Scope::Own).then(|| own.clone());
@@ -172,6 +174,11 @@ impl Cluster {
                 return;
             }
         }
+    }
+
+    /// Where the node is, once its labels are known.
+    pub fn place(&self) -> Option<Locality> {
+        self.shared.place.get().cloned()
     }
 
     /// Looks now for kinds that were not installed.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use super::{
     status::{self, Ledger, Seen, WriterStanding},
     store::{Faulty, Gathered, Name, Overruled, Selector, Store, Target, object_name},
 };
-use crate::config::Diagnostic;
+use crate::{config::Diagnostic, route::Locality};
 
 /// Faults that are shown; all are counted.
 const SHOWN: usize = 100;
@@ -32,6 +32,8 @@ pub(super) struct Shared {
     /// There may be something new to say of objects.
     pub(super) status: Notify,
     pub(super) writing: Mutex<status::Standing>,
+    /// Where the node is.
+    pub(super) place: OnceLock<Locality>,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +122,10 @@ impl Shared {
         let changed = self.inner().retain(target, seen);
         self.turn(target, State::Following, None);
         self.tell(changed);
+    }
+
+    pub(super) fn placed(&self, place: Locality) {
+        self.tell(self.place.set(place).is_ok());
     }
 
     fn tell(&self, changed: bool) {

@@ -39,7 +39,11 @@ use crate::{
     config::umbra::AgentConfig,
     connection::Node,
     observe::{All, Audit, Metrics, Reading},
-    process::{descriptors, privileges, supervisor::Supervisor},
+    process::{
+        descriptors,
+        privileges::{self, Programs},
+        supervisor::Supervisor,
+    },
     record::Accounts,
     relay::{Leaving, tls::Certificates},
     shadow::Plane,
@@ -166,7 +170,8 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
         if let Err(error) = heart.beat() {
             tracing::warn!("{error}: its connections go to the apps directly");
         }
-        if let Err(error) = privileges::forbid() {
+        let programs = cluster.as_ref().map_or(Programs::Forbidden, |cluster| cluster.programs());
+        if let Err(error) = privileges::forbid(programs) {
             tracing::debug!(%error, "no system call is forbidden (seccomp)");
         }
         memory::give_back();

@@ -53,6 +53,7 @@ use watch::{Follow, LOOK};
 
 use crate::{
     config::{Diagnostic, Sources},
+    process::privileges::Programs,
     route::{Locality, Snapshot},
 };
 
@@ -79,6 +80,8 @@ pub struct Cluster {
     shared: Arc<Shared>,
     client: Client,
     options: Options,
+    /// Whether credentials come from one, again and again.
+    programs: Programs,
     /// Its own.
     namespace: String,
     server: String,
@@ -102,6 +105,7 @@ impl Cluster {
         config.connect_timeout = Some(CONNECT);
         let server = config.cluster_url.to_string();
         let own = env::var("POD_NAMESPACE").unwrap_or_else(|_| config.default_namespace.clone());
+        let programs = programs(&config);
         let client =
             Client::try_from(config).with_context(|| format!("speak to the API server at {server}"))?;
         tracing::info!(%server, node = options.node, "the cluster is followed");
@@ -129,7 +133,7 @@ impl Cluster {
             tasks.push(tokio::spawn(keep(index, Arc::clone(&versions), Arc::clone(&look), follow)));
         }
         let (labels, due) = (Mutex::default(), Mutex::default());
-        Ok(Self { shared, client, options, namespace: own, server, look, tasks, labels, due })
+        Ok(Self { shared, client, options, programs, namespace: own, server, look, tasks, labels, due })
     }
 
     /// Where the API server is.
@@ -174,6 +178,11 @@ impl Cluster {
                 return;
             }
         }
+    }
+
+    /// What the process must be able to start for as long as it follows the cluster.
+    pub fn programs(&self) -> Programs {
+        self.programs
     }
 
     /// Where the node is, once its labels are known.
@@ -272,6 +281,18 @@ impl Drop for Cluster {
         let labels = self.labels.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.tasks.iter().chain(labels.values()).for_each(JoinHandle::abort);
     }
+}
+
+/// As clouds' kubeconfigs have it; a service account's has none.
+fn programs(config: &Config) -> Programs {
+    let Some(command) = config.auth_info.exec.as_ref().and_then(|exec| exec.command.as_deref()) else {
+        return Programs::Forbidden;
+    };
+    tracing::info!(
+        command,
+        "KUBECONFIG has credentials from a program: the agent goes on being able to start programs"
+    );
+    Programs::Allowed
 }
 
 /// Follows a kind whenever the server has it.

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
 
+mod credentials;
 mod place;
 mod status;
 mod world;

@@ -6,7 +6,12 @@ mod objects;
 mod real;
 mod stub;
 
-use std::{env, fs, net::SocketAddr, path::PathBuf, process::Stdio};
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -58,20 +63,31 @@ impl ApiServer {
 
     fn new(netns: &Netns, kind: Kind, dir: TempDir) -> Self {
         let server = Self { netns: netns.clone(), kind, dir };
-        let cluster = json!({"server": server.url(), "insecure-skip-tls-verify": true});
-        let text = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "it",
-            "clusters": [{"name": "it", "cluster": cluster}],
-            "users": [{"name": "it", "user": {"token": TOKEN}}],
-            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": "umbra"}}],
-        });
-        fs::write(server.kubeconfig(), text.to_string()).unwrap();
+        server.write_kubeconfig(&server.kubeconfig(), &json!({"token": TOKEN}), "umbra");
         server
     }
 
     /// What tells an agent where it is.
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.path().join("kubeconfig")
+    }
+
+    /// The same for somebody else, `{"token": …}`, whose own namespace is this.
+    pub fn kubeconfig_of(&self, user: &Value, namespace: &str) -> PathBuf {
+        let file = self.dir.path().join("kubeconfig-of-somebody");
+        self.write_kubeconfig(&file, user, namespace);
+        file
+    }
+
+    fn write_kubeconfig(&self, file: &Path, user: &Value, namespace: &str) {
+        let cluster = json!({"server": self.url(), "insecure-skip-tls-verify": true});
+        let text = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "it",
+            "clusters": [{"name": "it", "cluster": cluster}],
+            "users": [{"name": "it", "user": user}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": namespace}}],
+        });
+        fs::write(file, text.to_string()).unwrap();
     }
 
     /// Whoever shows it may do everything.

@@ -119,6 +119,7 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
     readings.extend(readings::reloads(&configuration));
     readings.extend(cluster.iter().flat_map(readings::cluster));
+    readings.extend(cluster.iter().map(readings::writer));
     readings.extend([readings::shed(&pressure), readings::heartbeat(&last_beat), log.lost]);
     let metrics = Metrics::new(&observers.recorder, Arc::clone(&accounts), readings);
     let (rules, standing, room) = (Arc::clone(&node), enrolled.clone(), Arc::clone(&pressure));

@@ -271,6 +271,11 @@ impl Cluster {
         missing.into_iter().map(|why| format!("the cluster's configuration is not known: {why}")).collect()
     }
 
+    /// None where this agent was not asked to write status.
+    pub fn writer(&self) -> Option<WriterStanding> {
+        self.shared.writer()
+    }
+
     pub fn standing(&self) -> ClusterStanding {
         self.shared.standing()
     }

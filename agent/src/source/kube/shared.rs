@@ -239,6 +239,10 @@ impl Shared {
         inner.dangling = (shown, count);
     }
 
+    pub(super) fn writer(&self) -> Option<WriterStanding> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner).show()
+    }
+
     pub(super) fn standing(&self) -> ClusterStanding {
         let inner = self.inner();
         let mut kinds: Vec<_> =
@@ -250,7 +254,7 @@ impl Shared {
         let faults = faults.into_iter().take(SHOWN).collect();
         let overruled = inner.overruled.clone();
         drop(inner);
-        let writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner).show();
+        let writer = self.writer();
         ClusterStanding { kinds, faults, fault_count, overruled, writer }
     }
 }

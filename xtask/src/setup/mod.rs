@@ -49,11 +49,14 @@ const TEST_PROGRAMS: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
-    // The suite `package`: what reads an image, runs it, makes a Debian and judges a unit.
+    // The suite `package`: what reads an image, runs it, and makes a Debian.
     ("skopeo", "skopeo"),
+    ("podman", "podman"),
+    ("crun", "crun"),
+    ("ctr", "containerd"),
+    ("runc", "runc"),
     ("bwrap", "bubblewrap"),
     ("mmdebstrap", "mmdebstrap"),
-    ("systemd-analyze", "systemd"),
 ];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[
     ("nginx", "nginx-light"),

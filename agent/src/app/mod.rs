@@ -39,7 +39,11 @@ use crate::{
     config::umbra::AgentConfig,
     connection::Node,
     observe::{All, Audit, Metrics, Reading},
-    process::{descriptors, privileges, supervisor::Supervisor},
+    process::{
+        descriptors,
+        privileges::{self, Programs},
+        supervisor::Supervisor,
+    },
     record::Accounts,
     relay::{Leaving, tls::Certificates},
     shadow::Plane,
@@ -115,6 +119,7 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
         Arc::new(Configuration::new(config.clone(), compiled.sources.clone(), &compiled.report));
     readings.extend(readings::reloads(&configuration));
     readings.extend(cluster.iter().flat_map(readings::cluster));
+    readings.extend(cluster.iter().map(readings::writer));
     readings.extend([readings::shed(&pressure), readings::heartbeat(&last_beat), log.lost]);
     let metrics = Metrics::new(&observers.recorder, Arc::clone(&accounts), readings);
     let (rules, standing, room) = (Arc::clone(&node), enrolled.clone(), Arc::clone(&pressure));
@@ -166,7 +171,8 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
         if let Err(error) = heart.beat() {
             tracing::warn!("{error}: its connections go to the apps directly");
         }
-        if let Err(error) = privileges::forbid() {
+        let programs = cluster.as_ref().map_or(Programs::Forbidden, |cluster| cluster.programs());
+        if let Err(error) = privileges::forbid(programs) {
             tracing::debug!(%error, "no system call is forbidden (seccomp)");
         }
         memory::give_back();

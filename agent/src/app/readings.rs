@@ -15,7 +15,7 @@ use crate::{
     relay::tls::Certificates,
     route::Mirror,
     shadow::{Load, Plane},
-    source::kube::{Cluster, KindStanding, State},
+    source::kube::{Cluster, KindStanding, State, WriterStanding},
 };
 
 pub(super) fn all(enrolled: &Enrolled, plane: &Arc<Plane>, certificates: &Arc<Certificates>) -> Vec<Reading> {
@@ -126,6 +126,18 @@ pub(super) fn cluster(cluster: &Arc<Cluster>) -> [Reading; 4] {
             |kind| kind.faulty as u64,
         ),
     ]
+}
+
+/// Which agent of all writes what became of the cluster's objects. Nothing where this one was not asked to.
+pub(super) fn writer(cluster: &Arc<Cluster>) -> Reading {
+    let cluster = Arc::clone(cluster);
+    let sample = |writer: WriterStanding| (Vec::new(), u64::from(writer.here));
+    Reading {
+        name: "umbra_status_writer",
+        help: "1 while this agent writes what became of the cluster's objects into their status, 0 while another one does or none",
+        kind: Kind::Gauge,
+        read: Box::new(move || cluster.writer().map(sample).into_iter().collect()),
+    }
 }
 
 /// When the kernel was last told to hand connections over: a heart that has stopped is seen here.

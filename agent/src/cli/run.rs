@@ -40,8 +40,8 @@ pub(super) struct Arguments {
     /// One agent of all does, by the Lease `umbra-status` in its own namespace; without the right to, it goes on and says so.
     #[arg(long, requires = "kubernetes")]
     write_status: bool,
-    /// Where this node is: REGION/ZONE or REGION/ZONE/SUB-ZONE, as the node's labels topology.kubernetes.io/region and /zone
-    /// say. Shadow endpoints of its zone come first where Istio's or Kubernetes' rules ask for it.
+    /// Where this node is: REGION/ZONE or REGION/ZONE/SUB-ZONE; with --kubernetes as its labels topology.kubernetes.io/region and
+    /// /zone say, unless it is said here. Shadow endpoints of its zone come first where Istio's or Kubernetes' rules ask for it.
     #[arg(long, env = "UMBRA_LOCALITY", value_name = "LOCALITY")]
     locality: Option<Locality>,
     #[command(flatten)]

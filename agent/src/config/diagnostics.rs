@@ -105,6 +105,8 @@ codes! {
     PlainToTls = ("UMB0233", Warning),
     /// A certificate or key of AgentConfig that cannot be used: what is encrypted with it is relayed unread.
     AppCertificate = ("UMB0234", Warning),
+    /// Nearer endpoints are asked for, and nothing ever makes one fail: Istio prefers none then.
+    NoFailover = ("UMB0235", Warning),
     /// The admin API can be asked from other machines, and asks for no token.
     Exposed = ("UMB0250", Warning),
     /// A target of a ShadowPolicy, or a rule of it, that does not exist.

@@ -281,6 +281,13 @@ impl Code {
                 "name the files the app itself uses, in PEM, readable for the agent; inside a container the path is the\n\
                  container's.",
             ),
+            Self::NoFailover => text(
+                "localityLbSetting without outlierDetection",
+                "Nearer endpoints come first until they fail, and nothing but outlierDetection tells that one has failed: without\n\
+                 it Istio, and umbra, take every endpoint to be equally near.",
+                "trafficPolicy:\n  loadBalancer: {localityLbSetting: {enabled: true}}   # and no outlierDetection",
+                "add `outlierDetection: {consecutive5xxErrors: 5}` to the trafficPolicy in which the setting stands.",
+            ),
             Self::ExternalWrites => text(
                 "writes are copied to a host outside of the mesh",
                 "The rule matches POST, PUT, PATCH or DELETE as well, which change something there once more.",

@@ -35,11 +35,19 @@ pub const NEEDED: [(CapabilitySet, &str, &str); 5] = [
 /// reads them, and only where it was given.
 const READING: CapabilitySet = CapabilitySet::DAC_READ_SEARCH;
 
-/// What no part of an agent ever does, and what somebody who has taken one over would do first: starting programs, reading
-/// other processes, mounting, changing the kernel. `bpf` and `setns` are not among them: namespaces come and go.
+/// Whether the process starts others once it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    Forbidden,
+    /// The program that a kubeconfig names for credentials (`exec`): those end, and it is run for the next.
+    Allowed,
+}
+
+const STARTING: [libc::c_long; 2] = [libc::SYS_execve, libc::SYS_execveat];
+
+/// What no part of an agent ever does, and what somebody who has taken one over would do first: reading other processes,
+/// mounting, changing the kernel, and, as a rule, starting programs. `bpf` and `setns` are not among them: namespaces come and go.
 const FORBIDDEN: &[libc::c_long] = &[
-    libc::SYS_execve,
-    libc::SYS_execveat,
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -138,12 +146,12 @@ fn bound(to: CapabilitySet) -> Result<(), Errno> {
     Ok(())
 }
 
-/// From now on none of `FORBIDDEN` works, on any thread: they fail with EPERM. To be called when every part has started.
+/// From now on none of `FORBIDDEN`, and of programs what is said, works, on any thread: they fail with EPERM. To be called when every part has started.
 ///
 /// # Errors
 /// When the kernel takes no filter (`CONFIG_SECCOMP_FILTER`), or the processor is one the filter cannot be made for.
-pub fn forbid() -> io::Result<()> {
-    let program = filter()?;
+pub fn forbid(programs: Programs) -> io::Result<()> {
+    let program = filter(programs)?;
     let length = u16::try_from(program.len()).map_err(io::Error::other)?;
     // `struct sock_filter` of both crates is the kernel's.
     let filter = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
@@ -161,9 +169,10 @@ pub fn forbid() -> io::Result<()> {
     }
 }
 
-fn filter() -> io::Result<BpfProgram> {
+fn filter(programs: Programs) -> io::Result<BpfProgram> {
+    let starting = STARTING.iter().filter(|_| programs == Programs::Forbidden);
     // Without conditions a rule holds whatever the arguments.
-    let rules: BTreeMap<i64, _> = FORBIDDEN.iter().map(|&call| (call, Vec::new())).collect();
+    let rules: BTreeMap<i64, _> = FORBIDDEN.iter().chain(starting).map(|&call| (call, Vec::new())).collect();
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let here = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, here).map_err(io::Error::other)?;
@@ -218,12 +227,21 @@ mod tests {
     fn what_is_forbidden_fails_and_the_thread_lives() {
         of_thread_after(|| {
             // This thread alone, and not with those of other tests: a process can never get rid of it.
-            seccompiler::apply_filter(&filter().unwrap()).unwrap();
+            seccompiler::apply_filter(&filter(Programs::Forbidden).unwrap()).unwrap();
             let started = std::process::Command::new("true").spawn();
             assert_eq!(started.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
             // What enrolling takes still works.
             let home = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
             nix::sched::setns(&home, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        });
+    }
+
+    #[test]
+    fn where_credentials_come_from_a_program_it_can_be_started() {
+        of_thread_after(|| {
+            seccompiler::apply_filter(&filter(Programs::Allowed).unwrap()).unwrap();
+            assert!(std::process::Command::new("true").status().unwrap().success());
+            assert_eq!(nix::unistd::chroot("/nowhere").unwrap_err(), nix::errno::Errno::EPERM);
         });
     }
 }

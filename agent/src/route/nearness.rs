@@ -1,7 +1,7 @@
 //! How near endpoints are to the agent, and so which of them get copies first: the nearer ones where Istio or Kubernetes
 //! would prefer them. The others get what these cannot take.
 
-use std::{str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::config::{
     istio::{Failover, LocalityLoadBalancer, WorkloadEndpoint},
@@ -166,6 +166,13 @@ impl Nearness {
 
     fn is_in_zone(&self) -> bool {
         self.step <= Step::Zone
+    }
+}
+
+impl fmt::Display for Locality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.region, self.zone)?;
+        if self.sub_zone.is_empty() { Ok(()) } else { write!(f, "/{}", self.sub_zone) }
     }
 }
 

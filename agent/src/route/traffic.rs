@@ -75,6 +75,9 @@ impl<'a> Policies<'a> {
         let balance = self.block(port.number, |blocks| blocks.load_balancer.as_ref());
         let pool = self.block(port.number, |blocks| blocks.connection_pool.as_ref());
         let outliers = self.block(port.number, |blocks| blocks.outlier_detection.as_ref());
+        if let (Some(balance), None) = (&balance, &outliers) {
+            no_failover(balance, findings);
+        }
         let mut rules: Vec<_> = [self.host, self.subset]
             .into_iter()
             .flatten()
@@ -132,6 +135,18 @@ impl<T> Block<'_, T> {
         let policy = policy.field("trafficPolicy");
         let of_port = self.port.map(|index| policy.item("portLevelSettings", index));
         then(&of_port.as_ref().unwrap_or(&policy).field(name))
+    }
+}
+
+/// A setting for localities has no effect where nothing makes an endpoint fail (`ApplyLocalityLoadBalancer` of Istio); but for
+/// `distribute`, which is not honoured anyway.
+fn no_failover(block: &Block<'_, LoadBalancer>, findings: &mut Findings<'_>) {
+    let Some(locality) = &block.written.locality else { return };
+    if locality.enabled != Some(false) && locality.distribute.is_empty() {
+        let what = "without outlierDetection no endpoint fails, and none is preferred for where it is";
+        let hint = "add outlierDetection to the same trafficPolicy";
+        let place = (Code::NoFailover, &locality.at);
+        block.report(findings, place, ("loadBalancer", "localityLbSetting"), what, hint);
     }
 }
 

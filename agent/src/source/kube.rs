@@ -15,6 +15,7 @@ mod kinds;
 mod labels;
 mod lines;
 mod pause;
+mod place;
 mod shared;
 mod shown;
 mod standing;
@@ -56,7 +57,8 @@ use watch::{Follow, LOOK};
 
 use crate::{
     config::{Diagnostic, Sources},
-    route::Snapshot,
+    process::privileges::Programs,
+    route::{Locality, Snapshot},
 };
 
 /// A burst of changes is over when it has been quiet this long.
@@ -82,6 +84,8 @@ pub struct Cluster {
     shared: Arc<Shared>,
     client: Client,
     options: Options,
+    /// Whether credentials come from one, again and again.
+    programs: Programs,
     /// Its own.
     namespace: String,
     server: String,
@@ -105,6 +109,7 @@ impl Cluster {
         config.connect_timeout = Some(CONNECT);
         let server = config.cluster_url.to_string();
         let own = env::var("POD_NAMESPACE").unwrap_or_else(|_| config.default_namespace.clone());
+        let programs = programs(&config);
         let client =
             Client::try_from(config).with_context(|| format!("speak to the API server at {server}"))?;
         tracing::info!(%server, node = options.node, "the cluster is followed");
@@ -118,7 +123,8 @@ impl Cluster {
             versions: Arc::clone(&versions),
             look: Arc::clone(&look),
         };
-        let mut tasks = vec![tokio::spawn(finder.run())];
+        let place = place::find(client.clone(), Arc::clone(&shared), options.node.clone());
+        let mut tasks = vec![tokio::spawn(finder.run()), tokio::spawn(place)];
         for (index, kind) in KINDS.iter().enumerate() {
             let (client, shared) = (client.clone(), Arc::clone(&shared));
             let namespace = (kind.scope == Scope::Own).then(|| own.clone());
@@ -131,7 +137,7 @@ impl Cluster {
             tasks.push(tokio::spawn(keep(index, Arc::clone(&versions), Arc::clone(&look), follow)));
         }
         let (labels, due) = (Mutex::default(), Mutex::default());
-        Ok(Self { shared, client, options, namespace: own, server, look, tasks, labels, due })
+        Ok(Self { shared, client, options, programs, namespace: own, server, look, tasks, labels, due })
     }
 
     /// Where the API server is.
@@ -179,6 +185,16 @@ impl Cluster {
                 return;
             }
         }
+    }
+
+    /// What the process must be able to start for as long as it follows the cluster.
+    pub fn programs(&self) -> Programs {
+        self.programs
+    }
+
+    /// Where the node is, once its labels are known.
+    pub fn place(&self) -> Option<Locality> {
+        self.shared.place.get().cloned()
     }
 
     /// Looks now for kinds that were not installed.
@@ -273,6 +289,11 @@ impl Cluster {
         missing.into_iter().map(|why| format!("the cluster's configuration is not known: {why}")).collect()
     }
 
+    /// None where this agent was not asked to write status.
+    pub fn writer(&self) -> Option<WriterStanding> {
+        self.shared.writer()
+    }
+
     pub fn standing(&self) -> ClusterStanding {
         self.shared.standing()
     }
@@ -283,6 +304,18 @@ impl Drop for Cluster {
         let labels = self.labels.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.tasks.iter().chain(labels.values()).for_each(JoinHandle::abort);
     }
+}
+
+/// As clouds' kubeconfigs have it; a service account's has none.
+fn programs(config: &Config) -> Programs {
+    let Some(command) = config.auth_info.exec.as_ref().and_then(|exec| exec.command.as_deref()) else {
+        return Programs::Forbidden;
+    };
+    tracing::info!(
+        command,
+        "KUBECONFIG has credentials from a program: the agent goes on being able to start programs"
+    );
+    Programs::Allowed
 }
 
 /// Follows a kind whenever the server has it.

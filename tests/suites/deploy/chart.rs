@@ -65,6 +65,21 @@ fn helm_lint_finds_nothing() {
 }
 
 #[test]
+fn the_notes_say_where_the_image_comes_from_until_a_registry_has_it() {
+    let notes = |values: Value| {
+        let ask = json!({"ask": "render", "chart": repository(CHART), "values": values});
+        programs::helm(&ask).unwrap()["umbra/templates/NOTES.txt"].as_str().unwrap().trim().to_owned()
+    };
+    let by_default = notes(json!({}));
+    assert!(
+        by_default.starts_with("umbra starts on every node with kubernetes.io/os=linux:\n"),
+        "{by_default}"
+    );
+    assert!(by_default.contains("is in no public registry"), "{by_default}");
+    assert!(!notes(everything()).contains("registry"), "{}", notes(everything()));
+}
+
+#[test]
 fn wrong_values_are_refused() {
     let token = json!({"tokenSecret": "umbra-token"});
     for (values, why) in [

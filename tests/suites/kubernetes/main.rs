@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite fails where it stands")]
 
+mod credentials;
+mod place;
 mod status;
 mod world;
 
@@ -159,6 +161,8 @@ fn an_outage_of_the_api_server_loses_no_request_and_no_mirror() {
         report.answered,
         report.failures.len()
     );
+    let ended = metrics.select("umbra_shadow_outcomes_total").filter(|sample| sample.value > 0.0);
+    ended.for_each(|it| println!("{} {}: {}", it.labels["outcome"], it.labels["reason"], it.value));
     assert!(report.failures.is_empty(), "{:#?}", report.failures);
     // A busy machine may leave copies out, which an outage must not: every request has its rule, and the rule its endpoints.
     let nowhere = metrics.sum("umbra_shadow_outcomes_total{reason=\"no_endpoint\"}");

@@ -151,6 +151,7 @@ fn what_became_of_objects_is_written_where_people_look() {
     eventually_said(&server, &web, "Accepted=True/Accepted ResolvedRefs=False/BackendNotFound");
     let told = told(&agent);
     assert!(told.contains("status: written by this agent, "), "{told}");
+    assert_eq!(agent.metrics().sum("umbra_status_writer"), 1.0);
     let mut plain = route(COPIES.name);
     plain["spec"]["rules"][0]["filters"] = json!([]);
     server.apply(&plain);
@@ -176,6 +177,7 @@ fn one_agent_writes_and_another_takes_over_when_it_dies() {
     eventually("the second to know who writes", || {
         told(&second).contains("status: written by node-1-").then_some(())
     });
+    assert_eq!(second.metrics().select("umbra_status_writer").map(|it| it.value).collect::<Vec<_>>(), [0.0]);
     let version = |object: &Value| server.get(object).unwrap()["metadata"]["resourceVersion"].clone();
     let written = version(&good);
 

@@ -1,5 +1,5 @@
-//! A program in a root of its own, as container engines and systemd start it: with the capabilities that are listed, no way
-//! to gain others, and a root that cannot be written. By bubblewrap, for crun and runc want control groups to themselves.
+//! A program in a root of its own, as container engines start it: with the capabilities that are listed, no way to gain others,
+//! and a root that cannot be written. By bubblewrap, for crun and runc want control groups to themselves.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! A Debian made for the test: what every Debian has, in a folder.
+//! A Debian made for the test: what every Debian has, and systemd, in a folder.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ pub(crate) struct Debian(TempDir);
 
 impl Debian {
     pub(crate) fn new() -> Self {
-        let packed = target().join("debian/bookworm.tar");
+        let packed = target().join("debian/bookworm-systemd.tar");
         assert!(
             packed.exists(),
             "{} is missing: run by `cargo xtask test`, which makes it",

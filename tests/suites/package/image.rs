@@ -6,7 +6,7 @@ use serde_json::Value;
 use support::{Node, upstream};
 use umbra::process::privileges::NEEDED;
 
-use crate::{bits, capabilities, container::Container, output, packaged, pair, passage, rules};
+use crate::{bits, capabilities, container::Container, output, packaged, passage, rules};
 
 /// Asks skopeo, which reads images as podman does.
 fn read_as(transport: &str, arguments: &[&str]) -> Value {
@@ -25,6 +25,26 @@ fn every_reader_finds_the_same_image() {
     assert_eq!(config["Labels"]["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"));
     let layers = ["docker-archive", "oci-archive"].map(|transport| read_as(transport, &[])["Layers"].clone());
     assert_eq!(layers[0].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn one_image_for_all_architectures_has_the_same_manifest() {
+    let all = format!("oci-archive:{}", packaged(".oci.tar").display());
+    let index = output(Command::new("skopeo").args(["inspect", "--raw", &all]));
+    let index: Value = serde_json::from_str(&index).unwrap();
+    // The suite's packages are for this machine alone.
+    let [image] = index["manifests"].as_array().unwrap().as_slice() else { panic!("{index:#}") };
+    let config = output(Command::new("skopeo").args(["inspect", "--config", &all]));
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(image["platform"]["architecture"], config["architecture"]);
+    let alone = format!("oci-archive:{}", packaged(".image.tar").display());
+    let alone = output(Command::new("skopeo").args(["inspect", "--raw", &alone]));
+    let digest = output(Command::new("sh").args(["-c", "printf %s \"$1\" | sha256sum", "sh", &alone]));
+    assert_eq!(image["digest"], format!("sha256:{}", digest.split(' ').next().unwrap()));
+    // As it is brought to a registry, with every architecture.
+    let dir = tempfile::tempdir().unwrap();
+    let to = format!("oci:{}:copy", dir.path().display());
+    output(Command::new("skopeo").args(["copy", "--quiet", "--all", &all, &to]));
 }
 
 /// The files of its one layer.
@@ -59,6 +79,12 @@ fn it_holds_one_program_and_whom_to_trust() {
     let read = output(Command::new("sh").args(["-c", &read]));
     let count: u32 = read.trim().rsplit_once("Total found: ").unwrap().1.parse().unwrap();
     assert!(count > 100, "{count} authorities can be read");
+}
+
+/// A variable and its value.
+fn pair(text: &str) -> (String, String) {
+    let (name, value) = text.split_once('=').unwrap();
+    (name.to_owned(), value.to_owned())
 }
 
 /// As on a node of a cluster: the agent in the node's namespace, the app in its own.

@@ -1,12 +1,13 @@
-//! What `cargo xtask package` makes, used as a person uses it: the image by readers of images and a container runtime, the
-//! Debian package in a Debian made for the test, both with the capabilities they name and no others.
+//! What `cargo xtask package` makes, used as a person uses it: the image by readers of images and by container runtimes, the
+//! Debian package in a Debian that is made for the test and booted, both with the capabilities they name and no others.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a suite fails where it stands")]
 
 mod container;
 mod debian;
 mod image;
-mod manager;
+mod runtimes;
+mod systemd;
 mod unit;
 mod upgrade;
 
@@ -55,12 +56,6 @@ fn rules(app: std::net::SocketAddr, shadow: std::net::SocketAddr) -> String {
         support::Config::capture("host", app).mirror(shadow, 100.0).to_yaml("127.0.0.1:1".parse().unwrap());
     let (_agent, rules) = whole.split_once("---\n").unwrap();
     rules.to_owned()
-}
-
-/// A variable and its value.
-fn pair(text: &str) -> (String, String) {
-    let (name, value) = text.split_once('=').unwrap();
-    (name.to_owned(), value.to_owned())
 }
 
 /// The capabilities of a process, as numbers: permitted, effective and bounding.

@@ -17,9 +17,17 @@ pub(crate) const NODE: &str = "node-1";
 /// Where every pod serves, and the port of the service.
 pub(crate) const PORT: u16 = 8080;
 
-/// Each client takes new connections now and then, or keeps one.
-const CLIENTS: [Asking; 6] =
-    [Asking::Kept, Asking::Kept, Asking::Renewed, Asking::Renewed, Asking::Fresh, Asking::Fresh];
+/// Each client takes new connections now and then, or keeps one; two speak HTTP/2.
+const CLIENTS: [Asking; 8] = [
+    Asking::Kept,
+    Asking::Kept,
+    Asking::Renewed,
+    Asking::Renewed,
+    Asking::Fresh,
+    Asking::Fresh,
+    Asking::Streams,
+    Asking::Streams,
+];
 
 pub(crate) struct Cluster {
     pub(crate) node: Node,

@@ -6,7 +6,12 @@ mod objects;
 mod real;
 mod stub;
 
-use std::{env, fs, net::SocketAddr, path::PathBuf, process::Stdio};
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -56,22 +61,44 @@ impl ApiServer {
         Self::new(netns, Kind::Stub(Stub::start(netns)), tempfile::tempdir().unwrap())
     }
 
+    /// A real one that authorises by RBAC, which takes a whole kube-apiserver: where UMBRA_RBAC_ASSETS names a folder with one,
+    /// or that of KUBEBUILDER_ASSETS is one.
+    pub fn authorising(netns: &Netns) -> Option<Self> {
+        let folders = ["UMBRA_RBAC_ASSETS", "KUBEBUILDER_ASSETS"].map(env::var_os);
+        let mut folders = folders.into_iter().flatten().map(PathBuf::from);
+        let assets = folders.find(|assets| real::authorises(assets))?;
+        let dir = tempfile::tempdir().unwrap();
+        let kind = Kind::Real(Real::start(netns, &assets, dir.path()));
+        Some(Self::new(netns, kind, dir))
+    }
+
     fn new(netns: &Netns, kind: Kind, dir: TempDir) -> Self {
         let server = Self { netns: netns.clone(), kind, dir };
-        let cluster = json!({"server": server.url(), "insecure-skip-tls-verify": true});
-        let text = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "it",
-            "clusters": [{"name": "it", "cluster": cluster}],
-            "users": [{"name": "it", "user": {"token": TOKEN}}],
-            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": "umbra"}}],
-        });
-        fs::write(server.kubeconfig(), text.to_string()).unwrap();
+        server.write_kubeconfig(&server.kubeconfig(), &json!({"token": TOKEN}), "umbra");
         server
     }
 
     /// What tells an agent where it is.
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.path().join("kubeconfig")
+    }
+
+    /// The same for somebody else, `{"token": …}`, whose own namespace is this.
+    pub fn kubeconfig_of(&self, user: &Value, namespace: &str) -> PathBuf {
+        let file = self.dir.path().join("kubeconfig-of-somebody");
+        self.write_kubeconfig(&file, user, namespace);
+        file
+    }
+
+    fn write_kubeconfig(&self, file: &Path, user: &Value, namespace: &str) {
+        let cluster = json!({"server": self.url(), "insecure-skip-tls-verify": true});
+        let text = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "it",
+            "clusters": [{"name": "it", "cluster": cluster}],
+            "users": [{"name": "it", "user": user}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": namespace}}],
+        });
+        fs::write(file, text.to_string()).unwrap();
     }
 
     /// Whoever shows it may do everything.
@@ -116,6 +143,11 @@ impl ApiServer {
             let path = format!("{}/status?fieldManager=test&force=true", objects::path(object));
             self.insist("PATCH", &path, Some(object));
         }
+    }
+
+    /// Asks for something that is answered and kept nowhere, such as a review of rights.
+    pub fn review(&self, path: &str, question: &Value) -> Value {
+        self.ask("POST", path, Some(question)).unwrap_or_else(|why| panic!("POST {path}: {why}"))
     }
 
     pub fn delete(&self, object: &Value) {
@@ -210,9 +242,10 @@ impl ApiServer {
         ]);
         curl.args(["--header", &format!("authorization: Bearer {TOKEN}")]);
         if let Some(body) = body {
+            let kind = if method == "PATCH" { "apply-patch+yaml" } else { "json" };
             curl.args([
                 "--header",
-                "content-type: application/apply-patch+yaml",
+                &format!("content-type: application/{kind}"),
                 "--data-binary",
                 &body.to_string(),
             ]);

@@ -51,13 +51,12 @@ impl Real {
 
     pub(super) fn come_back(&mut self) {
         let program = self.assets.join("kube-apiserver");
-        let help = self.netns.command(&program).arg("--help").output().unwrap().stdout;
         let mut server = self.netns.command(&program);
         server.arg(format!("--etcd-servers=http://{}", self.store));
         server.arg(format!("--cert-dir={}", self.dir.join("certs").display()));
         server.arg(format!("--token-auth-file={}", self.dir.join("tokens.csv").display()));
         server.args(["--bind-address=127.0.0.1", &format!("--secure-port={}", self.address.port())]);
-        if String::from_utf8_lossy(&help).contains("--service-account-signing-key-file") {
+        if authorises(&self.assets) {
             server.args(self.arguments_of_a_whole_one());
         }
         self.server = Some(spawn(&mut server, &self.dir, "api.log"));
@@ -85,6 +84,11 @@ impl Real {
         let key = key.display();
         [
             "--authorization-mode=RBAC".to_owned(),
+            // Namespaces have no way out by which it could find an address of its own, and nobody asks for it.
+            "--advertise-address=127.0.0.1".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            // Before 1.21 it has this version alone, and leaves v1 to a CRD only where it has none.
+            "--runtime-config=discovery.k8s.io/v1beta1=false".to_owned(),
             "--disable-admission-plugins=ServiceAccount".to_owned(),
             "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
@@ -99,6 +103,14 @@ impl Real {
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
+}
+
+/// Whether the server there is a whole one, with RBAC and service accounts.
+pub(super) fn authorises(assets: &Path) -> bool {
+    let help = Command::new(assets.join("kube-apiserver")).arg("--help").output();
+    help.is_ok_and(|help| {
+        String::from_utf8_lossy(&help.stdout).contains("--service-account-signing-key-file")
+    })
 }
 
 fn spawn(command: &mut Command, dir: &Path, log: &str) -> Child {

@@ -5,8 +5,12 @@ use std::{convert::Infallible, fmt, net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -56,8 +60,18 @@ pub(super) async fn run(listener: std::net::TcpListener, server: Arc<Server>) {
 async fn connection(mut stream: TcpStream, peer: SocketAddr, server: Arc<Server>) {
     match &server.behaviour {
         Behaviour::Echo | Behaviour::Reply(_) | Behaviour::NeverAnswers => {
-            let service = service_fn(|request| exchange(request, peer, &server));
+            let service = service_fn(|request| {
+                let server = Arc::clone(&server);
+                async move { exchange(request, peer, &server).await }
+            });
+            // With prior knowledge a client of HTTP/2 begins so (RFC 9113 §3.4).
+            let mut start = [0; 3];
+            let is_http2 = stream.peek(&mut start).await.is_ok() && start == *b"PRI";
             let io = TokioIo::new(stream);
+            if is_http2 {
+                let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await;
+                return;
+            }
             // A connection that breaks is the client's to report.
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())

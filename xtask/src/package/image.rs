@@ -1,5 +1,5 @@
-//! The image, from scratch: the static binary, authorities to trust, and nothing else. One archive that every reader
-//! takes: an OCI layout with the `manifest.json` of `docker save` beside it.
+//! The image, from scratch: the static binary, authorities to trust, and nothing else; in an archive for each architecture,
+//! and in one for all.
 
 use std::{fs, path::Path};
 
@@ -12,79 +12,126 @@ use super::{Edition, binary::Binary, gzip, inventory::Inventory, sha256, tree::T
 
 const SOURCE: &str = "Mirrors live HTTP traffic to shadow services with eBPF, following Istio's rules";
 
-pub(super) fn write(to: &Path, binary: &Binary, inventory: &Inventory, edition: &Edition) -> Result<()> {
-    let (version, created) = (edition.version, edition.date("+%Y-%m-%dT%H:%M:%SZ")?);
-    let labels = json!({
-        "org.opencontainers.image.title": "umbra",
-        "org.opencontainers.image.description": SOURCE,
-        "org.opencontainers.image.version": version,
-        "org.opencontainers.image.created": created,
-        "org.opencontainers.image.licenses": "(MIT OR Apache-2.0) AND (MIT OR GPL-2.0)",
-    });
-    let mut archive = Tree::default();
-    let mut blob = |kind: &str, content: Vec<u8>| -> Value {
+/// The image of one architecture.
+pub(super) struct Image {
+    blobs: Vec<Blob>,
+    layer: String,
+    config: String,
+    /// As an index has it.
+    manifest: Value,
+}
+
+struct Blob {
+    path: String,
+    content: Vec<u8>,
+}
+
+impl Image {
+    pub(super) fn of(binary: &Binary, inventory: &Inventory, edition: &Edition) -> Result<Self> {
+        let (arch, created) = (binary.arch.as_str(), edition.date("+%Y-%m-%dT%H:%M:%SZ")?);
+        let labels = json!({
+            "org.opencontainers.image.title": "umbra",
+            "org.opencontainers.image.description": SOURCE,
+            "org.opencontainers.image.version": edition.version,
+            "org.opencontainers.image.created": created,
+            "org.opencontainers.image.licenses": "(MIT OR Apache-2.0) AND (MIT OR GPL-2.0)",
+        });
+        let files = files(binary, inventory)?.tar(edition.seconds())?;
+        let (layer, packed) = Blob::new("layer.v1.tar+gzip", gzip(&files)?);
+        let config = json!({
+            "created": created,
+            "architecture": arch,
+            "os": "linux",
+            "config": {
+                "User": "0:0",
+                "Env": ["PATH=/usr/bin"],
+                "Entrypoint": ["/usr/bin/umbra"],
+                "Cmd": ["run", "--config", "/etc/umbra"],
+                "Labels": labels,
+                // What `docker stop` sends anyway; said for those that read it.
+                "StopSignal": "SIGTERM",
+            },
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", sha256(&files))]},
+            "history": [{"created": created, "created_by": "cargo xtask package", "comment": "static binary and authorities"}],
+        });
+        let (config, settings) = Blob::new("config.v1+json", serde_json::to_vec(&config)?);
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": config,
+            "layers": [layer],
+            "annotations": labels,
+        });
+        let (mut manifest, list) = Blob::new("manifest.v1+json", serde_json::to_vec(&manifest)?);
+        manifest["platform"] = json!({"architecture": arch, "os": "linux"});
+        let (layer, config) = (packed.path.clone(), settings.path.clone());
+        Ok(Self { blobs: vec![packed, settings, list], layer, config, manifest })
+    }
+
+    /// For one architecture, as every reader takes it: an OCI layout with the `manifest.json` of `docker save` beside it.
+    pub(super) fn write(&self, to: &Path, edition: &Edition) -> Result<()> {
+        let docker = json!([{
+            "Config": self.config,
+            "RepoTags": [format!("umbra:{}", edition.version)],
+            "Layers": [self.layer],
+        }]);
+        let docker = ("manifest.json".to_owned(), serde_json::to_vec(&docker)?);
+        layout(to, &self.manifest, self.blobs.iter(), Some(docker), edition)
+    }
+}
+
+/// One image for all architectures, of which whoever pulls it takes its own: an OCI layout with an index.
+pub(super) fn write_all(to: &Path, images: &[Image], edition: &Edition) -> Result<()> {
+    let manifests: Vec<_> = images.iter().map(|image| &image.manifest).collect();
+    let (descriptor, list) = Blob::new("index.v1+json", index(&json!(manifests))?);
+    let blobs = images.iter().flat_map(|image| &image.blobs).chain([&list]);
+    layout(to, &descriptor, blobs, None, edition)
+}
+
+impl Blob {
+    /// With its descriptor.
+    fn new(kind: &str, content: Vec<u8>) -> (Value, Self) {
         let digest = sha256(&content);
         let descriptor = json!({
             "mediaType": format!("application/vnd.oci.image.{kind}"),
             "digest": format!("sha256:{digest}"),
             "size": content.len(),
         });
-        archive.file(&format!("blobs/sha256/{digest}"), 0o644, content);
-        descriptor
-    };
+        (descriptor, Self { path: format!("blobs/sha256/{digest}"), content })
+    }
+}
 
-    let files = files(binary, inventory)?.tar(edition.seconds())?;
-    let layer = blob("layer.v1.tar+gzip", gzip(&files)?);
-    let config = json!({
-        "created": created,
-        "architecture": binary.arch.as_str(),
-        "os": "linux",
-        "config": {
-            "User": "0:0",
-            "Env": ["PATH=/usr/bin"],
-            "Entrypoint": ["/usr/bin/umbra"],
-            "Cmd": ["run", "--config", "/etc/umbra"],
-            "Labels": labels,
-            // What `docker stop` sends anyway; said for those that read it.
-            "StopSignal": "SIGTERM",
-        },
-        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", sha256(&files))]},
-        "history": [{"created": created, "created_by": "cargo xtask package", "comment": "static binary and authorities"}],
-    });
-    let config = blob("config.v1+json", serde_json::to_vec(&config)?);
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": config,
-        "layers": [layer],
-        "annotations": labels,
-    });
-    let mut manifest = blob("manifest.v1+json", serde_json::to_vec(&manifest)?);
-    manifest["platform"] = json!({"architecture": binary.arch.as_str(), "os": "linux"});
+/// The layout of one image, which is called by its version.
+fn layout<'a>(
+    to: &Path,
+    image: &Value,
+    blobs: impl Iterator<Item = &'a Blob>,
+    beside: Option<(String, Vec<u8>)>,
+    edition: &Edition,
+) -> Result<()> {
+    let mut image = image.clone();
     // The name that `ctr images import` gives it, and the one of everybody else.
-    manifest["annotations"] = json!({
-        "io.containerd.image.name": format!("docker.io/library/umbra:{version}"),
-        "org.opencontainers.image.ref.name": version,
+    image["annotations"] = json!({
+        "io.containerd.image.name": format!("docker.io/library/umbra:{}", edition.version),
+        "org.opencontainers.image.ref.name": edition.version,
     });
-    let index = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [manifest],
-    });
-    let docker = json!([{
-        "Config": path(&config),
-        "RepoTags": [format!("umbra:{version}")],
-        "Layers": [path(&layer)],
-    }]);
+    let mut archive = Tree::default();
+    blobs.for_each(|blob| archive.file(&blob.path, 0o644, blob.content.clone()));
     archive.file("oci-layout", 0o644, r#"{"imageLayoutVersion":"1.0.0"}"#);
-    archive.file("index.json", 0o644, serde_json::to_vec(&index)?);
-    archive.file("manifest.json", 0o644, serde_json::to_vec(&docker)?);
+    archive.file("index.json", 0o644, index(&json!([image]))?);
+    if let Some((path, content)) = beside {
+        archive.file(&path, 0o644, content);
+    }
     fs::write(to, archive.tar(edition.seconds())?).with_context(|| format!("write {}", to.display()))
 }
 
-/// Where a blob lies.
-fn path(descriptor: &Value) -> String {
-    format!("blobs/{}", descriptor["digest"].as_str().unwrap_or_default().replace(':', "/"))
+fn index(manifests: &Value) -> Result<Vec<u8>> {
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": manifests,
+    });
+    Ok(serde_json::to_vec(&index)?)
 }
 
 fn files(binary: &Binary, inventory: &Inventory) -> Result<Tree> {

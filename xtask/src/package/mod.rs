@@ -20,7 +20,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 use sha2::{Digest as _, Sha256};
 
-use self::{binary::Binary, inventory::Inventory, manual::Manual};
+use self::{binary::Binary, image::Image, inventory::Inventory, manual::Manual};
 use crate::{setup, shell};
 
 #[derive(Args)]
@@ -106,16 +106,19 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
     let own = Binary::build(native, &options.profile)?;
     let manual = Manual::write(&own, &edition)?;
+    let mut images = Vec::new();
     for arch in wanted {
         let binary = if arch == native { Ok(own.clone()) } else { Binary::build(arch, &options.profile) };
         match binary {
-            Ok(binary) => edition.pack(&binary, &manual)?,
+            Ok(binary) => images.push(edition.pack(&binary, &manual)?),
             Err(error) if options.arch.is_empty() => {
                 println!("▸ no packages for {}: {error:#}", arch.as_str());
             }
             Err(error) => return Err(error.context(format!("no packages for {}", arch.as_str()))),
         }
     }
+    let all = edition.dir.join(format!("umbra-{}-linux.oci.tar", edition.version));
+    image::write_all(&all, &images, &edition)?;
     edition.sum()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -133,14 +136,17 @@ pub(crate) fn for_bench(named: bool) -> Result<PathBuf> {
 }
 
 impl Edition {
-    fn pack(&self, binary: &Binary, manual: &Manual) -> Result<()> {
+    /// All of one architecture; its image is told, for that of all.
+    fn pack(&self, binary: &Binary, manual: &Manual) -> Result<Image> {
         println!("▸ pack for {}", binary.arch.as_str());
         let name = format!("umbra-{}-linux-{}", self.version, binary.arch.as_str());
         let inventory = Inventory::of(binary, self)?;
         binary.copy(&self.dir.join(&name))?;
         fs::write(self.dir.join(format!("{name}.cdx.json")), inventory.cyclonedx())?;
-        image::write(&self.dir.join(format!("{name}.image.tar")), binary, &inventory, self)?;
-        deb::write(binary, manual, &inventory, self)
+        let image = Image::of(binary, &inventory, self)?;
+        image.write(&self.dir.join(format!("{name}.image.tar")), self)?;
+        deb::write(binary, manual, &inventory, self)?;
+        Ok(image)
     }
 
     /// The time as a file's header has it.

@@ -49,15 +49,16 @@ const TEST_PROGRAMS: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
-    // The suite `pods`: a container runtime.
+    // The suites `pods` and `package`: container runtimes.
     ("containerd", "containerd"),
     ("runc", "runc"),
     ("/usr/lib/cni/ptp", "containernetworking-plugins"),
-    // The suite `package`: what reads an image, runs it, makes a Debian and judges a unit.
+    // The suite `package`: what reads an image, runs it, and makes a Debian.
     ("skopeo", "skopeo"),
+    ("podman", "podman"),
+    ("crun", "crun"),
     ("bwrap", "bubblewrap"),
     ("mmdebstrap", "mmdebstrap"),
-    ("systemd-analyze", "systemd"),
 ];
 const BENCH_PROGRAMS: &[(&str, &str)] = &[
     ("nginx", "nginx-light"),

@@ -12,7 +12,7 @@ use crate::{
     config::{self, Code, Diagnostic, Report, Resources, Sources, umbra::AgentConfig},
     record::Accounts,
     relay,
-    route::{Compilation, Here, Snapshot},
+    route::{Compilation, Here, Locality, Snapshot},
     source::{
         files,
         kube::{self, Cluster, Gathered, Overruled},
@@ -80,6 +80,8 @@ pub(in crate::app) struct Loader {
     node: Option<String>,
     reader: files::Reader,
     compilation: Compilation,
+    /// Where the node is is known.
+    is_placed: bool,
     /// What is in force of the files.
     written: Option<Arc<Written>>,
     /// The texts of both, as they were shown last.
@@ -104,9 +106,9 @@ struct Written {
 
 impl Loader {
     pub(in crate::app) fn new(source: Source, cluster: Option<Arc<Cluster>>, here: Here) -> Self {
-        let node = here.node.clone();
+        let (node, is_placed) = (here.node.clone(), here.locality != Locality::default());
         let (reader, compilation) = (files::Reader::default(), Compilation::at(here));
-        Self { source, cluster, node, reader, compilation, written: None, shown: None }
+        Self { source, cluster, node, reader, compilation, is_placed, written: None, shown: None }
     }
 
     pub(in crate::app) fn cluster(&self) -> Option<Arc<Cluster>> {
@@ -128,6 +130,7 @@ impl Loader {
             _ => Arc::new(self.read()),
         };
         let fingerprint = written.sources.fingerprint();
+        self.stand();
         let mut compiled = self.compile(&written, accounts);
         if let Some(cluster) = self.cluster.clone() {
             for _ in 0..ROUNDS {
@@ -163,6 +166,15 @@ impl Loader {
         let shown = Shown { written: Arc::clone(written), revision, sources: sources.clone() };
         self.shown = Some(shown);
         sources
+    }
+
+    /// Where the node's labels say it is, unless somebody has said so. Of what was compiled anywhere else nothing is of use.
+    fn stand(&mut self) {
+        let place = self.cluster.as_ref().and_then(|cluster| cluster.place());
+        if let Some(locality) = place.filter(|_| !self.is_placed) {
+            self.compilation = Compilation::at(Here { node: self.node.clone(), locality });
+            self.is_placed = true;
+        }
     }
 
     fn read(&mut self) -> Written {

@@ -378,7 +378,7 @@ impl World {
 
 /// `CODE message` of every finding about mirrors' destinations.
 pub(super) fn codes_of(report: &Report) -> Vec<String> {
-    let of_destinations = [Code::Unusable, Code::NoTls, Code::TlsFile, Code::PlainToTls];
+    let of_destinations = [Code::Unusable, Code::NoTls, Code::TlsFile, Code::PlainToTls, Code::NoFailover];
     let found = report.diagnostics.iter().filter(|fault| of_destinations.contains(&fault.code));
     found.map(|fault| format!("{} {}", fault.code, fault.message)).collect()
 }

@@ -257,6 +257,22 @@ fn passthrough_has_no_meaning_for_copies() {
 }
 
 #[test]
+fn localities_without_outlier_detection_are_named() {
+    let reported = |policy: &str| reported(TO, &[rule("a", &format!("trafficPolicy: {policy}"))]);
+    let failover = "loadBalancer: {localityLbSetting: {failover: [{from: eu, to: us}]}}";
+    let found = reported(&format!("{{{failover}}}"));
+    let path = "UMB0235 spec.trafficPolicy.loadBalancer.localityLbSetting: without outlierDetection";
+    assert!(found[0].starts_with(path), "{found:?}");
+    for sound in [
+        format!("{{{failover}, outlierDetection: {{}}}}"),
+        "{loadBalancer: {localityLbSetting: {enabled: false}}}".to_owned(),
+        "{loadBalancer: {simple: RANDOM}}".to_owned(),
+    ] {
+        assert!(reported(&sound).is_empty(), "{sound}");
+    }
+}
+
+#[test]
 fn plain_copies_to_a_port_that_speaks_tls_are_named() {
     let https = TO.replace("80", "443");
     let found = reported(&https, &[]);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,7 @@ use super::{
     status::{self, Ledger, Seen},
     store::{Change, Gathered, Name, Overruled, Selector, Store, Target, object_name},
 };
-use crate::config::Diagnostic;
+use crate::{config::Diagnostic, route::Locality};
 
 /// So long a change of what is elsewhere waits at most for one of what is here, to be compiled with it.
 const LATER: Duration = Duration::from_secs(10);
@@ -38,6 +38,8 @@ pub(super) struct Shared {
     /// There may be something new to say of objects.
     pub(super) status: Notify,
     pub(super) writing: Mutex<status::Standing>,
+    /// Where the node is.
+    pub(super) place: OnceLock<Locality>,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +98,12 @@ impl Shared {
         let change = self.inner().retain(target, seen);
         self.turn(target, State::Following, None);
         self.tell(change);
+    }
+
+    pub(super) fn placed(&self, place: Locality) {
+        if self.place.set(place).is_ok() {
+            self.tell(Change::Now);
+        }
     }
 
     fn tell(&self, change: Change) {

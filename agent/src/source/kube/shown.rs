@@ -77,6 +77,10 @@ impl Dangling {
 }
 
 impl Shared {
+    pub(super) fn writer(&self) -> Option<WriterStanding> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner).show()
+    }
+
     pub(super) fn standing(&self) -> ClusterStanding {
         let inner = self.inner();
         let kinds = inner.kinds.iter().enumerate().map(|(kind, standing)| inner.kind(kind, standing));
@@ -87,7 +91,7 @@ impl Shared {
         let faults = faults.into_iter().take(SHOWN).collect();
         let overruled = inner.overruled.clone();
         drop(inner);
-        let writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner).show();
+        let writer = self.writer();
         ClusterStanding { kinds, faults, fault_count, overruled, writer }
     }
 }

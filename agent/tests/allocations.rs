@@ -132,8 +132,8 @@ fn taken(mirrored: &str) -> Taken {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         let inbound = Inbound::Direct(direct);
         spawn_local(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            connection::serve(stream, &inbound, &node, &Leaving::default()).await;
+            let accepted = listener.accept().await.unwrap();
+            connection::serve(accepted, &inbound, &node, &Leaving::default()).await;
         });
         client.asks(WARM_UP).await;
         while in_flight(&accounts) > 0 {

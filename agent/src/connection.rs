@@ -183,6 +183,25 @@ impl Tap for Story<'_> {
         self.count_protocol(false);
     }
 
+    fn request_unseen(&self) -> u64 {
+        match self.reader.request_ahead() {
+            (Some(id), _) if self.exchanges.is_fed(id) => 0,
+            (_, count) => count,
+        }
+    }
+
+    fn response_unseen(&self) -> u64 {
+        self.reader.response_ahead()
+    }
+
+    fn request_passed(&mut self, count: u64) {
+        self.reader.request_passed(count, &mut self.exchanges);
+    }
+
+    fn response_passed(&mut self, count: u64) {
+        self.reader.response_passed(count, &mut self.exchanges);
+    }
+
     fn request_end(&mut self) {
         self.exchanges.truncated_by = Ending::Client;
         self.reader.request_eof(&mut self.exchanges);
@@ -235,6 +254,11 @@ impl Exchanges<'_> {
 
     fn find(&self, id: ExchangeId) -> Option<usize> {
         self.open.binary_search_by_key(&id, |exchange| exchange.id).ok()
+    }
+
+    /// Whether the body of its request goes to a copy.
+    fn is_fed(&self, id: ExchangeId) -> bool {
+        self.find(id).is_some_and(|at| !self.open[at].feeds.is_empty())
     }
 
     fn end_if_whole(&mut self, id: ExchangeId) {

@@ -81,6 +81,25 @@ fn every_kind_of_app_is_mirrored_and_flows_on_without_the_agent() {
 }
 
 #[test]
+fn long_bodies_arrive_whole() {
+    let node = Node::new();
+    let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));
+    let mut body = vec![0; 32 << 20];
+    fastrand::Rng::with_seed(5).fill(&mut body);
+    let (primary, copies) = (upstream(&app).replies(body.clone()).start(), upstream(&shadow).start());
+    let config = Config::capture(&app.netns().path(), primary.address()).mirror(copies.address(), 100.0);
+    let agent = agent(&node).config(&config).start();
+
+    for _ in 0..3 {
+        assert!(client.get(primary.address(), "/long").body == body);
+    }
+
+    copies.eventually_received(3);
+    agent.eventually("umbra_shadow_outcomes_total{outcome=\"completed\"}", 3);
+    agent.accounting_is_exact();
+}
+
+#[test]
 fn an_app_may_see_the_agents_address_instead() {
     let node = Node::new();
     let (app, shadow, client) = (node.pod("app"), node.pod("shadow"), node.pod("client"));

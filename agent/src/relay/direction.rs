@@ -13,10 +13,31 @@ use bytes::Bytes;
 use socket2::SockRef;
 use tokio::task::yield_now;
 
-use super::side::{Said, Side};
+use super::{
+    pipe::Pipe,
+    side::{Said, Side},
+};
 
 /// How many chunks a direction moves before the other one, and other connections of the thread, have their turn.
 const TURN: usize = 8;
+
+/// A source that says this much at once is likely to have more to say.
+const BULK: usize = 16 * 1024;
+
+/// Fewer bytes than this are copied, whoever looks at them: it takes fewer system calls.
+const UNSEEN_FROM: u64 = 64 * 1024;
+
+/// Whoever looks at the bytes of a direction.
+pub(super) trait Watch {
+    /// The sink took these.
+    fn written(&mut self, piece: &Bytes);
+    /// What to put in place of what was read. `written` then sees what was read once the sink has taken that.
+    fn change(&mut self, chunk: &Bytes) -> Option<Bytes>;
+    /// How many of the next bytes need not be seen.
+    fn unseen(&self) -> u64;
+    /// The sink took so many of them.
+    fn passed(&mut self, count: u64);
+}
 
 /// Where a direction stands after a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +70,10 @@ pub(super) struct Direction<'s, S> {
     pending: Bytes,
     /// What was read in place of `pending`, if that is something else; on the heap, for it hardly ever is.
     original: Option<Box<Bytes>>,
+    /// What was taken from the source and stays within the kernel. Never beside anything that is pending.
+    pipe: Option<Pipe>,
+    /// The source said much the last time it was asked.
+    bulk: bool,
     last_word: LastWord,
     /// Set once the direction is over for good.
     over: Option<Progress>,
@@ -80,6 +105,8 @@ impl<'s, S: Side> Direction<'s, S> {
             sink,
             pending,
             original: None,
+            pipe: None,
+            bulk: false,
             last_word,
             over: None,
             end_reported: false,
@@ -89,7 +116,10 @@ impl<'s, S: Side> Direction<'s, S> {
 
     /// Whether the sink was given everything that was read, and more may follow.
     pub(super) fn is_even(&self) -> bool {
-        self.pending.is_empty() && self.last_word == LastWord::Unsaid && self.over.is_none()
+        self.pending.is_empty()
+            && self.pipe.is_none()
+            && self.last_word == LastWord::Unsaid
+            && self.over.is_none()
     }
 
     /// Gives the sink what the source did not say, and whoever looks at the bytes does not see. The direction is even.
@@ -111,19 +141,13 @@ impl<'s, S: Side> Direction<'s, S> {
         self.source_was_reset = true;
     }
 
-    /// Moves what can be moved; `written` sees each piece the sink took, and `change` what was read: it may put something
-    /// else in its place, and `written` then sees what was read once the sink has taken that.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut written: impl FnMut(&Bytes),
-        mut change: impl FnMut(&Bytes) -> Option<Bytes>,
-    ) -> Progress {
+    /// Moves what can be moved.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, watch: &mut impl Watch) -> Progress {
         if let Some(over) = self.over {
             return over;
         }
         for moved in 0.. {
-            match self.poll_write(cx, &mut written) {
+            match self.poll_write(cx, watch) {
                 Poll::Pending => return Progress::WaitsToWrite,
                 // Linux says EPIPE when the sink had ended before it was reset.
                 Poll::Ready(Err(error)) if error.kind() == ErrorKind::BrokenPipe => {
@@ -136,15 +160,17 @@ impl<'s, S: Side> Direction<'s, S> {
                 next_turn(cx);
                 break;
             }
-            match self.source.poll_read(cx) {
+            match self.poll_read(cx, watch) {
                 Poll::Pending => return Progress::WaitsToRead,
                 Poll::Ready(Err(_)) => return self.end_as(Progress::SourceReset),
-                Poll::Ready(Ok(Said::Bytes(chunk))) => self.pend(chunk, &mut change),
-                Poll::Ready(Ok(Said::LastWord)) => self.last_word = LastWord::Said,
-                Poll::Ready(Ok(Said::End)) if self.source_was_reset => {
+                // In the pipe.
+                Poll::Ready(Ok(None)) => {}
+                Poll::Ready(Ok(Some(Said::Bytes(chunk)))) => self.pend(chunk, watch),
+                Poll::Ready(Ok(Some(Said::LastWord))) => self.last_word = LastWord::Said,
+                Poll::Ready(Ok(Some(Said::End))) if self.source_was_reset => {
                     return self.end_as(Progress::SourceReset);
                 }
-                Poll::Ready(Ok(Said::End)) => {
+                Poll::Ready(Ok(Some(Said::End))) => {
                     // Refused only when the sink is already gone, which its own direction will find out.
                     let _ = SockRef::from(self.sink.socket()).shutdown(Shutdown::Write);
                     return self.end_as(Progress::Ended);
@@ -154,8 +180,27 @@ impl<'s, S: Side> Direction<'s, S> {
         Progress::WaitsToRead
     }
 
-    fn pend(&mut self, chunk: Bytes, change: impl FnOnce(&Bytes) -> Option<Bytes>) {
-        if let Some(changed) = change(&chunk) {
+    /// What the source says next; None when that is in the pipe.
+    fn poll_read(&mut self, cx: &mut Context<'_>, watch: &impl Watch) -> Poll<io::Result<Option<Said>>> {
+        if self.bulk
+            && let (Some(source), Some(_)) = (self.source.plain(), self.sink.plain())
+            && let unseen @ UNSEEN_FROM.. = watch.unseen()
+            && let Some(mut pipe) = Pipe::lend()
+            && let Some(count) = ready!(pipe.poll_fill(source, unseen, cx))?
+        {
+            self.bulk = count >= BULK;
+            if count == 0 {
+                return Poll::Ready(Ok(Some(Said::End)));
+            }
+            self.pipe = Some(pipe);
+            return Poll::Ready(Ok(None));
+        }
+        self.source.poll_read(cx).map_ok(Some)
+    }
+
+    fn pend(&mut self, chunk: Bytes, watch: &mut impl Watch) {
+        self.bulk = chunk.len() >= BULK;
+        if let Some(changed) = watch.change(&chunk) {
             self.original = Some(Box::new(chunk));
             self.pending = changed;
         } else {
@@ -165,11 +210,18 @@ impl<'s, S: Side> Direction<'s, S> {
 
     fn end_as(&mut self, progress: Progress) -> Progress {
         self.pending = Bytes::new();
+        self.pipe = None;
         self.over = Some(progress);
         progress
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, written: &mut impl FnMut(&Bytes)) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, watch: &mut impl Watch) -> Poll<io::Result<()>> {
+        if let (Some(pipe), Some(sink)) = (&mut self.pipe, self.sink.plain()) {
+            while !pipe.is_empty() {
+                watch.passed(ready!(pipe.poll_drain(sink, cx))?);
+            }
+            self.pipe = None;
+        }
         while !self.pending.is_empty() {
             let count = ready!(self.sink.poll_write(cx, &self.pending))?;
             let piece = match count == self.pending.len() {
@@ -177,10 +229,10 @@ impl<'s, S: Side> Direction<'s, S> {
                 false => self.pending.split_to(count),
             };
             match self.original.take() {
-                None => written(&piece),
+                None => watch.written(&piece),
                 Some(original) if !self.pending.is_empty() => self.original = Some(original),
                 Some(original) if original.is_empty() => {}
-                Some(original) => written(&original),
+                Some(original) => watch.written(&original),
             }
         }
         if self.last_word == LastWord::Said {

@@ -6,8 +6,10 @@
 mod buffer;
 mod direction;
 mod leave;
+mod pipe;
 mod side;
 pub mod tls;
+mod watch;
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
@@ -19,6 +21,7 @@ use direction::{Direction, Progress};
 pub use leave::Leaving;
 use leave::Parting;
 pub use side::{Said, Side};
+use watch::{Requests, Responses};
 
 use crate::wire::Place;
 
@@ -28,12 +31,25 @@ const GONE_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 60 }
 const GONE_INTERVAL: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 15 });
 const GONE_PROBES: u32 = 2;
 
-/// Sees every chunk after it was written on, in the order in which the relay wrote.
+/// Sees every chunk after it was written on, in the order in which the relay wrote, but for those that it need not see.
 pub trait Tap {
     /// Bytes of the client that the app has been given.
     fn request(&mut self, chunk: &Bytes);
     /// Bytes of the app that the client has been given.
     fn response(&mut self, chunk: &Bytes);
+    /// How many of the client's next bytes are of no interest but for their number: of many such bytes the relay tells no
+    /// more.
+    fn request_unseen(&self) -> u64 {
+        0
+    }
+    /// The same of the app's.
+    fn response_unseen(&self) -> u64 {
+        0
+    }
+    /// The app has been given so many bytes of those.
+    fn request_passed(&mut self, _count: u64) {}
+    /// The client has been given so many of those.
+    fn response_passed(&mut self, _count: u64) {}
     /// The client sends no more, and the app has been told so.
     fn request_end(&mut self);
     /// The app sends no more, and the client has been told so.
@@ -132,7 +148,7 @@ async fn copy_both<S: Side>(
     poll_fn(|cx| {
         parting.hear(cx);
         // The app's answer to what was just written may already be there: requests first.
-        let request = requests.poll(cx, |chunk| tap.request(chunk), |_| None);
+        let request = requests.poll(cx, &mut Requests(tap));
         if requests.just_ended() {
             tap.request_end();
         }
@@ -140,7 +156,7 @@ async fn copy_both<S: Side>(
             responses.source_was_reset();
         }
         parting.announce(tap, &requests, &mut responses);
-        let response = responses.poll(cx, |chunk| tap.response(chunk), |chunk| parting.change(chunk));
+        let response = responses.poll(cx, &mut Responses(tap, &mut parting));
         if responses.just_ended() {
             tap.response_end();
             ask_whether_it_is_there(app.socket());

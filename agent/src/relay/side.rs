@@ -24,6 +24,11 @@ pub enum Said {
 pub trait Side {
     fn socket(&self) -> &TcpStream;
 
+    /// The socket, where what is said is just what goes over it.
+    fn plain(&self) -> Option<&TcpStream> {
+        None
+    }
+
     /// What the side says next.
     ///
     /// # Errors
@@ -47,6 +52,10 @@ pub trait Side {
 impl Side for TcpStream {
     fn socket(&self) -> &TcpStream {
         self
+    }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        Some(self)
     }
 
     fn poll_read(&self, cx: &mut Context<'_>) -> Poll<io::Result<Said>> {

@@ -86,6 +86,133 @@ async fn both_directions_arrive_byte_for_byte_and_the_tap_sees_them() {
     assert!(seen.request_ended && seen.response_ended);
 }
 
+/// Wants to see no more of either side than the first bytes, and counts the rest.
+#[derive(Debug, Default)]
+struct Counts {
+    seen: [usize; 2],
+    passed: [u64; 2],
+}
+
+impl Tap for Counts {
+    fn request(&mut self, chunk: &Bytes) {
+        self.seen[0] += chunk.len();
+    }
+    fn response(&mut self, chunk: &Bytes) {
+        self.seen[1] += chunk.len();
+    }
+    fn request_unseen(&self) -> u64 {
+        if self.seen[0] > 0 { u64::MAX } else { 0 }
+    }
+    fn response_unseen(&self) -> u64 {
+        if self.seen[1] > 0 { u64::MAX } else { 0 }
+    }
+    fn request_passed(&mut self, count: u64) {
+        self.passed[0] += count;
+    }
+    fn response_passed(&mut self, count: u64) {
+        self.passed[1] += count;
+    }
+    fn request_end(&mut self) {}
+    fn response_end(&mut self) {}
+}
+
+#[tokio::test]
+async fn what_nobody_looks_at_goes_through_the_kernel_byte_for_byte() {
+    let (client, downstream) = pair().await;
+    let (upstream, app) = pair().await;
+    let stays = Leaving::default();
+    let mut counts = Counts::default();
+    let (up, down) = (noise(30_000_000), noise(20_000_001));
+    let (mut client_in, mut client_out) = client.into_split();
+    let (mut app_in, mut app_out) = app.into_split();
+    let (mut at_app, mut at_client) = (Vec::new(), Vec::new());
+    let (end, ..) = tokio::join!(
+        relay(downstream, upstream, &mut counts, &stays),
+        async {
+            client_out.write_all(&up).await.unwrap();
+            client_out.shutdown().await.unwrap();
+        },
+        async {
+            app_out.write_all(&down).await.unwrap();
+            app_out.shutdown().await.unwrap();
+        },
+        app_in.read_to_end(&mut at_app),
+        client_in.read_to_end(&mut at_client),
+    );
+    assert_eq!(end, End::Closed);
+    assert!(at_app == up && at_client == down);
+    for (side, whole) in [up.len(), down.len()].into_iter().enumerate() {
+        let passed = usize::try_from(counts.passed[side]).unwrap();
+        assert_eq!(counts.seen[side] + passed, whole);
+        assert!(passed > whole / 2, "{passed} of {whole} were not copied");
+    }
+}
+
+#[tokio::test]
+async fn connections_that_find_no_pipe_left_copy() {
+    let held: Vec<_> = std::iter::from_fn(pipe::Pipe::lend).collect();
+    assert!(!held.is_empty());
+    let (mut client, downstream) = pair().await;
+    let (upstream, mut app) = pair().await;
+    let stays = Leaving::default();
+    let mut counts = Counts::default();
+    let up = noise(3_000_000);
+    let mut at_app = Vec::new();
+    tokio::join!(
+        relay(downstream, upstream, &mut counts, &stays),
+        async {
+            client.write_all(&up).await.unwrap();
+            drop(client);
+        },
+        async {
+            app.read_to_end(&mut at_app).await.unwrap();
+            drop(app);
+        },
+    );
+    assert!(at_app == up);
+    assert_eq!((counts.seen, counts.passed), ([up.len(), 0], [0, 0]));
+    drop(held);
+    assert!(pipe::Pipe::lend().is_some());
+}
+
+#[tokio::test]
+async fn a_client_that_resets_while_bytes_wait_in_the_kernel_is_noticed() {
+    let (client, downstream) = pair().await;
+    let (upstream, app) = pair().await;
+    let relay = tokio::spawn(async move {
+        let mut counts = Counts::default();
+        (relay(downstream, upstream, &mut counts, &Leaving::default()).await, counts)
+    });
+    while tokio::time::timeout(std::time::Duration::from_millis(200), client.writable()).await.is_ok() {
+        let _ = client.try_write(&[0; 65536]);
+    }
+    reset(&client);
+    drop(client);
+    let (end, counts) = relay.await.unwrap();
+    assert_eq!(end, End::Reset);
+    assert!(counts.passed[0] > 0, "{counts:?}");
+    drop(app);
+}
+
+#[tokio::test]
+async fn an_app_that_resets_while_bytes_wait_in_the_kernel_is_noticed() {
+    let (client, downstream) = pair().await;
+    let (upstream, app) = pair().await;
+    let relay = tokio::spawn(async move {
+        let mut counts = Counts::default();
+        (relay(downstream, upstream, &mut counts, &Leaving::default()).await, counts)
+    });
+    while tokio::time::timeout(std::time::Duration::from_millis(200), client.writable()).await.is_ok() {
+        let _ = client.try_write(&[0; 65536]);
+    }
+    reset(&app);
+    drop(app);
+    let (end, counts) = relay.await.unwrap();
+    assert_eq!(end, End::Reset);
+    assert!(counts.passed[0] > 0, "{counts:?}");
+    drop(client);
+}
+
 #[tokio::test]
 async fn a_half_closed_client_still_gets_its_answer() {
     let (mut client, mut app, relay) = relayed().await;

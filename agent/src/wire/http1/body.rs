@@ -36,6 +36,29 @@ impl Body {
         Self::Chunked(Chunked::default())
     }
 
+    /// How many of the next bytes are data, whatever they are.
+    pub(super) fn ahead(&self) -> u64 {
+        match self {
+            Self::Sized(left) => *left,
+            Self::Chunked(chunked) => chunked.ahead(),
+            Self::Trailers(_) => 0,
+            Self::UntilClose => u64::MAX,
+        }
+    }
+
+    /// So many of them went by unseen. Whether the body ends with them.
+    pub(super) fn pass(&mut self, count: u64) -> bool {
+        match self {
+            Self::Sized(left) => {
+                *left -= count;
+                return *left == 0;
+            }
+            Self::Chunked(chunked) => chunked.pass(count),
+            Self::Trailers(_) | Self::UntilClose => {}
+        }
+        false
+    }
+
     /// Reads the first run of `bytes`, which are not empty.
     pub(super) fn read<'a>(&mut self, bytes: &'a [u8]) -> Result<Piece<'a>, Unread> {
         match self {

@@ -38,10 +38,7 @@ impl Chunked {
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Run, Unread> {
         if let At::Data = self.at {
             let run = usize::try_from(self.size).map_or(bytes.len(), |left| left.min(bytes.len()));
-            self.size -= run as u64;
-            if self.size == 0 {
-                self.at = At::DataCr;
-            }
+            self.pass(run as u64);
             return Ok(Run::Data(run));
         }
         for (index, &byte) in bytes.iter().enumerate() {
@@ -51,6 +48,19 @@ impl Chunked {
             }
         }
         Ok(Run::Framing(bytes.len()))
+    }
+
+    /// How many of the next bytes are data.
+    pub(super) fn ahead(&self) -> u64 {
+        if let At::Data = self.at { self.size } else { 0 }
+    }
+
+    /// So many of them went by unseen.
+    pub(super) fn pass(&mut self, count: u64) {
+        self.size -= count;
+        if self.size == 0 {
+            self.at = At::DataCr;
+        }
     }
 
     fn framing(&mut self, byte: u8) -> Result<At, Unread> {

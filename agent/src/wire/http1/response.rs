@@ -150,6 +150,21 @@ impl Responses {
         Ok(piece.used)
     }
 
+    /// How many of the next bytes are data.
+    pub(super) fn ahead(&self) -> u64 {
+        if let Part::Body(_, body) = &self.part { body.ahead() } else { 0 }
+    }
+
+    /// So many of them went by unseen.
+    pub(super) fn pass(&mut self, count: u64, exchanges: &mut Exchanges, sink: &mut dyn Sink) {
+        let Part::Body(id, body) = &mut self.part else { return };
+        let id = *id;
+        self.wire_bytes += count;
+        if body.pass(count) {
+            self.end(id, None, exchanges, sink);
+        }
+    }
+
     fn end(
         &mut self,
         id: ExchangeId,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::Exchanges;
+use super::exchanges::Exchanges;
 use crate::{
     message::{RequestHead, Version},
     record::{Ending, Exchange, GrpcStatus, Origin, RuleAccount, Serving, Trace},

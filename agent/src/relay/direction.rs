@@ -186,12 +186,9 @@ impl<'s, S: Side> Direction<'s, S> {
             && let (Some(source), Some(_)) = (self.source.plain(), self.sink.plain())
             && let unseen @ UNSEEN_FROM.. = watch.unseen()
             && let Some(mut pipe) = Pipe::lend()
-            && let Some(count) = ready!(pipe.poll_fill(source, unseen, cx))?
+            && let count @ 1.. = ready!(pipe.poll_fill(source, unseen, cx))?
         {
             self.bulk = count >= BULK;
-            if count == 0 {
-                return Poll::Ready(Ok(Some(Said::End)));
-            }
             self.pipe = Some(pipe);
             return Poll::Ready(Ok(None));
         }

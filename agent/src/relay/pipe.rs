@@ -61,8 +61,8 @@ impl Pipe {
         self.held == 0
     }
 
-    /// Takes at most so many bytes from the source into the pipe, which is empty. Ready with 0 at the end of the stream, and
-    /// with None where the system refuses the call: then the bytes are to be copied.
+    /// Takes at most so many bytes from the source into the pipe, which is empty. Ready with 0 where nothing can be taken this
+    /// way: at the end of the stream, before an urgent byte, and where the system refuses the call. Reading tells which.
     ///
     /// # Errors
     /// The connection is broken.
@@ -71,9 +71,9 @@ impl Pipe {
         source: &TcpStream,
         most: u64,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<usize>>> {
+    ) -> Poll<io::Result<usize>> {
         let most = usize::try_from(most).map_or(ROOM, |most| most.min(ROOM));
-        let Some((_, way_in)) = &self.ends else { return Poll::Ready(Ok(None)) };
+        let Some((_, way_in)) = &self.ends else { return Poll::Ready(Ok(0)) };
         loop {
             ready!(source.poll_read_ready(cx))?;
             let moved = source.try_io(Interest::READABLE, || {
@@ -82,13 +82,13 @@ impl Pipe {
             match moved {
                 Ok(count) => {
                     self.held = count;
-                    return Poll::Ready(Ok(Some(count)));
+                    return Poll::Ready(Ok(count));
                 }
                 Err(error) if passes(&error) => {}
                 // By a filter of system calls. No state of a connection says one of these.
                 Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => {
                     PIPES.with_borrow_mut(|pipes| pipes.refused = true);
-                    return Poll::Ready(Ok(None));
+                    return Poll::Ready(Ok(0));
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -123,11 +123,12 @@ impl Pipe {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        let ends = self.ends.take();
-        PIPES.with_borrow_mut(|pipes| {
+        // One that still holds bytes is closed with them, and so is one that outlives its thread's.
+        let ends = self.ends.take().filter(|_| self.held == 0);
+        let _ = PIPES.try_with(|pipes| {
+            let mut pipes = pipes.borrow_mut();
             pipes.lent -= 1;
-            // One that still holds bytes is closed with them.
-            pipes.idle.extend(ends.filter(|_| self.held == 0));
+            pipes.idle.extend(ends);
         });
     }
 }

@@ -176,6 +176,31 @@ async fn connections_that_find_no_pipe_left_copy() {
 }
 
 #[tokio::test]
+async fn an_urgent_byte_is_no_end_of_the_stream() {
+    let (mut client, downstream) = pair().await;
+    let (upstream, mut app) = pair().await;
+    let stays = Leaving::default();
+    let mut counts = Counts::default();
+    let up = noise(3_000_000);
+    let mut at_app = Vec::new();
+    tokio::join!(
+        relay(downstream, upstream, &mut counts, &stays),
+        async {
+            client.write_all(&up).await.unwrap();
+            client.writable().await.unwrap();
+            assert_eq!(SockRef::from(&client).send_out_of_band(b"!").unwrap(), 1);
+            client.write_all(&up).await.unwrap();
+            drop(client);
+        },
+        async {
+            app.read_to_end(&mut at_app).await.unwrap();
+            drop(app);
+        },
+    );
+    assert!(at_app == [&up[..], &up].concat(), "{} bytes", at_app.len());
+}
+
+#[tokio::test]
 async fn a_client_that_resets_while_bytes_wait_in_the_kernel_is_noticed() {
     let (client, downstream) = pair().await;
     let (upstream, app) = pair().await;

@@ -1,39 +1,49 @@
 //! Bytes that nobody looks at go from socket to socket within the kernel (`splice(2)`): through a pipe, for that is what
-//! the call is made of. Measured over loopback, a GiB takes the relay a third of the time that reading and writing it does.
+//! the call is made of.
 
 use std::{
     cell::RefCell,
     io::{
         self,
-        ErrorKind::{self, InvalidInput, PermissionDenied, Unsupported},
+        ErrorKind::{Interrupted, WouldBlock, WriteZero},
     },
-    os::fd::OwnedFd,
+    os::fd::{AsFd, AsRawFd as _, OwnedFd},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     task::{Context, Poll, ready},
 };
 
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
+use rustix::{
+    io::Errno,
+    pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, pipe_with, splice},
+};
 use tokio::{io::Interest, net::TcpStream};
 
-/// What a pipe is to hold: more is hardly faster, and a sink that is slow may make it wait there.
-const ROOM: usize = 256 * 1024;
-/// Below this much, for which the kernel's limits are the reason (`pipe-user-pages-soft`), copying is as good.
-const LEAST: usize = 64 * 1024;
-/// The most pipes of a thread. Connections that find none left copy.
-const MOST: usize = 32;
+use crate::process::descriptors;
+
+/// The most that is moved at once. A pipe has places for sixteen pieces, of a page as a rule and of up to 32 KiB.
+const MOVED: usize = 256 * 1024;
+/// What a pipe has room for unless the kernel is short of pages for pipes (`pipe-user-pages-soft`): then copying is as good.
+const ROOM: usize = 64 * 1024;
+/// The most pipes of the process: an eighth of the pages that one user's processes may have for pipes, as a rule. Whoever
+/// finds none left copies.
+const MOST: usize = 128;
+/// Of these each thread keeps so many open for the next.
+const KEPT: usize = 4;
+
+static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    static PIPES: RefCell<Pipes> = const { RefCell::new(Pipes { idle: Vec::new(), lent: 0, refused: false }) };
+    static FREE: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
 }
 
-struct Pipes {
-    idle: Vec<Ends>,
-    lent: usize,
-    /// The kernel has none to give, or does not let us: asked no more.
-    refused: bool,
-}
+/// The way out and the way in, counted as long as they are open.
+struct Ends(OwnedFd, OwnedFd);
 
-/// The way out, and the way in.
-type Ends = (OwnedFd, OwnedFd);
+impl Drop for Ends {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Relaxed);
+    }
+}
 
 /// A pipe as long as one direction of a connection has bytes in it.
 pub(super) struct Pipe {
@@ -43,26 +53,19 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// An empty one of the thread's, if there is one left.
+    /// An empty one, if there is one left.
     pub(super) fn lend() -> Option<Self> {
-        PIPES.with_borrow_mut(|pipes| {
-            if pipes.refused || pipes.lent == MOST {
-                return None;
-            }
-            let ends = pipes.idle.pop().map_or_else(open, Ok);
-            pipes.refused = ends.is_err();
-            let ends = Some(ends.ok()?);
-            pipes.lent += 1;
-            Some(Self { ends, held: 0 })
-        })
+        let ends = FREE.with_borrow_mut(Vec::pop).or_else(open)?;
+        Some(Self { ends: Some(ends), held: 0 })
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.held == 0
     }
 
-    /// Takes at most so many bytes from the source into the pipe, which is empty. Ready with 0 where nothing can be taken this
-    /// way: at the end of the stream, before an urgent byte, and where the system refuses the call. Reading tells which.
+    /// Takes at most so many bytes from the source into the pipe, which is empty. Ready with 0 where nothing comes this way: no
+    /// more has arrived, the stream is over, the next byte is urgent, or the bytes are where only reading finds them (a
+    /// sockmap's). Reading tells which.
     ///
     /// # Errors
     /// The connection is broken.
@@ -72,25 +75,21 @@ impl Pipe {
         most: u64,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let most = usize::try_from(most).map_or(ROOM, |most| most.min(ROOM));
-        let Some((_, way_in)) = &self.ends else { return Poll::Ready(Ok(0)) };
+        let most = usize::try_from(most).map_or(MOVED, |most| most.min(MOVED));
+        let Some(Ends(_, way_in)) = &self.ends else { return Poll::Ready(Ok(0)) };
         loop {
             ready!(source.poll_read_ready(cx))?;
-            let moved = source.try_io(Interest::READABLE, || {
-                Ok(splice(source, None, way_in, None, most, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)?)
+            let moved = source.try_io(Interest::READABLE, || match within(source, way_in, most) {
+                // Not passed on: it would count as a read that found nothing.
+                Err(Errno::AGAIN) => Ok(0),
+                moved => Ok(moved?),
             });
             match moved {
-                Ok(count) => {
-                    self.held = count;
-                    return Poll::Ready(Ok(count));
+                Err(error) if matches!(error.kind(), WouldBlock | Interrupted) => {}
+                moved => {
+                    self.held = moved.as_ref().copied().unwrap_or_default();
+                    return Poll::Ready(moved);
                 }
-                Err(error) if passes(&error) => {}
-                // By a filter of system calls. No state of a connection says one of these.
-                Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => {
-                    PIPES.with_borrow_mut(|pipes| pipes.refused = true);
-                    return Poll::Ready(Ok(0));
-                }
-                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
@@ -100,22 +99,19 @@ impl Pipe {
     /// # Errors
     /// The sink takes nothing more.
     pub(super) fn poll_drain(&mut self, sink: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        let Some((way_out, _)) = &self.ends else { return Poll::Ready(Ok(0)) };
+        let Some(Ends(way_out, _)) = &self.ends else { return Poll::Ready(Ok(0)) };
         loop {
-            ready!(sink.poll_write_ready(cx))?;
             // Of just what is held: asked for more, the kernel would wait for it before it sends.
-            let moved = sink.try_io(Interest::WRITABLE, || {
-                Ok(splice(way_out, None, sink, None, self.held, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)?)
-            });
-            match moved {
-                Err(error) if passes(&error) => {}
+            match sink.try_io(Interest::WRITABLE, || Ok(within(way_out, sink, self.held)?)) {
+                Err(error) if error.kind() == WouldBlock => ready!(sink.poll_write_ready(cx))?,
+                Err(error) if error.kind() == Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
                 // Never seen; a loop without an end if it were.
-                Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                Ok(0) => return Poll::Ready(Err(WriteZero.into())),
                 Ok(count) => {
                     self.held -= count;
                     return Poll::Ready(Ok(count as u64));
                 }
-                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
@@ -123,26 +119,35 @@ impl Pipe {
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        // One that still holds bytes is closed with them, and so is one that outlives its thread's.
+        // One that still holds bytes is closed with them, and so is one that the thread does not keep, or that outlives it.
         let ends = self.ends.take().filter(|_| self.held == 0);
-        let _ = PIPES.try_with(|pipes| {
-            let mut pipes = pipes.borrow_mut();
-            pipes.lent -= 1;
-            pipes.idle.extend(ends);
+        let _ = FREE.try_with(|free| {
+            let mut free = free.borrow_mut();
+            let room = KEPT.saturating_sub(free.len());
+            free.extend(ends.into_iter().take(room));
         });
     }
 }
 
-fn open() -> io::Result<Ends> {
-    let (way_out, way_in) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-    // Refused where the machine allows less: then it stays as large as it is.
-    let _ = fcntl_setpipe_size(&way_in, ROOM);
-    match fcntl_getpipe_size(&way_in)? {
-        0..LEAST => Err(ErrorKind::QuotaExceeded.into()),
-        LEAST.. => Ok((way_out, way_in)),
+fn open() -> Option<Ends> {
+    if OPEN.fetch_add(1, Relaxed) >= MOST {
+        OPEN.fetch_sub(1, Relaxed);
+        return None;
     }
+    let opened = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
+    let Ok((way_out, way_in)) = opened else {
+        OPEN.fetch_sub(1, Relaxed);
+        return None;
+    };
+    let ends = Ends(way_out, way_in);
+    let Ends(way_out, way_in) = &ends;
+    let has_room = fcntl_getpipe_size(way_in).is_ok_and(|size| size >= ROOM);
+    // A filter of system calls that refuses the call refuses it here.
+    let is_allowed = within(way_out, way_in, 0).is_ok();
+    let is_left = !descriptors::is_for_primaries(way_out.as_raw_fd().max(way_in.as_raw_fd()));
+    (has_room && is_allowed && is_left).then_some(ends)
 }
 
-fn passes(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+fn within(from: impl AsFd, to: impl AsFd, most: usize) -> rustix::io::Result<usize> {
+    splice(from, None, to, None, most, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)
 }

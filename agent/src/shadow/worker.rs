@@ -90,12 +90,15 @@ impl Worker {
             let worker = Rc::new(self);
             let mut sweep = interval(SWEEP_EVERY);
             sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let (mut taking, mut taken) = (Taking::new(), Vec::new());
+            let (mut taking, mut taken) = (Taking::new(worker.settings.capacity), Vec::new());
             loop {
                 tokio::select! {
                     () = taking.take(&mut jobs, &mut taken) => {
                         if taken.is_empty() {
                             break;
+                        }
+                        if taken.iter().any(|job| job.turn.is_some()) {
+                            taking.at_once();
                         }
                         for job in taken.drain(..) {
                             drop(spawn_local(copies.track_future(Rc::clone(&worker).copy(job))));

@@ -173,16 +173,16 @@ fn what_is_in_force_can_be_read_back_and_what_was_refused_too() {
 }
 
 #[test]
-fn every_metric_is_told_of_in_the_readme() {
+fn every_metric_is_told_of_in_the_manual() {
     let node = Node::new();
     let (app, shadow) = (node.pod("app"), node.pod("shadow"));
     let (primary, copies) = (upstream(&app).start(), upstream(&shadow).start());
     let agent = agent(&node).mirror_all(&primary, &copies).start();
-    let readme = include_str!("../../README.md");
+    let page = include_str!("../../config/manual/metrics.md");
     let metrics = agent.metrics();
     let names: BTreeSet<_> = metrics.samples.iter().map(|sample| sample.name.as_str()).collect();
     assert!(names.len() > 12, "{names:?}");
-    let untold: Vec<_> = names.into_iter().filter(|name| !readme.contains(&format!("`{name}"))).collect();
+    let untold: Vec<_> = names.into_iter().filter(|name| !page.contains(&format!("`{name}"))).collect();
     assert!(untold.is_empty(), "{untold:?}");
     let at = |name| metrics.sum(name);
     assert!(

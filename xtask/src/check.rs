@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    floors,
+    floors, links,
     setup::{self, Toolchain},
     shell,
 };
@@ -42,6 +42,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             .env("RUSTDOCFLAGS", "-D warnings"),
     );
     checks.findings("floors", &floors::violations(&shell::root().join("agent/src"))?);
+    checks.findings("links", &links::broken()?);
     install_deny()?;
     checks.program(
         "dependencies",

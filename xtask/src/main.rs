@@ -6,6 +6,7 @@ mod demo;
 mod floors;
 mod fuzz;
 mod kernels;
+mod links;
 mod package;
 mod setup;
 mod shell;

@@ -13,7 +13,8 @@ use super::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-OFFERED = COMPLETED + FAILED + DROPPED + SAMPLED OUT + IN FLIGHT, always. What each reason means is in the README.
+OFFERED = COMPLETED + FAILED + DROPPED + SAMPLED OUT + IN FLIGHT, always. config/manual/copies.md tells what each
+reason means.
 RATE is offered per second, over the last five to ten seconds. Where DRAWN FOR (-o wide) is connection, only requests of
 connections that were handed to the agent are offered; the others are `unsampled` in umbra_capture_verdicts_total.
 IN FORCE (-o wide) is the share at this moment: adaptive sampling and coverage lower it, a pause or a ttl that is over make

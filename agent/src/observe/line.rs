@@ -84,7 +84,7 @@ struct Shadow<'r> {
     mirror: &'r str,
     /// `completed`, `failed` or `dropped`
     outcome: &'static str,
-    /// As in the README's table; empty when completed.
+    /// As in the manual's table (config/manual/copies.md); empty when completed.
     reason: &'static str,
     /// In words, of a failure where more is known.
     why: Option<&'r str>,

@@ -1,4 +1,4 @@
-//! Why copies bring no response, in two closed sets: their names are labels of metrics and words of the README.
+//! Why copies bring no response, in two closed sets: their names are labels of metrics and words of the manual.
 
 macro_rules! reasons {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {

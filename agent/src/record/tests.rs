@@ -2,12 +2,11 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-/// The README's table of what becomes of copies, whose first cells are outcome and reason.
+/// The manual's table of what becomes of copies, whose first cells are outcome and reason.
 #[test]
-fn the_readme_explains_every_reason_and_no_other() {
-    let readme = include_str!("../../../README.md");
-    let (_, after) = readme.split_once("\n## What becomes of each copy\n").unwrap();
-    let (section, _) = after.split_once("\n## ").unwrap();
+fn the_manual_explains_every_reason_and_no_other() {
+    let page = include_str!("../../../config/manual/copies.md");
+    let (_, section) = page.split_once("\n## What becomes of each copy\n").unwrap();
     let rows: Vec<Vec<_>> = section
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))

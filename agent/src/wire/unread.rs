@@ -179,16 +179,16 @@ reasons! {
 mod tests {
     use super::*;
 
-    /// The reasons in the README's table of this metric.
+    /// The reasons in the manual's table of this metric.
     fn told(metric: &str) -> Vec<&'static str> {
-        let readme = include_str!("../../../README.md");
-        let (_, table) = readme.split_once(&format!("\n| `{metric}` | because |\n|---|---|\n")).unwrap();
+        let page = include_str!("../../../config/manual/unread.md");
+        let (_, table) = page.split_once(&format!("\n| `{metric}` | because |\n|---|---|\n")).unwrap();
         let rows = table.lines().map_while(|row| row.strip_prefix("| `")?.split_once("` | "));
         rows.filter(|(_, meaning)| meaning.len() > 3).map(|(reason, _)| reason).collect()
     }
 
     #[test]
-    fn the_readme_tells_every_reason_and_no_other() {
+    fn the_manual_tells_every_reason_and_no_other() {
         let connections: Vec<_> = Unread::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(told("umbra_unread_connections_total"), connections);
         let requests: Vec<_> = Skipped::ALL.iter().map(|reason| reason.as_str()).collect();

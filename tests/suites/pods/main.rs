@@ -47,7 +47,7 @@ fn eventually_captured(agent: &Agent, pod: &str) -> Value {
     })
 }
 
-/// Capabilities that the README names, and no others.
+/// Capabilities that the manual names, and no others.
 const CAPABLE: &str = "set -- setpriv --inh-caps=-all \
     --bounding-set=-all,+net_admin,+sys_admin,+bpf,+sys_ptrace,+net_bind_service \"$@\"";
 

@@ -1,5 +1,5 @@
 //! Promise 3, one level below HTTP: what client and app can find out of a TCP connection is the same with the agent between
-//! them as without it, or it stands in the README's table of known differences and is held to that here. A probe is run
+//! them as without it, or it stands in the manual's table of known differences and is held to that here. A probe is run
 //! four times, at an app without an agent and at one that is captured, over IPv4 and IPv6, and tells what both sides saw.
 //!
 //! 4,000 connections come and go as a rule. `UMBRA_TRANSPARENCY_CONNECTIONS=100000 cargo test -p umbra-tests --test

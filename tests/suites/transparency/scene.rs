@@ -15,8 +15,8 @@ use crate::side::Side;
 pub(crate) const PORTS: std::ops::Range<u16> = 8080..8092;
 const PORT: u16 = PORTS.start;
 
-/// What the README says of the differences there are.
-const README: &str = include_str!("../../../README.md");
+/// What the manual says of the differences there are.
+const PAGE: &str = include_str!("../../../config/manual/differences.md");
 
 pub(crate) struct Scene {
     agent: Agent,
@@ -58,7 +58,7 @@ impl Scene {
         }
     }
 
-    /// What is seen is not the same, and just as the README's row of this name has it.
+    /// What is seen is not the same, and just as the manual's row of this name has it.
     pub(crate) fn differs<T: PartialEq + Debug>(
         &self,
         row: &str,
@@ -93,11 +93,9 @@ impl Scene {
     }
 }
 
-/// There is such a row in the README's table of known differences.
+/// There is such a row in the manual's table of known differences.
 pub(crate) fn is_known(row: &str) {
-    let table = README.split("\n## Known differences\n").nth(1).unwrap();
-    let table = table.split("\n## ").next().unwrap();
-    assert!(table.contains(&format!("\n| {row} |")), "no row {row:?} under the README's known differences");
+    assert!(PAGE.contains(&format!("\n| {row} |")), "no row {row:?} in config/manual/differences.md");
 }
 
 impl Way<'_> {

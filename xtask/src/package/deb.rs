@@ -35,11 +35,13 @@ pub(super) fn write(
     tree.file("etc/umbra/agent.yaml", 0o644, source("config/agent.yaml")?);
     tree.file("usr/share/doc/umbra/README.md.gz", 0o644, gzip(&source("README.md")?)?);
     tree.file("usr/share/doc/umbra/changelog.gz", 0o644, gzip(changelog(edition)?.as_bytes())?);
-    for example in fs::read_dir(shell::root().join("config/examples"))? {
-        let (path, name) = example.map(|example| (example.path(), example.file_name()))?;
-        if path.is_file() {
-            let place = format!("usr/share/doc/umbra/examples/{}", name.display());
-            tree.file(&place, 0o644, fs::read(path)?);
+    for folder in ["examples", "manual"] {
+        for entry in fs::read_dir(shell::root().join("config").join(folder))? {
+            let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+            if path.is_file() {
+                let place = format!("usr/share/doc/umbra/{folder}/{}", name.display());
+                tree.file(&place, 0o644, fs::read(path)?);
+            }
         }
     }
     manual.install(&mut tree)?;

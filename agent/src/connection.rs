@@ -168,19 +168,8 @@ impl Tap for Story<'_> {
         self.count_protocol(false);
     }
 
-    fn request_unseen(&self) -> u64 {
-        match self.reader.request_ahead() {
-            (Some(id), _) if self.exchanges.is_fed(id) => 0,
-            (_, count) => count,
-        }
-    }
-
     fn response_unseen(&self) -> u64 {
         self.reader.response_ahead()
-    }
-
-    fn request_passed(&mut self, count: u64) {
-        self.reader.request_passed(count, &mut self.exchanges);
     }
 
     fn response_passed(&mut self, count: u64) {

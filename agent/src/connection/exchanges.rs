@@ -60,11 +60,6 @@ impl<'n> Exchanges<'n> {
         }
     }
 
-    /// Whether the body of its request goes to a copy.
-    pub(super) fn is_fed(&self, id: ExchangeId) -> bool {
-        self.find(id).is_some_and(|at| !self.open[at].feeds.is_empty())
-    }
-
     fn get(&mut self, id: ExchangeId) -> Option<&mut Open> {
         let at = self.find(id)?;
         self.open.get_mut(at)

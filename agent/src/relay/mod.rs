@@ -37,17 +37,11 @@ pub trait Tap {
     fn request(&mut self, chunk: &Bytes);
     /// Bytes of the app that the client has been given.
     fn response(&mut self, chunk: &Bytes);
-    /// How many of the client's next bytes are of no interest but for their number: of many such bytes the relay tells no
-    /// more.
-    fn request_unseen(&self) -> u64 {
-        0
-    }
-    /// The same of the app's.
+    /// How many of the app's next bytes are of no interest but for their number: of many such bytes the relay tells no more.
+    /// (The client's are always shown: with most of them a copy goes, and for uploads there was nothing to gain.)
     fn response_unseen(&self) -> u64 {
         0
     }
-    /// The app has been given so many bytes of those.
-    fn request_passed(&mut self, _count: u64) {}
     /// The client has been given so many of those.
     fn response_passed(&mut self, _count: u64) {}
     /// The client sends no more, and the app has been told so.

@@ -16,12 +16,10 @@ impl<T: Tap> Watch for Requests<'_, T> {
     }
 
     fn unseen(&self) -> u64 {
-        self.0.request_unseen()
+        0
     }
 
-    fn passed(&mut self, count: u64) {
-        self.0.request_passed(count);
-    }
+    fn passed(&mut self, _: u64) {}
 }
 
 /// With what the agent that leaves has to say.

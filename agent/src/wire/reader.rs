@@ -6,7 +6,7 @@ use std::mem;
 use bytes::Bytes;
 
 use super::{
-    ExchangeId, Place, Protocol, SNIFF_MAX, Sink, Unread,
+    Place, Protocol, SNIFF_MAX, Sink, Unread,
     http1::Http1,
     http2::Http2,
     sniff::{self, sniff},
@@ -116,16 +116,6 @@ impl Reader {
         self.stop_on_doubt(read, sink);
     }
 
-    /// How many of the client's next bytes need no look but for what they are to this request: data of its body. Where
-    /// nothing is read any more there is no request, and no end.
-    pub fn request_ahead(&self) -> (Option<ExchangeId>, u64) {
-        match &self.stage {
-            Stage::Http1(http1) => http1.request_ahead().map_or((None, 0), |(id, count)| (Some(id), count)),
-            Stage::Stopped => (None, u64::MAX),
-            Stage::Sniffing { .. } | Stage::Http2(_) | Stage::Tls(_) => (None, 0),
-        }
-    }
-
     /// How many of the app's next bytes need no look: data of a response's body, or whatever comes where nothing is read
     /// any more.
     pub fn response_ahead(&self) -> u64 {
@@ -136,15 +126,7 @@ impl Reader {
         }
     }
 
-    /// In place of so many bytes of the client, at most as many as were ahead: they were written to the app unseen.
-    pub fn request_passed(&mut self, count: u64, sink: &mut dyn Sink) {
-        if let Stage::Http1(http1) = &mut self.stage {
-            let passed = http1.request_passed(count, sink);
-            self.stop_on_doubt(passed, sink);
-        }
-    }
-
-    /// The same of the app.
+    /// In place of so many bytes of the app, at most as many as were ahead: they were written to the client unseen.
     pub fn response_passed(&mut self, count: u64, sink: &mut dyn Sink) {
         if let Stage::Http1(http1) = &mut self.stage {
             http1.response_passed(count, sink);

@@ -59,22 +59,12 @@ impl Http1 {
         Ok(switched)
     }
 
-    /// The request under way, and how many of the client's next bytes are its data.
-    pub(super) fn request_ahead(&self) -> Option<(ExchangeId, u64)> {
-        self.requests.ahead()
-    }
-
     /// How many of the app's next bytes are data of a response.
     pub(super) fn response_ahead(&self) -> u64 {
         self.responses.ahead()
     }
 
-    /// So many bytes of the client, all of them data, went by unseen.
-    pub(super) fn request_passed(&mut self, count: u64, sink: &mut dyn Sink) -> Result<(), Unread> {
-        self.requests.pass(count, &mut self.exchanges, sink)
-    }
-
-    /// The same of the app.
+    /// So many of them went by unseen.
     pub(super) fn response_passed(&mut self, count: u64, sink: &mut dyn Sink) {
         self.responses.pass(count, &mut self.exchanges, sink);
     }

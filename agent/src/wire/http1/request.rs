@@ -160,28 +160,6 @@ impl Requests {
         Ok(piece.used)
     }
 
-    /// The request under way, and how many of its next bytes are data.
-    pub(super) fn ahead(&self) -> Option<(ExchangeId, u64)> {
-        if let Part::Body(id, body) = &self.part { Some((*id, body.ahead())) } else { None }
-    }
-
-    /// So many of them went by unseen.
-    pub(super) fn pass(
-        &mut self,
-        count: u64,
-        exchanges: &mut Exchanges,
-        sink: &mut dyn Sink,
-    ) -> Result<(), Unread> {
-        let Part::Body(id, body) = &mut self.part else { return Ok(()) };
-        let id = *id;
-        exchanges.body_arrives()?;
-        self.wire_bytes += count;
-        if body.pass(count) {
-            self.end(id, None, sink);
-        }
-        Ok(())
-    }
-
     fn end(&mut self, id: ExchangeId, trailers: Option<HeaderMap>, sink: &mut dyn Sink) {
         self.part = Part::default();
         sink.request_end(id, trailers, mem::take(&mut self.wire_bytes));

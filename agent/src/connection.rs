@@ -2,7 +2,7 @@
 //!
 //! A client's connection arrives from a [`capture`](crate::capture::Inbound). We connect to the application it was
 //! meant for and [`relay`] bytes both ways, untouched. A passive [`Reader`] watches the bytes go by and tells us of
-//! requests; for each of the [`Exchanges`] we ask the [`Snapshot`] which rule it matches, and offer a copy to the shadow
+//! requests; for each we ask the [`Snapshot`] which rule it matches, and offer a copy to the shadow
 //! [`Plane`] for each mirror of that rule. Whatever goes wrong from the reader on is counted and costs the copy at
 //! most; the relay does not know of it.
 

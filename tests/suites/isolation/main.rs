@@ -125,9 +125,10 @@ fn what_a_thousand_connections_cost_by_themselves() {
     let (metrics, peak) = world.bear(PARALLEL, 0);
     let (growth, ends) = (mib(peak, before), outcomes(&metrics, &Metrics::default()));
     println!("{:32} {:24} +{growth:5.1} MiB {ends}", "paused", PARALLEL.name);
-    // Each was a connection of its own, read by the relay.
-    assert!((metrics.sum("umbra_shadow_outcomes_total{reason=\"paused\"}") - 5000.0).abs() < 0.5, "{ends}");
-    assert!((metrics.sum("umbra_connections_total") - 1000.0).abs() < 0.5);
+    // They were read by the relay, and none was copied.
+    let offered = metrics.sum("umbra_shadow_offered_total");
+    let paused = metrics.sum("umbra_shadow_outcomes_total{reason=\"paused\"}");
+    assert!(offered > 4000.0 && (paused - offered).abs() < 0.5, "of {offered} {ends}");
     // Measured: 3. It would be 8 if each connection kept 8 KiB, be it one answer or a small buffer.
     assert!(growth < 8.0, "1,000 connections without copies took {growth:.1} MiB");
 }

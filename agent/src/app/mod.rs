@@ -176,6 +176,7 @@ pub async fn run(source: Source, cluster: Option<kube::Options>, here: Here, log
             tracing::debug!(%error, "no system call is forbidden (seccomp)");
         }
         memory::give_back();
+        memory::let_go_of_the_program();
         window.ready();
         supervisor.ready();
         let (ports, namespaces_enrolled) = (node.snapshot.load().captured_ports().len(), enrolled.all().len());

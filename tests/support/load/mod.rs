@@ -202,17 +202,17 @@ mod tests {
         let load = Load::of(client.netns(), app.address(), &[Asking::Kept, Asking::Fresh]);
         load.eventually_answers(20);
         drop(app);
-        let died = Instant::now();
+        let (died, answered) = (Instant::now(), load.tally.answered.load(Ordering::Relaxed));
         let failures_since = || {
             let failures = load.tally.failures.lock().unwrap();
             failures.iter().filter(|failure| failure.started > died).count()
         };
         eventually("failures", || (failures_since() >= 20).then_some(()));
 
-        let answered = load.tally.answered.load(Ordering::Relaxed);
         let report = load.stop();
 
         assert!(answered >= 20);
-        assert_eq!(report.answered, answered, "no request is answered by a dead server");
+        // Each of the two may have its last answer and not have counted it yet.
+        assert!(report.answered <= answered + 2, "no request is answered by a dead server");
     }
 }
